@@ -1,0 +1,239 @@
+"""Attention: score -> mask -> softmax -> weighted sum of values.
+
+:func:`attend` is the one function that every chapter meets again. What differs between
+a decoder that looks back, a transformer head and a graph attention head is how the scores
+are made and what the mask hides. The ways to score are the small modules below; all have
+one interface::
+
+    scores = score(queries, keys)            # (..., queries, keys)
+    context, weights = attend(scores, values, mask)
+"""
+
+import math
+from typing import cast
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from gatutils.checks import expect, expect_tensor
+
+__all__ = ["Additive", "Cosine", "Dot", "General", "ScaledDot", "Score", "attend"]
+
+
+def attend(
+    scores: Float[Tensor, "*#batch queries keys"],
+    values: Float[Tensor, "*#batch keys dim"],
+    mask: Bool[Tensor, "..."] | None = None,
+) -> tuple[Float[Tensor, "*batch queries dim"], Float[Tensor, "*_batch queries keys"]]:
+    r"""Mix the values, each in proportion to the softmax of its score.
+
+    .. math::
+
+        \alpha_{ij} = \frac{\exp e_{ij}}{\sum_{j' \in \mathcal{N}(i)} \exp e_{ij'}}
+        \qquad
+        c_i = \sum_{j \in \mathcal{N}(i)} \alpha_{ij} v_j
+
+    where :math:`\mathcal{N}(i)` are the keys that query :math:`i` may look at. A key that
+    it may not look at weighs exactly 0. A query that may look at nothing gets a context of
+    zeros and weights of zero, and passes back a gradient of zero: never NaN, never the mean
+    of what is hidden.
+
+    Args:
+        scores: :math:`e_{ij}`, how well key j answers query i. A score of minus infinity
+            hides its key, as a mask does.
+        values: :math:`v_j`, what key j has to give.
+        mask: True where a query may look at a key. Anything that broadcasts to the shape of
+            ``scores``; None lets every query look at every key.
+
+    Returns:
+        The contexts :math:`c_i`, shape (..., queries, dim), and the weights
+        :math:`\alpha_{ij}`, shape (..., queries, keys).
+
+    Raises:
+        TypeError: If ``scores`` or ``values`` is no float tensor or ``mask`` no bool tensor.
+        ValueError: If shapes do not fit, or a score that is not hidden is NaN or infinite.
+
+    Source:
+        Bahdanau et al. (2015), equations 5 and 6, for one query at a time; Vaswani et al.
+        (2017), equation 1, for all queries at once.
+    """
+    expect_tensor(scores, "scores", "float", ndim=2)
+    expect_tensor(values, "values", "float", ndim=2)
+    keys = scores.shape[-1]
+    expect(
+        values.shape[-2] == keys,
+        "values",
+        f"{keys} rows, one for each key of scores {tuple(scores.shape)}",
+        f"shape {tuple(values.shape)}",
+    )
+    hidden = scores == -torch.inf
+    if mask is not None:
+        expect_tensor(mask, "mask", "bool")
+        expect(
+            _broadcasts(mask.shape, scores.shape),
+            "mask",
+            f"a shape that broadcasts to scores {tuple(scores.shape)}",
+            f"shape {tuple(mask.shape)}",
+        )
+        hidden = hidden | ~mask
+    if not scores.detach().masked_fill(hidden, 0).isfinite().all():
+        raise ValueError("scores: expected finite numbers where mask is True, got NaN or infinity")
+
+    # The largest visible score is taken off each row inside softmax, so nothing overflows.
+    # A row with everything hidden would be softmax(-inf, ..., -inf) = NaN, in the gradient
+    # too: such a row is scored 0 first, and its weights are then set to 0 like all hidden ones.
+    nothing_to_see = hidden.all(dim=-1, keepdim=True)
+    visible = scores.masked_fill(hidden, -torch.inf).masked_fill(nothing_to_see, 0)
+    weights = visible.softmax(dim=-1).masked_fill(hidden, 0)
+    return weights @ values, weights
+
+
+def _broadcasts(shape: torch.Size, to: torch.Size) -> bool:
+    """Tell whether a tensor of ``shape`` can be expanded to the shape ``to``."""
+    try:
+        return torch.broadcast_shapes(shape, to) == to
+    except RuntimeError:
+        return False
+
+
+class Score(nn.Module):
+    """How well does each key answer each query? The interface of all similarity functions.
+
+    ``score(queries, keys)`` is ``score.compare(queries, score.prepare(keys))``. What
+    :meth:`prepare` computes depends on the keys alone: a decoder that asks the same keys at
+    every step does it once (Bahdanau et al. 2015, appendix A.1.2, give the same advice).
+
+    Args:
+        query_dim: Width of a query, or None where any will do.
+        key_dim: Width of a key, or None for the width of the query.
+    """
+
+    def __init__(self, query_dim: int | None = None, key_dim: int | None = None) -> None:
+        super().__init__()
+        for name, width in (("query_dim", query_dim), ("key_dim", key_dim)):
+            expect(width is None or width >= 1, name, "at least 1", width)
+        self.query_dim = query_dim
+        self.key_dim = key_dim
+
+    def forward(
+        self, queries: Float[Tensor, "*batch queries dq"], keys: Float[Tensor, "*batch keys dk"]
+    ) -> Float[Tensor, "*batch queries keys"]:
+        """Score every key for every query.
+
+        Raises:
+            TypeError: If ``queries`` or ``keys`` is no float tensor.
+            ValueError: If a width or a batch axis does not fit.
+        """
+        expect_tensor(queries, "queries", "float", ndim=2)
+        expect_tensor(keys, "keys", "float", ndim=2)
+        expect(
+            queries.shape[:-2] == keys.shape[:-2],
+            "keys",
+            f"batch axes {tuple(queries.shape[:-2])} like queries",
+            f"shape {tuple(keys.shape)}",
+        )
+        query_dim = self.query_dim or queries.shape[-1]
+        key_dim = self.key_dim or query_dim
+        expect(queries.shape[-1] == query_dim, "queries", f"width {query_dim}", queries.shape[-1])
+        expect(keys.shape[-1] == key_dim, "keys", f"width {key_dim}", keys.shape[-1])
+        return self.compare(queries, self.prepare(keys))
+
+    def prepare(self, keys: Tensor) -> Tensor:
+        """Do the part that needs the keys alone."""
+        return keys
+
+    def compare(self, queries: Tensor, prepared: Tensor) -> Tensor:
+        """Score prepared keys for the queries, without checks."""
+        raise NotImplementedError
+
+
+class Dot(Score):
+    r"""The dot product, :math:`e_{ij} = q_i^\top k_j` (Luong et al. 2015, equation 8, *dot*)."""
+
+    def compare(self, queries: Tensor, prepared: Tensor) -> Tensor:
+        """Return one dot product for each pair."""
+        return queries @ prepared.mT
+
+
+class ScaledDot(Dot):
+    r"""The scaled dot product, :math:`e_{ij} = q_i^\top k_j / \sqrt d` (Vaswani et al. 2017)."""
+
+    def compare(self, queries: Tensor, prepared: Tensor) -> Tensor:
+        """Return one scaled dot product for each pair."""
+        return super().compare(queries, prepared) / math.sqrt(queries.shape[-1])
+
+
+class General(Score):
+    r"""A learned product, :math:`e_{ij} = q_i^\top W k_j` (Luong et al. 2015, eq. 8, *general*)."""
+
+    def __init__(self, query_dim: int, key_dim: int) -> None:
+        super().__init__(query_dim, key_dim)
+        self.W = nn.Linear(key_dim, query_dim, bias=False)
+
+    def prepare(self, keys: Tensor) -> Tensor:
+        """Bring the keys into the space of the queries."""
+        return cast(Tensor, self.W(keys))
+
+    def compare(self, queries: Tensor, prepared: Tensor) -> Tensor:
+        """Return one dot product for each pair."""
+        return queries @ prepared.mT
+
+
+class Additive(Score):
+    r"""A small network, :math:`e_{ij} = a^\top \tanh(W q_i + U k_j)`.
+
+    Source:
+        Bahdanau et al. (2015), appendix A.1.2 (there :math:`v_a, W_a, U_a`).
+
+    Args:
+        query_dim: Width of a query.
+        key_dim: Width of a key.
+        size: Width of the hidden layer.
+    """
+
+    def __init__(self, query_dim: int, key_dim: int, size: int = 32) -> None:
+        super().__init__(query_dim, key_dim)
+        expect(size >= 1, "size", "at least 1", size)
+        self.W = nn.Linear(query_dim, size, bias=False)
+        self.U = nn.Linear(key_dim, size, bias=False)
+        self.a = nn.Linear(size, 1, bias=False)
+
+    def prepare(self, keys: Tensor) -> Tensor:
+        """Return :math:`U k_j`."""
+        return cast(Tensor, self.U(keys))
+
+    def compare(self, queries: Tensor, prepared: Tensor) -> Tensor:
+        """Return one score for each pair; the sum is a tensor of pairs times ``size``."""
+        pairs = self.W(queries).unsqueeze(-2) + prepared.unsqueeze(-3)  # (..., queries, keys, size)
+        return cast(Tensor, self.a(pairs.tanh()).squeeze(-1))
+
+
+class Cosine(Score):
+    r"""The angle alone, :math:`e_{ij} = \cos(q_i, k_j) / \tau`, so lengths do not count.
+
+    A cosine lies between -1 and 1, so at :math:`\tau = 1` no weight can be more than
+    :math:`e^2 \approx 7.4` times another. A vector of zeros has cosine 0 with everything.
+
+    Args:
+        temperature: :math:`\tau`, above 0.
+        learned: Train :math:`\tau` along with the rest (as its logarithm, so it stays above 0).
+    """
+
+    def __init__(self, temperature: float = 1.0, learned: bool = False) -> None:
+        super().__init__()
+        expect(0 < temperature < math.inf, "temperature", "a number above 0", temperature)
+        log_temperature = torch.tensor(math.log(temperature))
+        if learned:
+            self.log_temperature = nn.Parameter(log_temperature)
+        else:
+            self.register_buffer("log_temperature", log_temperature)
+
+    def prepare(self, keys: Tensor) -> Tensor:
+        """Bring every key to length 1."""
+        return nn.functional.normalize(keys, dim=-1)
+
+    def compare(self, queries: Tensor, prepared: Tensor) -> Tensor:
+        """Return one cosine, divided by the temperature, for each pair."""
+        cosine = nn.functional.normalize(queries, dim=-1) @ prepared.mT
+        return cosine / self.log_temperature.exp().to(cosine.dtype)

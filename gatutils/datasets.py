@@ -1,0 +1,399 @@
+"""What the chapters train on: so far a small, endless grammar of English and Korean.
+
+English puts the object after the verb and nests relative clauses to the right; Korean puts the
+verb last and nests to the left, so a translator must look far back and far ahead:
+
+    the cat chased the dog that bit the boy today
+    오늘 고양이 가 소년 을 문 개 를 쫓았다
+
+Every English sentence has exactly one Korean sentence, so a translation is right or wrong and no
+score has to be estimated. The rules that make it so: a noun carries at most one relative clause,
+place and time belong to the main clause, and the noun inside an object relative is bare of clauses.
+"""
+
+import difflib
+import hashlib
+import random
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+# English word -> Korean word; a verb has a past form and an adnominal one, which precedes a noun.
+NOUNS = {
+    "cat": "고양이", "dog": "개", "fox": "여우", "girl": "소녀",
+    "boy": "소년", "bear": "곰", "deer": "사슴", "horse": "말",
+}  # fmt: skip
+VERBS = {
+    "chased": ("쫓았다", "쫓은"), "bit": ("물었다", "문"), "helped": ("도왔다", "도운"),
+    "saw": ("보았다", "본"), "found": ("찾았다", "찾은"),
+}  # fmt: skip
+ADJECTIVES = {"small": "작은", "big": "큰", "quick": "빠른", "young": "어린"}
+PLACES = {"park": "공원", "forest": "숲", "garden": "정원"}
+TIMES = {"today": "오늘", "yesterday": "어제", "earlier": "아까"}
+PAST, ADNOMINAL = 0, 1  # the two forms of a verb
+SUBJECT, OBJECT = ("이", "가"), ("을", "를")  # after a final consonant, after a vowel
+
+# How sentences are drawn: probabilities, each drawn on its own.
+ADJECTIVE = 0.3  # a noun has an adjective
+PLACE = 0.4  # the sentence names a place
+TIME = 0.4  # the sentence names a time
+SUBJECT_CLAUSE = 0.25  # one of the clauses hangs on the subject; all others nest in the object
+OBJECT_RELATIVE = 0.5  # the innermost clause of a chain is an object relative; outer ones cannot be
+TEST_ONE_IN = 5  # one sentence in so many belongs to the test split
+
+PAD, BOS, EOS = 0, 1, 2
+SPECIAL = ("<pad>", "<bos>", "<eos>")
+
+_Words = list[tuple[str, int | None]]  # Korean tokens, each with the index of its English token
+_OTHERS = {noun: tuple(n for n in NOUNS if n != noun) for noun in NOUNS}
+
+
+def _check_int(name: str, value: object, least: int | None = None) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name}: expected an int, got {value!r}")
+    if least is not None and value < least:
+        raise ValueError(f"{name}: expected an int >= {least}, got {value}")
+
+
+def _check_list(name: str, value: object, kind: type) -> None:
+    # A bare string is a sequence of strings too, and would pass as letters.
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise TypeError(f"{name}: expected a sequence of {kind.__name__}, got {value!r}")
+    for item in value:
+        if not isinstance(item, kind):
+            raise TypeError(f"{name}: expected only {kind.__name__}, got {item!r}")
+
+
+@dataclass(frozen=True)
+class Pair:
+    """An English sentence and its Korean translation.
+
+    Attributes:
+        english: The English words.
+        korean: The Korean words; particles are words of their own.
+        clauses: Number of relative clauses.
+        alignment: For each Korean token the index of the English token that it translates
+            (에서 translates "in"); None for 이, 가, 을, 를, which English says by word order.
+
+    Raises:
+        TypeError: `english` or `korean` is not a sequence of words, or `clauses` not an int.
+        ValueError: A side is empty or no tuple, `clauses` is negative, or `alignment` does not fit.
+    """
+
+    english: tuple[str, ...]
+    korean: tuple[str, ...]
+    clauses: int
+    alignment: tuple[int | None, ...]
+
+    def __post_init__(self) -> None:
+        for name, side in (("english", self.english), ("korean", self.korean)):
+            _check_list(name, side, str)
+            if not (side and isinstance(side, tuple)):
+                raise ValueError(f"{name}: expected a tuple of at least one word, got {side!r}")
+        _check_int("clauses", self.clauses, least=0)
+        inside = all(i is None or 0 <= i < len(self.english) for i in self.alignment)
+        if len(self.alignment) != len(self.korean) or not inside:
+            raise ValueError(
+                f"alignment: expected {len(self.korean)} entries, each None or an index below "
+                f"{len(self.english)}, got {self.alignment!r}"
+            )
+
+    def __str__(self) -> str:
+        return f"{' '.join(self.english)} -> {' '.join(self.korean)}"
+
+
+def _particle(noun: str, forms: tuple[str, str]) -> tuple[str, None]:
+    # Unicode lists the syllables in rows of 28, by final consonant; the first of a row has none.
+    return forms[(ord(NOUNS[noun][-1]) - ord("가")) % 28 == 0], None
+
+
+class _Writer:
+    """Writes the English from left to right, and hands back the Korean of each piece."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self.rng = rng
+        self.english: list[str] = []
+
+    def chance(self, probability: float) -> bool:
+        return self.rng.random() < probability
+
+    def pick(self, words: Sequence[str]) -> str:
+        # Python promises only random() itself to stay the same in later versions, not choice().
+        return words[int(self.rng.random() * len(words))]
+
+    def say(self, word: str, korean: str) -> tuple[str, int]:
+        self.english.append(word)
+        return korean, len(self.english) - 1
+
+    def say_any(self, words: Mapping[str, str]) -> tuple[str, int]:
+        word = self.pick(tuple(words))
+        return self.say(word, words[word])
+
+    def verb(self, form: int) -> tuple[str, int]:
+        word = self.pick(tuple(VERBS))
+        return self.say(word, VERBS[word][form])
+
+    def simple(self, noun: str) -> _Words:
+        self.english.append("the")
+        adjective = [self.say_any(ADJECTIVES)] if self.chance(ADJECTIVE) else []
+        return [*adjective, self.say(noun, NOUNS[noun])]
+
+    def noun_phrase(self, noun: str, clauses: int) -> _Words:
+        korean = self.simple(noun)
+        for left in range(clauses, 0, -1):
+            self.english.append("that")
+            noun = self.pick(_OTHERS[noun])  # nobody bites itself
+            if left == 1 and self.chance(OBJECT_RELATIVE):  # that the boy bit
+                relative = [*self.simple(noun), _particle(noun, SUBJECT), self.verb(ADNOMINAL)]
+            else:  # that bit the boy
+                verb = self.verb(ADNOMINAL)
+                relative = [*self.simple(noun), _particle(noun, OBJECT), verb]
+            korean = relative + korean  # English has grown to the right, Korean grows to the left
+        return korean
+
+
+def sample_pair(clauses: int, rng: random.Random) -> Pair:
+    """Draws one sentence with its translation.
+
+    Args:
+        clauses: Number of relative clauses of the sentence, 0 or more.
+        rng: Where the chance comes from; it is advanced.
+
+    Raises:
+        TypeError: `clauses` is not an int, or `rng` not a `random.Random`.
+        ValueError: `clauses` is negative.
+    """
+    _check_int("clauses", clauses, least=0)
+    if not isinstance(rng, random.Random):
+        raise TypeError(f"rng: expected a random.Random, got {rng!r}")
+    writer = _Writer(rng)
+    on_subject = int(clauses > 0 and writer.chance(SUBJECT_CLAUSE))
+    noun = writer.pick(tuple(NOUNS))
+    subject = [*writer.noun_phrase(noun, on_subject), _particle(noun, SUBJECT)]
+    verb = writer.verb(PAST)
+    noun = writer.pick(_OTHERS[noun])
+    thing = [*writer.noun_phrase(noun, clauses - on_subject), _particle(noun, OBJECT)]
+    place: _Words = []
+    if writer.chance(PLACE):
+        particle = writer.say("in", "에서")
+        writer.english.append("the")
+        place = [writer.say_any(PLACES), particle]
+    time = [writer.say_any(TIMES)] if writer.chance(TIME) else []
+    korean, alignment = zip(*time, *place, *subject, *thing, verb, strict=True)
+    return Pair(tuple(writer.english), korean, clauses, alignment)
+
+
+def split_of(english: Sequence[str]) -> str:
+    """Says whether a sentence is for training or for testing: `"train"` or `"test"`.
+
+    The sentence alone decides, so the splits share no sentence, whatever the seed.
+
+    Raises:
+        TypeError: `english` is not a sequence of words.
+    """
+    _check_list("english", english, str)
+    digest = hashlib.sha256(" ".join(english).encode()).digest()
+    return "test" if int.from_bytes(digest[:8], "big") % TEST_ONE_IN == 0 else "train"
+
+
+def _pairs(clauses: int | Sequence[int], split: str, seed: int, purpose: str) -> Iterator[Pair]:
+    counts = [clauses] if isinstance(clauses, int) else clauses
+    _check_list("clauses", counts, int)
+    if not counts:
+        raise ValueError(f"clauses: expected an int or at least one, got {clauses!r}")
+    for count in counts:
+        _check_int("clauses", count, least=0)
+    if split not in ("train", "test"):
+        raise ValueError(f"split: expected 'train' or 'test', got {split!r}")
+    _check_int("seed", seed)
+    counts = tuple(counts)  # the caller's list may change
+    # A text as the seed keeps the streams apart: an int would give every purpose the same one.
+    rng = random.Random(f"{purpose} {split} {seed}")
+
+    def endless() -> Iterator[Pair]:
+        while True:
+            count = counts[int(rng.random() * len(counts))]
+            while split_of((pair := sample_pair(count, rng)).english) != split:
+                pass
+            yield pair
+
+    return endless()  # an inner generator, so that bad arguments fail at the call
+
+
+def sample_pairs(
+    count: int, clauses: int | Sequence[int], split: str = "train", seed: int = 0
+) -> list[Pair]:
+    """Draws sentences of one split; short ones may come twice.
+
+    Args:
+        count: Number of pairs.
+        clauses: Relative clauses of each sentence; from a sequence each drawn equally often.
+        split: `"train"` or `"test"`.
+        seed: Same seed, same pairs, on every machine.
+
+    Raises:
+        TypeError: `count`, `clauses` or `seed` is not of whole numbers.
+        ValueError: `count` or `clauses` is negative, `clauses` is empty, `split` is another word.
+    """
+    _check_int("count", count, least=0)
+    return list(islice(_pairs(clauses, split, seed, "sample"), count))
+
+
+class Vocabulary:
+    """The tokens of one language, numbered from 0; `<pad>`, `<bos>`, `<eos>` come first.
+
+    There is no token for unknown words: the grammar has none.
+
+    Raises:
+        TypeError: `words` holds something else than strings.
+        ValueError: A word comes twice, or is one of the special tokens.
+    """
+
+    def __init__(self, words: Iterable[str]) -> None:
+        self.tokens = SPECIAL + tuple(words)
+        _check_list("words", self.tokens, str)
+        self._ids = {token: i for i, token in enumerate(self.tokens)}
+        if len(self._ids) < len(self.tokens):
+            twice = sorted(t for t in self._ids if self.tokens.count(t) > 1)
+            raise ValueError(f"words: expected each once and none of {SPECIAL}, got again {twice}")
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def __contains__(self, token: object) -> bool:
+        return token in self._ids
+
+    def encode(self, tokens: Sequence[str]) -> list[int]:
+        """Numbers the tokens.
+
+        Raises:
+            TypeError: `tokens` is not a sequence of strings.
+            ValueError: A token is unknown; the message names those most like it.
+        """
+        _check_list("tokens", tokens, str)
+        try:
+            return [self._ids[token] for token in tokens]
+        except KeyError as error:
+            token = error.args[0]
+            close = difflib.get_close_matches(token, self.tokens)
+            hint = f"did you mean {' or '.join(map(repr, close))}?" if close else "none is like it"
+            raise ValueError(
+                f"tokens: expected words of this vocabulary, got {token!r}; {hint}"
+            ) from None
+
+    def decode(self, ids: Sequence[int] | Int[Tensor, " length"]) -> list[str]:
+        """Turns numbers back into words: up to the first `<eos>`, without `<bos>` and `<pad>`.
+
+        Raises:
+            TypeError: `ids` is not a sequence of ints.
+            ValueError: An id is not in 0 ... len(self) - 1.
+        """
+        numbers = ids.tolist() if isinstance(ids, Tensor) else ids
+        _check_list("ids", numbers, int)
+        words = []
+        for i in numbers:
+            _check_int("ids", i)
+            if not 0 <= i < len(self):
+                raise ValueError(f"ids: expected ids from 0 to {len(self) - 1}, got {i}")
+            if i == EOS:
+                break
+            if i not in (PAD, BOS):
+                words.append(self.tokens[i])
+        return words
+
+
+ENGLISH = Vocabulary(["the", "that", "in", *NOUNS, *VERBS, *ADJECTIVES, *PLACES, *TIMES])
+_FORMS = [form for forms in VERBS.values() for form in forms]
+_KOREAN = [NOUNS, ADJECTIVES, PLACES, TIMES]
+KOREAN = Vocabulary(
+    [*SUBJECT, *OBJECT, "에서", *_FORMS, *(word for words in _KOREAN for word in words.values())]
+)
+
+
+@dataclass
+class Batch:
+    """Pairs as padded tensors of token ids, one sentence a row.
+
+    Attributes:
+        source: The English words, without `<bos>` and `<eos>`.
+        source_mask: True at real words, False at padding.
+        target_in: What the decoder reads: `<bos>`, then the Korean words.
+        target_out: What it is to say: the Korean words, then `<eos>`.
+        pairs: The pairs themselves, in the order of the rows.
+    """
+
+    source: Int[Tensor, "batch source"]
+    source_mask: Bool[Tensor, "batch source"]
+    target_in: Int[Tensor, "batch target"]
+    target_out: Int[Tensor, "batch target"]
+    pairs: Sequence[Pair]
+
+
+def collate(pairs: Sequence[Pair]) -> Batch:
+    """Pads the pairs to one batch.
+
+    Raises:
+        TypeError: `pairs` is not a sequence of `Pair`.
+        ValueError: `pairs` is empty, or a word is not of this grammar.
+    """
+    _check_list("pairs", pairs, Pair)
+    if not pairs:
+        raise ValueError(f"pairs: expected at least one, got {pairs!r}")
+
+    def padded(rows: list[list[int]]) -> Int[Tensor, "batch length"]:
+        width = max(map(len, rows))
+        return torch.tensor([row + [PAD] * (width - len(row)) for row in rows])
+
+    source = padded([ENGLISH.encode(pair.english) for pair in pairs])
+    korean = [KOREAN.encode(pair.korean) for pair in pairs]
+    target_in = padded([[BOS, *row] for row in korean])
+    target_out = padded([[*row, EOS] for row in korean])
+    return Batch(source, source != PAD, target_in, target_out, pairs)
+
+
+def batches(
+    size: int, clauses: int | Sequence[int], seed: int, split: str = "train"
+) -> Iterator[Batch]:
+    """Draws batches without end; no state is shared with another call or with `sample_pairs`.
+
+    Args:
+        size: Sentences in a batch.
+        clauses: As in `sample_pairs`.
+        seed: Same seed, same batches, on every machine.
+        split: `"train"` or `"test"`.
+
+    Raises:
+        TypeError: `size`, `clauses` or `seed` is not of whole numbers.
+        ValueError: `size` < 1, `clauses` is negative or empty, or `split` is another word.
+    """
+    _check_int("size", size, least=1)
+    pairs = _pairs(clauses, split, seed, "batches")
+    return (collate(list(islice(pairs, size))) for _ in iter(int, 1))
+
+
+def exact_match(predictions: Sequence[Sequence[str]], pairs: Sequence[Pair]) -> float:
+    """Share of the sentences, 0 to 1, whose Korean is reproduced word for word.
+
+    Args:
+        predictions: The Korean words said for each pair, without special tokens.
+        pairs: The pairs, in the same order.
+
+    Raises:
+        TypeError: `predictions` is not of sequences of words, or `pairs` not of `Pair`.
+        ValueError: There are no pairs, or not as many predictions as pairs.
+    """
+    _check_list("pairs", pairs, Pair)
+    _check_list("predictions", predictions, Sequence)
+    if not pairs or len(predictions) != len(pairs):
+        raise ValueError(
+            f"predictions: expected as many as pairs, at least one; "
+            f"got {len(predictions)} predictions for {len(pairs)} pairs"
+        )
+    for words in predictions:
+        _check_list("predictions", words, str)
+    right = sum(tuple(words) == p.korean for words, p in zip(predictions, pairs, strict=True))
+    return right / len(pairs)

@@ -1,0 +1,142 @@
+"""One fit loop for every model of the book: Adam, warm-up then cosine, clipping, seeds."""
+
+import math
+import os
+import random
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from gatutils.checks import expect
+
+__all__ = ["History", "fit", "learning_rate", "seed_everything"]
+
+Batch = TypeVar("Batch")
+
+
+@dataclass
+class History:
+    """What happened at each step, to plot.
+
+    Attributes:
+        loss: The loss of each step's batch.
+        lr: The learning rate of each step.
+        gradient: The norm of the whole gradient before clipping.
+        scores: (step, what ``evaluate`` returned), where it was asked for.
+    """
+
+    loss: list[float] = field(default_factory=list)
+    lr: list[float] = field(default_factory=list)
+    gradient: list[float] = field(default_factory=list)
+    scores: list[tuple[int, float]] = field(default_factory=list)
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python's, NumPy's and torch's global generators."""
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 (libraries still draw from it)
+    torch.manual_seed(seed)
+
+
+def learning_rate(step: int, steps: int, peak: float, warmup: int) -> float:
+    """Return the learning rate of a step: linear to ``peak``, then half a cosine to 0.
+
+    Args:
+        step: 0 to ``steps`` - 1.
+        steps: How many steps the training has.
+        peak: The highest rate.
+        warmup: The number of steps in which the rate rises.
+    """
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    return peak * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup))) / 2
+
+
+def fit(
+    model: nn.Module,
+    batches: Iterable[Batch],
+    loss: Callable[[nn.Module, Batch], Tensor],
+    steps: int,
+    *,
+    lr: float = 3e-3,
+    warmup: float = 0.05,
+    clip: float = 1.0,
+    seed: int = 0,
+    evaluate: Callable[[nn.Module], float] | None = None,
+    every: int = 0,
+    progress: bool | None = None,
+) -> History:
+    """Train ``model`` in place.
+
+    Args:
+        model: Any module; left in training mode.
+        batches: Yields at least ``steps`` batches.
+        loss: Gives the scalar to bring down, from the model and a batch.
+        steps: How many batches to learn from.
+        lr: Highest learning rate; see :func:`learning_rate`.
+        warmup: Share of the steps in which the rate rises, 0 to 1.
+        clip: Longest gradient that is applied as it is; a longer one is shortened to it.
+        seed: Seeds torch's generator while training (dropout); it is put back afterwards.
+        evaluate: Called without gradients in evaluation mode, for ``History.scores``.
+        every: Steps between two evaluations; 0 for none.
+        progress: Show a bar; None shows one unless ``GATUTILS_PROGRESS=0`` is set, which keeps
+            bars out of stored notebooks.
+
+    Returns:
+        What happened at each step.
+
+    Raises:
+        ValueError: If an argument is out of its range, or ``batches`` ends early.
+        FloatingPointError: If the loss is no longer finite; the weights are those before it.
+    """
+    expect(steps >= 1, "steps", "at least 1", steps)
+    expect(lr > 0, "lr", "above 0", lr)
+    expect(0 <= warmup <= 1, "warmup", "a share from 0 to 1", warmup)
+    expect(clip > 0, "clip", "above 0", clip)
+    expect(every >= 0, "every", "0 or more", every)
+    if progress is None:
+        progress = os.environ.get("GATUTILS_PROGRESS", "1") != "0"
+    history = History()
+    optimizer = torch.optim.Adam(model.parameters(), lr=lr)
+    stream: Iterator[Batch] = iter(batches)
+    model.train()
+    with (
+        torch.random.fork_rng(),
+        tqdm(total=steps, disable=not progress, leave=False, unit="step") as bar,
+    ):
+        torch.manual_seed(seed)
+        for step in range(steps):
+            try:
+                batch = next(stream)
+            except StopIteration:
+                raise ValueError(
+                    f"batches: expected {steps} of them (steps), got {step}"
+                ) from None
+            rate = learning_rate(step, steps, lr, round(warmup * steps))
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            optimizer.zero_grad(set_to_none=True)
+            value = loss(model, batch)
+            if not value.isfinite():
+                raise FloatingPointError(
+                    f"loss: {value.item()} at step {step}; a lower lr (now {lr}) may help"
+                )
+            value.backward()
+            norm = nn.utils.clip_grad_norm_(model.parameters(), clip)
+            optimizer.step()
+            history.loss.append(value.item())
+            history.lr.append(rate)
+            history.gradient.append(norm.item())
+            if every and evaluate is not None and (step + 1) % every == 0:
+                model.eval()
+                with torch.no_grad():
+                    history.scores.append((step + 1, evaluate(model)))
+                model.train()
+            bar.set_postfix_str(f"loss {value.item():.3f}", refresh=False)
+            bar.update()
+    return history

@@ -1,0 +1,425 @@
+"""Figures: one colour per role, legible on light and dark, readable on a phone.
+
+Curves and drawings are made by matplotlib and shown as SVG inside the page, where colours are
+variables of the page's style and text is in the page's own colour and font. So one figure
+serves both schemes, and Hangul needs no font of ours. Heat maps are real tables. Every figure
+has alternative text. ``python -m gatutils.viz`` prints the style sheet with the variables.
+"""
+
+import hashlib
+import html
+import io
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from torch import Tensor
+
+from gatutils.checks import expect
+
+__all__ = [
+    "INK",
+    "ROLES",
+    "Curve",
+    "Picture",
+    "arrow",
+    "box",
+    "canvas",
+    "curves",
+    "drawing",
+    "heatmap",
+    "picture",
+    "style_sheet",
+]
+
+ROLES: dict[str, tuple[str, str]] = {
+    "query": ("#b3470b", "#ff9e5e"),
+    "key": ("#0b62a8", "#6bb8ff"),
+    "value": ("#04744f", "#3ecf9a"),
+    "weight": ("#8a2fa5", "#dd9cf2"),
+    "masked": ("#6b6b6b", "#a3a3a3"),
+}
+"""Role -> (its colour on a light ground, its colour on a dark ground)."""
+
+INK = "#010203"
+"""Stands for the page's text colour in a drawing; replaced by ``currentColor``."""
+
+_STYLE: dict[str, Any] = {
+    "svg.fonttype": "none",
+    "font.size": 11,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": INK,
+    "axes.titlesize": 11,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "grid.color": INK,
+    "grid.alpha": 0.15,
+    "grid.linewidth": 0.6,
+    "lines.linewidth": 2,
+    "lines.markersize": 5.5,
+    "savefig.transparent": True,
+}
+
+
+def style_sheet() -> str:
+    """Return the CSS that defines ``--gat-ROLE`` for both schemes of the book's theme."""
+    light, dark = (
+        "\n".join(f"  --gat-{role}: {pair[scheme]};" for role, pair in ROLES.items())
+        for scheme in (0, 1)
+    )
+    return (
+        "/* Made by `python -m gatutils.viz`: change the colours there. */\n"
+        f':root,\nhtml[data-theme="light"] {{\n{light}\n}}\n\n'
+        f'html[data-theme="dark"] {{\n{dark}\n}}\n'
+    )
+
+
+def role_color(role: str) -> str:
+    """Return a role's colour for matplotlib (the one on a light ground).
+
+    Raises:
+        ValueError: If there is no such role.
+    """
+    expect(role in ROLES, "role", f"one of {', '.join(ROLES)}", repr(role))
+    return ROLES[role][0]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure as HTML, with its alternative text; a notebook shows it.
+
+    Attributes:
+        content: An ``<svg>`` or ``<table>``.
+        alt: What the figure shows, in words.
+        caption: A line below it, or nothing.
+    """
+
+    content: str
+    alt: str
+    caption: str = ""
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        caption = f"<figcaption>{html.escape(self.caption)}</figcaption>" if self.caption else ""
+        return {
+            "text/html": f'<figure class="gat-figure">{self.content}{caption}</figure>',
+            "text/plain": f"[figure: {self.alt}]",
+        }
+
+    def save(self, path: str | Path) -> None:
+        """Write the bare figure, an SVG or an HTML table, to a file, whole or not at all."""
+        draft = Path(f"{path}.tmp")
+        draft.write_text(self.content + "\n", encoding="utf-8")
+        os.replace(draft, path)
+
+
+def canvas(width: float = 5.2, height: float = 3.2) -> tuple[Figure, Axes]:
+    """Return a figure (size in inches of 72 points) and its axes, in the book's style."""
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        return figure, figure.subplots()
+
+
+def drawing(width: float, height: float) -> tuple[Figure, Axes]:
+    """Return a figure for a schematic: axes without frame, one unit an inch, origin at the left."""
+    figure, ax = canvas(width, height)
+    ax.set(xlim=(0, width), ylim=(0, height), aspect="equal")
+    ax.set_axis_off()
+    return figure, ax
+
+
+def box(
+    ax: Axes, x: float, y: float, text: str, role: str | None = None, width: float = 0.62
+) -> None:
+    """Draw a rounded box around a word, centred at (x, y), in the colour of its role."""
+    color = INK if role is None else role_color(role)
+    ax.add_patch(
+        FancyBboxPatch(
+            (x - width / 2, y - 0.16),
+            width,
+            0.32,
+            boxstyle="round,pad=0,rounding_size=0.07",
+            facecolor=color,
+            alpha=0.14,
+            linewidth=0,
+        )
+    )
+    ax.add_patch(
+        FancyBboxPatch(
+            (x - width / 2, y - 0.16),
+            width,
+            0.32,
+            boxstyle="round,pad=0,rounding_size=0.07",
+            facecolor="none",
+            edgecolor=color,
+            linewidth=1.3,
+        )
+    )
+    ax.text(x, y - 0.01, text, ha="center", va="center", color=INK, fontsize=11)
+
+
+def arrow(
+    ax: Axes,
+    start: tuple[float, float],
+    end: tuple[float, float],
+    role: str | None = None,
+    width: float = 1.3,
+    bend: float = 0.0,
+) -> None:
+    """Draw an arrow; ``bend`` curves it, ``width`` is its thickness in points."""
+    ax.add_patch(
+        FancyArrowPatch(
+            start,
+            end,
+            arrowstyle="-|>",
+            mutation_scale=8 + 2 * width,
+            shrinkA=0,
+            shrinkB=0,
+            linewidth=width,
+            color=INK if role is None else role_color(role),
+            connectionstyle=f"arc3,rad={bend}",
+        )
+    )
+
+
+def picture(figure: Figure, alt: str, caption: str = "") -> Picture:
+    """Turn a matplotlib figure into SVG that follows the page's scheme.
+
+    Args:
+        figure: From :func:`canvas` or :func:`drawing`.
+        alt: What it shows, in words, for those who cannot see it.
+        caption: A line below it.
+
+    Raises:
+        ValueError: If ``alt`` is empty.
+    """
+    expect(bool(alt.strip()), "alt", "a sentence that says what the figure shows", repr(alt))
+    file = io.StringIO()
+    with matplotlib.rc_context({**_STYLE, "svg.hashsalt": alt}):
+        figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
+    svg = file.getvalue()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", svg, flags=re.S)
+
+    # Two figures on one page must not share ids: those in use get the content's own prefix.
+    prefix = "f" + hashlib.sha256((alt + svg).encode()).hexdigest()[:8]
+    used = set(re.findall(r'(?:url\(#|href="#)([^)"]+)', svg))
+    svg = re.sub(
+        r' id="([^"]+)"', lambda m: f' id="{prefix}-{m[1]}"' if m[1] in used else "", svg
+    )
+    svg = re.sub(r"url\(#", f"url(#{prefix}-", svg)
+    svg = re.sub(r'href="#', f'href="#{prefix}-', svg)
+
+    for role, (light, _) in ROLES.items():
+        svg = svg.replace(light, f"var(--gat-{role}, {light})")
+    svg = svg.replace(INK, "currentColor")
+    # "font: italic 11px 'DejaVu Sans', ..." -> the page's own font, in this size and slope.
+    svg = re.sub(
+        r"font: ([^;\"]*?)([\d.]+px)[^;\"]*",
+        lambda m: f"font-size: {m[2]}" + ("; font-style: italic" if "italic" in m[1] else ""),
+        svg,
+    )
+    # Enough for the eye, and the last digits of two machines do not matter.
+    svg = re.sub(r"-?\d+\.\d+", lambda m: f"{float(m[0]):.2f}".rstrip("0").rstrip("."), svg)
+    svg = re.sub(r"\n\s*", "\n", svg)
+    width, height = (float(v) for v in re.findall(r'(?:width|height)="([\d.]+)pt"', svg)[:2])
+    head = (
+        f'<svg role="img" aria-label="{html.escape(alt)}" viewBox="0 0 {width:g} {height:g}" '
+        f'width="{width * 4 / 3:.0f}" style="max-width:100%;height:auto" '
+        'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink">'
+    )
+    return Picture(re.sub(r"<svg[^>]*>", head, svg, count=1).strip(), alt, caption)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One line of :func:`curves`.
+
+    Attributes:
+        label: Written at the line's end.
+        x: Where it was measured.
+        runs: One row of values a run (a seed); the line is their mean, the band their range.
+        role: A role's colour, or None for the text's.
+        dash: matplotlib's line style.
+        marker: matplotlib's marker, or nothing.
+    """
+
+    label: str
+    x: Sequence[float]
+    runs: Sequence[Sequence[float]]
+    role: str | None = None
+    dash: str = "-"
+    marker: str = "o"
+
+
+def curves(
+    lines: Sequence[Curve],
+    alt: str,
+    xlabel: str,
+    ylabel: str,
+    ylim: tuple[float, float] | None = (0, 1.03),
+    caption: str = "",
+    log: bool = False,
+    shade: tuple[float, float, str] | None = None,
+) -> Picture:
+    """Draw curves with their spread, each labelled at its end instead of in a legend.
+
+    Args:
+        lines: What to draw.
+        alt: What the figure shows, in words.
+        xlabel: With its unit.
+        ylabel: With its unit.
+        ylim: Range of the vertical axis, or None for what the lines need.
+        caption: A line below the figure.
+        log: Draw the vertical axis in powers of ten.
+        shade: From, to, and what to call that range of x.
+
+    Raises:
+        ValueError: If there is no line, or one whose runs do not fit its x.
+    """
+    expect(len(lines) > 0, "lines", "one curve or more", "none")
+    figure, ax = canvas()
+    ends = []
+    for line in lines:
+        runs = np.asarray(line.runs, dtype=float)
+        expect(
+            runs.ndim == 2 and runs.shape[1] == len(line.x) and len(runs) > 0,
+            f"lines[{line.label!r}].runs",
+            f"rows of {len(line.x)} values",
+            f"shape {runs.shape}",
+        )
+        color = INK if line.role is None else role_color(line.role)
+        mean = runs.mean(axis=0)
+        if len(runs) > 1:
+            ax.fill_between(
+                line.x, runs.min(axis=0), runs.max(axis=0), color=color, alpha=0.18, linewidth=0
+            )
+        ax.plot(line.x, mean, line.dash, color=color, marker=line.marker)
+        ends.append([float(mean[-1]), line.label, color, float(line.x[-1])])
+    if ylim is not None:
+        ax.set_ylim(*ylim)
+    if log:
+        ax.set_yscale("log")
+    if shade is not None:
+        ax.axvspan(shade[0], shade[1], color=INK, alpha=0.07, linewidth=0)
+        ax.text(
+            (shade[0] + shade[1]) / 2,
+            1.0,
+            shade[2],
+            transform=ax.get_xaxis_transform(),
+            ha="center",
+            va="bottom",
+            fontsize=10,
+        )
+    ax.grid(True, axis="y", color=INK, alpha=0.15, linewidth=0.6)
+    ax.set_xlabel(xlabel)
+    ax.set_ylabel(ylabel)
+    _label_ends(ax, ends)
+    return picture(figure, alt, caption)
+
+
+def _label_ends(ax: Axes, ends: list[list[Any]]) -> None:
+    """Write each label beside the end of its line, pushed apart where ends are close."""
+    to_axes = ax.transData + ax.transAxes.inverted()
+    places = [float(to_axes.transform((x, y))[1]) for y, _, _, x in ends]
+    order = sorted(range(len(ends)), key=lambda k: places[k])
+    gap, spots = 0.085, dict.fromkeys(order, 0.0)
+    low = -0.02
+    for k in order:
+        spots[k] = low = max(places[k], low)
+        low += gap
+    for k, (_, label, color, x) in enumerate(ends):
+        ax.annotate(
+            label,
+            (x, spots[k]),
+            xycoords=("data", "axes fraction"),
+            xytext=(9, 0),
+            textcoords="offset points",
+            va="center",
+            color=color,
+            fontsize=10.5,
+            annotation_clip=False,
+        )
+
+
+def heatmap(
+    weights: Float[Tensor, "rows columns"],
+    rows: Sequence[str],
+    columns: Sequence[str],
+    alt: str,
+    caption: str = "",
+    role: str = "weight",
+    marks: Mapping[tuple[int, int], str] | None = None,
+) -> Picture:
+    """Draw weights as a real table: the darker a cell, the more it weighs.
+
+    Each cell holds its number, for screen readers and as a tooltip; the browser's own fonts
+    write the labels, Hangul too.
+
+    Args:
+        weights: Numbers from 0 to 1.
+        rows: A label for each row (a query).
+        columns: A label for each column (a key).
+        alt: What the table shows, in words.
+        caption: A line below it.
+        role: The colour.
+        marks: Cells to frame, each with the reason (its tooltip).
+
+    Raises:
+        ValueError: If labels do not fit, or a number is outside 0 to 1.
+    """
+    expect(weights.ndim == 2, "weights", "two axes", f"shape {tuple(weights.shape)}")
+    expect(len(rows) == weights.shape[0], "rows", f"{weights.shape[0]} labels", len(rows))
+    expect(len(columns) == weights.shape[1], "columns", f"{weights.shape[1]} labels", len(columns))
+    inside = bool(((weights >= 0) & (weights <= 1 + 1e-6)).all())
+    expect(inside, "weights", "numbers from 0 to 1", "others")
+    expect(bool(alt.strip()), "alt", "a sentence that says what the table shows", repr(alt))
+    light = role_color(role)
+    head = "".join(f'<th scope="col"><span>{html.escape(c)}</span></th>' for c in columns)
+    body = []
+    for i, (label, row) in enumerate(zip(rows, weights.tolist(), strict=True)):
+        cells = []
+        for j, weight in enumerate(row):
+            title = f"{label} ← {columns[j]}: {weight:.2f}"
+            frame = ""
+            if marks and (i, j) in marks:
+                title += f" ({marks[i, j]})"
+                frame = ' class="mark"'
+            cells.append(
+                f'<td{frame} style="--w:{100 * weight:.0f}%" title="{html.escape(title)}">'
+                f"<span>{weight:.2f}</span></td>"
+            )
+        body.append(f'<tr><th scope="row">{html.escape(label)}</th>{"".join(cells)}</tr>')
+    # The few rules that a page without the book's style (a notebook) needs come along.
+    style = (
+        "<style>.gat-heat{border-collapse:collapse;margin:auto;font-size:.8rem}"
+        ".gat-heat thead th{writing-mode:vertical-rl;transform:rotate(180deg);text-align:left}"
+        ".gat-heat th{font-weight:normal;padding:.15em .3em;border:0;background:none}"
+        ".gat-heat tbody th{text-align:right;white-space:nowrap}"
+        ".gat-heat td{min-width:1.05em;height:1.5em;padding:0;border:1px solid "
+        "color-mix(in srgb,currentColor 12%,transparent);"
+        f"background:color-mix(in srgb,var(--gat-{role},{light}) var(--w),transparent)}}"
+        ".gat-heat thead td{border:0}"
+        ".gat-heat td span{position:absolute;clip-path:inset(50%);width:1px;overflow:hidden}"
+        ".gat-heat td.mark{outline:2px solid currentColor;outline-offset:-2px}</style>"
+    )
+    table = (
+        f'{style}<table class="gat-heat" aria-label="{html.escape(alt)}">'
+        f'<thead><tr><td></td>{head}</tr></thead><tbody>{"".join(body)}</tbody></table>'
+    )
+    return Picture(table, alt, caption)
+
+
+if __name__ == "__main__":
+    print(style_sheet(), end="")
