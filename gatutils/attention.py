@@ -92,7 +92,7 @@ def attend(
 def _broadcasts(shape: torch.Size, to: torch.Size) -> bool:
     """Tell whether a tensor of ``shape`` can be expanded to the shape ``to``."""
     try:
-        return torch.broadcast_shapes(shape, to) == to
+        return bool(torch.broadcast_shapes(shape, to) == to)
     except RuntimeError:
         return False
 

@@ -14,7 +14,7 @@ place and time belong to the main clause, and the noun inside an object relative
 import difflib
 import hashlib
 import random
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -397,3 +397,32 @@ def exact_match(predictions: Sequence[Sequence[str]], pairs: Sequence[Pair]) -> 
         _check_list("predictions", words, str)
     right = sum(tuple(words) == p.korean for words, p in zip(predictions, pairs, strict=True))
     return right / len(pairs)
+
+
+def score_by_clauses(
+    translate: Callable[[Batch], Sequence[Sequence[int]]],
+    clauses: Sequence[int] = tuple(range(8)),
+    count: int = 200,
+    seed: int = 0,
+    split: str = "test",
+) -> list[float]:
+    """Share of sentences translated word for word, at each number of relative clauses.
+
+    Args:
+        translate: Gives the Korean token ids for each row of a batch.
+        clauses: The numbers of relative clauses to ask for.
+        count: Sentences for each of them; the same ones at every call.
+        seed: Which sentences.
+        split: `"train"` or `"test"`.
+
+    Raises:
+        TypeError: An argument is of another kind.
+        ValueError: `count` < 1, `clauses` is negative, or `split` is another word.
+    """
+    _check_int("count", count, least=1)
+    scores = []
+    for number in clauses:
+        batch = collate(sample_pairs(count, number, split, seed))
+        said = [KOREAN.decode(list(ids)) for ids in translate(batch)]
+        scores.append(exact_match(said, batch.pairs))
+    return scores

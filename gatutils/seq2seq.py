@@ -5,7 +5,7 @@ The decoder is one class. What it may look at is the only difference between cha
 or any other :class:`~gatutils.attention.Score`: a context vector of its own at each step).
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, cast
 
 import torch
@@ -59,8 +59,8 @@ class Encoder(nn.Module):
             mask: True at the words, False at the padding behind them.
 
         Returns:
-            The states h (zeros in the padding), and the context c: the last forward state
-            beside the last backward state (that of the first word).
+            The states h, zeros in the padding, and the context c, which is the last forward
+            state beside the last backward state (that of the first word).
 
         Raises:
             TypeError: If a dtype is wrong.
@@ -82,7 +82,8 @@ class Encoder(nn.Module):
         packed = pack_padded_sequence(words, lengths.cpu(), batch_first=True, enforce_sorted=False)
         states, last = self.gru(packed)
         states, _ = pad_packed_sequence(states, batch_first=True, total_length=source.shape[1])
-        return states, torch.cat([last[0], last[1]], dim=-1)
+        # Contiguous: every step of a decoder multiplies with them.
+        return states.contiguous(), torch.cat([last[0], last[1]], dim=-1)
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,7 @@ class Decoder(nn.Module):
         layout: When it asks.
 
     Raises:
-        ValueError: If ``layout`` is neither.
+        ValueError: If ``layout`` is neither, or the widths of ``score`` do not fit.
     """
 
     def __init__(
@@ -147,6 +148,15 @@ class Decoder(nn.Module):
     ) -> None:
         super().__init__()
         expect(layout in ("before", "after"), "layout", "'before' or 'after'", repr(layout))
+        if score is not None:
+            wants = (score.query_dim or hidden, score.key_dim or score.query_dim or hidden)
+            expect(
+                wants == (hidden, width),
+                "score",
+                f"queries as wide as the decoder's state ({hidden}) and keys as wide as the "
+                f"encoder's states ({width})",
+                f"one for widths {wants}",
+            )
         self.embed = nn.Embedding(vocabulary, embedding)
         self.start = nn.Linear(width, hidden)
         self.cell = nn.GRUCell(embedding + (width if layout == "before" else 0), hidden)
@@ -166,9 +176,7 @@ class Decoder(nn.Module):
 
     def look(
         self, queries: Float[Tensor, "batch steps hidden"], memory: Memory
-    ) -> tuple[
-        Float[Tensor, "batch steps width"], Float[Tensor, "batch steps source"] | None
-    ]:
+    ) -> tuple[Float[Tensor, "batch steps width"], Float[Tensor, "batch steps source"] | None]:
         """Return the context for each state that asks, and the weights (None without score)."""
         if self.score is None or memory.prepared is None:
             return memory.context.unsqueeze(1).expand(-1, queries.shape[1], -1), None
@@ -280,7 +288,8 @@ class Seq2Seq(nn.Module):
         )
         _expect_words(target_in, "target_in", self.decoder.embed.num_embeddings)
         memory, state = self.begin(source, mask)
-        return self.decoder(target_in, memory, state)
+        logits, weights = self.decoder(target_in, memory, state)
+        return logits, weights
 
 
 def sequence_loss(
@@ -426,13 +435,12 @@ def beam_search(
                     parents.append(parent)
             best = sorted(best, key=lambda h: -h.log_probability)[:width]
             beam = grown
-            full = len(best) == width and best[-1].log_probability >= top[0].item()
-            if not beam or full or (best and width == 1):
+            full = len(best) == width
+            if not beam or (full and best[-1].log_probability >= beam[0].log_probability):
                 break
             state = state[parents]
-        open_ones = [replace(h, finished=False) for h in beam]
-        ranked = sorted(best + open_ones, key=lambda h: -h.log_probability) if not best else best
-        results.append(ranked[:width])
+        # Where no end mark was reached, the best of what is still open has to do.
+        results.append(best or beam)
     return results
 
 
@@ -440,4 +448,4 @@ def _expect_words(words: Tensor, name: str, vocabulary: int) -> None:
     """Raise ``ValueError`` unless every number is one of a word."""
     if words.numel():
         low, high = int(words.min()), int(words.max())
-        expect(0 <= low and high < vocabulary, name, f"words 0 to {vocabulary - 1}", (low, high))
+        expect(low >= 0 and high < vocabulary, name, f"words 0 to {vocabulary - 1}", (low, high))

@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 from torch import Tensor, nn
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from gatutils.checks import expect
 
@@ -114,9 +114,7 @@ def fit(
             try:
                 batch = next(stream)
             except StopIteration:
-                raise ValueError(
-                    f"batches: expected {steps} of them (steps), got {step}"
-                ) from None
+                raise ValueError(f"batches: expected {steps} of them (steps), got {step}") from None
             rate = learning_rate(step, steps, lr, round(warmup * steps))
             for group in optimizer.param_groups:
                 group["lr"] = rate

@@ -11,6 +11,7 @@ import html
 import io
 import os
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,18 +43,18 @@ __all__ = [
 ]
 
 ROLES: dict[str, tuple[str, str]] = {
-    "query": ("#b3470b", "#ff9e5e"),
-    "key": ("#0b62a8", "#6bb8ff"),
-    "value": ("#04744f", "#3ecf9a"),
-    "weight": ("#8a2fa5", "#dd9cf2"),
-    "masked": ("#6b6b6b", "#a3a3a3"),
+    "query": ("#9c5a0c", "#f0913a"),
+    "key": ("#2a50d7", "#7f95ff"),
+    "value": ("#137a45", "#5eec9d"),
+    "weight": ("#840b7c", "#f2b1fd"),
+    "masked": ("#5c5c5c", "#949494"),
 }
 """Role -> (its colour on a light ground, its colour on a dark ground)."""
 
 INK = "#010203"
 """Stands for the page's text colour in a drawing; replaced by ``currentColor``."""
 
-_STYLE: dict[str, Any] = {
+_STYLE: Any = {
     "svg.fonttype": "none",
     "font.size": 11,
     "axes.spines.top": False,
@@ -206,7 +207,9 @@ def picture(figure: Figure, alt: str, caption: str = "") -> Picture:
     """
     expect(bool(alt.strip()), "alt", "a sentence that says what the figure shows", repr(alt))
     file = io.StringIO()
-    with matplotlib.rc_context({**_STYLE, "svg.hashsalt": alt}):
+    with matplotlib.rc_context({**_STYLE, "svg.hashsalt": alt}), warnings.catch_warnings():
+        # matplotlib's font has no Hangul; the browser's will write it.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
     svg = file.getvalue()
     svg = svg[svg.index("<svg") :]
@@ -215,9 +218,7 @@ def picture(figure: Figure, alt: str, caption: str = "") -> Picture:
     # Two figures on one page must not share ids: those in use get the content's own prefix.
     prefix = "f" + hashlib.sha256((alt + svg).encode()).hexdigest()[:8]
     used = set(re.findall(r'(?:url\(#|href="#)([^)"]+)', svg))
-    svg = re.sub(
-        r' id="([^"]+)"', lambda m: f' id="{prefix}-{m[1]}"' if m[1] in used else "", svg
-    )
+    svg = re.sub(r' id="([^"]+)"', lambda m: f' id="{prefix}-{m[1]}"' if m[1] in used else "", svg)
     svg = re.sub(r"url\(#", f"url(#{prefix}-", svg)
     svg = re.sub(r'href="#', f'href="#{prefix}-', svg)
 
@@ -416,7 +417,7 @@ def heatmap(
     )
     table = (
         f'{style}<table class="gat-heat" aria-label="{html.escape(alt)}">'
-        f'<thead><tr><td></td>{head}</tr></thead><tbody>{"".join(body)}</tbody></table>'
+        f"<thead><tr><td></td>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
     )
     return Picture(table, alt, caption)
 

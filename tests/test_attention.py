@@ -1,0 +1,238 @@
+import math
+import re
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jaxtyping import TypeCheckError
+
+from gatutils.attention import Additive, Cosine, Dot, General, ScaledDot, attend
+
+DTYPES = [torch.float32, torch.float64]
+
+
+@st.composite
+def problems(draw):
+    """Scores, values and a mask of random shapes; some rows may be masked whole."""
+    batch = draw(st.lists(st.integers(1, 3), max_size=2))
+    queries, keys, dim = draw(st.integers(1, 5)), draw(st.integers(1, 6)), draw(st.integers(1, 4))
+    rng = torch.Generator().manual_seed(draw(st.integers(0, 2**31)))
+    dtype = draw(st.sampled_from(DTYPES))
+    scale = draw(st.sampled_from([0.1, 1.0, 100.0]))
+    scores = scale * torch.randn(*batch, queries, keys, generator=rng, dtype=dtype)
+    values = torch.randn(*batch, keys, dim, generator=rng, dtype=dtype)
+    mask = torch.rand(*batch, queries, keys, generator=rng) < draw(st.sampled_from([0.2, 0.5, 0.9]))
+    return scores, values, mask
+
+
+@given(problems())
+def test_weights_are_a_distribution_over_what_is_visible(problem):
+    scores, values, mask = problem
+    context, weights = attend(scores, values, mask)
+    assert (weights >= 0).all()
+    assert (weights[~mask] == 0).all()
+    seen = mask.any(dim=-1)
+    torch.testing.assert_close(weights.sum(dim=-1), seen.to(weights.dtype))
+    assert (context[~seen] == 0).all()
+    assert context.dtype == scores.dtype
+
+
+@given(problems())
+def test_equals_torch_where_a_row_sees_something(problem):
+    scores, values, mask = problem
+    mask = mask | ~mask.any(dim=-1, keepdim=True)
+    ours_in, theirs_in = scores.clone().requires_grad_(), scores.clone().requires_grad_()
+    ours, _ = attend(ours_in, values, mask)
+    theirs = theirs_in.masked_fill(~mask, -torch.inf).softmax(dim=-1) @ values
+    torch.testing.assert_close(ours, theirs)
+    ours.square().sum().backward()
+    theirs.square().sum().backward()
+    torch.testing.assert_close(ours_in.grad, theirs_in.grad)
+
+
+@given(problems())
+def test_equals_scaled_dot_product_attention(problem):
+    scores, values, mask = problem
+    mask = mask | ~mask.any(dim=-1, keepdim=True)
+    # Queries and keys whose dot products are the scores: one-hot keys.
+    keys = torch.eye(scores.shape[-1], dtype=scores.dtype).expand(*scores.shape[:-2], -1, -1)
+    theirs = torch.nn.functional.scaled_dot_product_attention(
+        scores, keys, values, attn_mask=mask, scale=1.0
+    )
+    torch.testing.assert_close(attend(scores, values, mask)[0], theirs)
+
+
+@given(problems())
+def test_hidden_keys_change_nothing_and_get_no_gradient(problem):
+    scores, values, mask = problem
+    scores.requires_grad_()
+    context, weights = attend(scores, values, mask)
+    (context.sum() + weights.square().sum()).backward()
+    assert scores.grad is not None
+    assert scores.grad.isfinite().all()
+    assert (scores.grad[~mask] == 0).all()
+    other = torch.where(mask, scores.detach(), torch.nan)
+    again, _ = attend(other, values, mask)
+    assert torch.equal(again, context)
+
+
+@given(problems())
+def test_a_fully_masked_row_is_zero_in_value_and_gradient(problem):
+    scores, values, mask = problem
+    mask[..., 0, :] = False
+    scores.requires_grad_()
+    values.requires_grad_()
+    context, weights = attend(scores, values, mask)
+    assert (context[..., 0, :] == 0).all()
+    assert (weights[..., 0, :] == 0).all()
+    (context.sum() + weights.sum()).backward()
+    assert (scores.grad[..., 0, :] == 0).all()
+    assert values.grad.isfinite().all()
+
+
+@given(problems(), st.randoms(use_true_random=False))
+def test_permuting_keys_permutes_weights(problem, random):
+    scores, values, mask = problem
+    order = list(range(scores.shape[-1]))
+    random.shuffle(order)
+    context, weights = attend(scores, values, mask)
+    again, permuted = attend(scores[..., order], values[..., order, :], mask[..., order])
+    torch.testing.assert_close(again, context)
+    torch.testing.assert_close(permuted, weights[..., order])
+
+
+def test_equal_scores_give_the_mean_and_a_high_one_the_lookup():
+    values = torch.tensor([[1.0, 0.0], [3.0, 2.0]])
+    mean, _ = attend(torch.zeros(1, 2), values)
+    assert mean.tolist() == [[2.0, 1.0]]
+    found, weights = attend(torch.tensor([[0.0, 1000.0]]), values)
+    assert found.tolist() == [[3.0, 2.0]]
+    assert weights.tolist() == [[0.0, 1.0]]
+
+
+def test_minus_infinity_hides_like_a_mask():
+    scores, values = torch.randn(3, 4), torch.randn(4, 2)
+    mask = torch.tensor([True, False, True, True])
+    hidden = scores.masked_fill(~mask, -torch.inf)
+    assert torch.equal(attend(hidden, values)[0], attend(scores, values, mask)[0])
+    assert (attend(torch.full((1, 4), -torch.inf), values)[0] == 0).all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_gradient_is_the_derivative(dtype):
+    scores = torch.randn(2, 3, 4, dtype=torch.float64, requires_grad=True)
+    values = torch.randn(2, 4, 2, dtype=torch.float64, requires_grad=True)
+    mask = torch.rand(2, 3, 4) < 0.6
+    assert torch.autograd.gradcheck(lambda s, v: attend(s, v, mask), (scores, values))
+    assert attend(scores.to(dtype), values.to(dtype))[0].dtype == dtype
+
+
+def reference(kind, score, q, k):
+    """One score by the formula, in Python floats."""
+    W, U, a = (
+        getattr(score, name).weight.tolist() if hasattr(score, name) else []
+        for name in ("W", "U", "a")
+    )
+
+    def dot(x, y):
+        return sum(p * r for p, r in zip(x, y, strict=True))
+
+    def norm(x):
+        return math.sqrt(dot(x, x))
+
+    return {
+        "dot": lambda: dot(q, k),
+        "scaled": lambda: dot(q, k) / math.sqrt(len(q)),
+        "general": lambda: dot(q, [dot(row, k) for row in W]),
+        "additive": lambda: sum(
+            v * math.tanh(dot(w, q) + dot(u, k)) for v, w, u in zip(a[0], W, U, strict=True)
+        ),
+        "cosine": lambda: dot(q, k) / norm(q) / norm(k) / 0.5,
+    }[kind]()
+
+
+SCORES = {
+    "dot": lambda d, e: Dot(),
+    "scaled": lambda d, e: ScaledDot(),
+    "general": General,
+    "additive": lambda d, e: Additive(d, e, size=5),
+    "cosine": lambda d, e: Cosine(temperature=0.5),
+}
+
+
+@pytest.mark.parametrize("kind", SCORES)
+@settings(max_examples=20)
+@given(st.lists(st.integers(1, 3), max_size=2), st.integers(1, 4), st.integers(1, 4))
+def test_scores_follow_the_formula(kind, batch, d, e):
+    if kind in ("dot", "scaled", "cosine"):
+        e = d
+    torch.manual_seed(0)
+    score = SCORES[kind](d, e).double()
+    q = torch.randn(*batch, 2, d, dtype=torch.float64)
+    k = torch.randn(*batch, 3, e, dtype=torch.float64)
+    out = score(q, k)
+    assert out.shape == (*batch, 2, 3)
+    flat_q, flat_k, flat = q.view(-1, 2, d), k.view(-1, 3, e), out.view(-1, 2, 3)
+    for b in range(len(flat)):
+        for i in range(2):
+            for j in range(3):
+                expected = reference(kind, score, flat_q[b, i].tolist(), flat_k[b, j].tolist())
+                assert flat[b, i, j].item() == pytest.approx(expected, rel=1e-6, abs=1e-9)
+
+
+@pytest.mark.parametrize("kind", SCORES)
+def test_every_score_learns(kind):
+    """Gradients reach queries, keys and every parameter."""
+    score = SCORES[kind](4, 4)
+    q, k = torch.randn(2, 3, 4, requires_grad=True), torch.randn(2, 5, 4, requires_grad=True)
+    attend(score(q, k), k)[0].square().sum().backward()
+    for tensor in (q, k, *score.parameters()):
+        assert tensor.grad is not None
+        assert tensor.grad.abs().sum() > 0
+
+
+def test_cosine_temperature_and_zero_vectors():
+    q, k = torch.randn(2, 4), torch.randn(3, 4)
+    torch.testing.assert_close(Cosine(0.25)(q, k), 4 * Cosine()(q, k))
+    torch.testing.assert_close(Cosine()(5 * q, k), Cosine()(q, k))
+    assert (Cosine()(torch.zeros(1, 4), k) == 0).all()
+    assert len(list(Cosine(learned=True).parameters())) == 1
+    assert len(list(Cosine().parameters())) == 0
+
+
+def test_shapes_are_checked_in_tests():
+    with pytest.raises(TypeCheckError):
+        attend(torch.zeros(2, 3), torch.zeros(4, 5))
+
+
+S, V = torch.zeros(2, 3), torch.zeros(3, 4)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "words"),
+    [
+        (lambda: attend(S, torch.zeros(5, 4)), ValueError, r"values: .*3 rows.*\(5, 4\)"),
+        (lambda: attend(S, V, torch.ones(7, dtype=torch.bool)), ValueError, r"mask: .*\(2, 3\)"),
+        (lambda: attend(S, V, torch.ones(2, 2, 3) > 0), ValueError, r"mask: .*\(2, 2, 3\)"),
+        (lambda: attend(S, V, torch.ones(2, 3)), TypeError, "mask: expected a bool.*float32"),
+        (lambda: attend(S.int(), V), TypeError, "scores: expected a float.*int32"),
+        (lambda: attend(S, [1, 2]), TypeError, "values: expected a float tensor, got list"),
+        (lambda: attend(S[0], V), ValueError, "scores: .*2 axes"),
+        (lambda: attend(S / 0, V), ValueError, "scores: .*finite.*NaN"),
+        (lambda: attend(S + torch.inf, V), ValueError, "scores: .*finite"),
+        (lambda: Dot()(S, torch.zeros(2, 4)), ValueError, "keys: expected width 3, got 4"),
+        (lambda: General(2, 4)(S, S), ValueError, "queries: expected width 2, got 3"),
+        (lambda: Additive(3, 4)(S, S), ValueError, "keys: expected width 4, got 3"),
+        (lambda: Additive(3, 4, size=0), ValueError, "size: .*at least 1, got 0"),
+        (lambda: General(0, 4), ValueError, "query_dim: .*at least 1, got 0"),
+        (lambda: Dot()(torch.zeros(2, 2, 3), S), ValueError, "keys: .*batch axes"),
+        (lambda: Dot()(S, S.long()), TypeError, "keys: expected a float.*int64"),
+        (lambda: Cosine(temperature=0), ValueError, "temperature: .*above 0, got 0"),
+        (lambda: Cosine(temperature=math.nan), ValueError, "temperature: .*got nan"),
+    ],
+)
+def test_bad_input_names_the_argument(unchecked, call, error, words):
+    with pytest.raises(error) as caught:
+        call()
+    assert re.search(words, str(caught.value)), caught.value

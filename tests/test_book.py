@@ -1,0 +1,429 @@
+"""The rendered book: it reads from a file, in both schemes, on a phone, by keyboard.
+
+The book is built once into a temporary folder, or taken from the folder that ``GATUTILS_BOOK``
+names (the one with ``index.html``). The browser is ``GATUTILS_CHROMIUM`` or a Chromium on the
+path. Without one these tests skip; ``GATUTILS_REQUIRE_BROWSER=1`` makes that a failure.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+SCHEMES = ("light", "dark")
+PHONE = {"width": 360, "height": 740}
+DESKTOP = {"width": 1280, "height": 900}
+
+# What axe-core finds in the book though nothing of the book's own is wrong: rule -> reason.
+# `test_axe_baseline_is_the_bare_theme` holds each against a book with the theme's defaults.
+AXE_BASELINE = {
+    "region": "the theme puts the sidebar's logo outside of all landmarks",
+    "aria-allowed-role": "docutils gives each bibliography entry the role doc-biblioentry",
+    "aria-deprecated-role": "the same role, which WAI-ARIA has given up",
+    "aria-required-children": "docutils makes the bibliography a list, and puts links into it",
+}
+
+CHROMIUM_ARGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--disable-quic",
+]
+
+
+def _toc_pages() -> list[str]:
+    """The pages in reading order, without file endings."""
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
+    chapters = [chapter["file"] for part in toc["parts"] for chapter in part["chapters"]]
+    return [toc["root"], *chapters]
+
+
+PAGES = _toc_pages()
+
+
+# ---- Fixtures --------------------------------------------------------------------------------
+
+
+def _build(source: Path, target: Path, *flags: str) -> Path:
+    run = "import sys; from jupyter_book.cli.main import main; sys.exit(main())"
+    command = [sys.executable, "-c", run, "build", str(source), *flags]
+    done = subprocess.run(
+        [*command, "--path-output", str(target)],
+        cwd=source,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        pytest.fail("the book does not build:\n" + (done.stdout + done.stderr)[-4000:])
+    return target / "_build" / "html"
+
+
+@pytest.fixture(scope="session")
+def book(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with the finished HTML."""
+    given = os.environ.get("GATUTILS_BOOK")
+    if given:
+        html = Path(given).resolve()
+        assert (html / "index.html").is_file(), f"GATUTILS_BOOK: no index.html in {html}"
+        return html
+    pytest.importorskip("jupyter_book")
+    target = tmp_path_factory.mktemp("book")
+    return _build(ROOT, target, "-W", "--keep-going", "-n")  # the flags of `make book`
+
+
+@pytest.fixture(scope="session")
+def bare_book(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A book of two pages with all settings as they come, and what most pages have in them."""
+    source = tmp_path_factory.mktemp("bare")
+    files = {
+        "_config.yml": "title: Bare\nlogo: logo.svg\nbibtex_bibfiles: [some.bib]\n",
+        "_toc.yml": "format: jb-book\nroot: one\nchapters:\n  - file: two\n",
+        "logo.svg": "<svg xmlns='http://www.w3.org/2000/svg' width='64' height='64'></svg>",
+        "some.bib": "@book{one, author={A One}, title={B}, publisher={C}, year={2000}}\n"
+        "@book{two, author={A Two}, title={B}, publisher={C}, year={2000}}\n",
+        "one.md": "# One\n\nA [link](two.md), `code`, {cite:p}`one` and {cite:p}`two`.\n\n"
+        "```python\nfor i in range(3):  # a comment\n    print(i, 'text')\n```\n",
+        "two.md": "# Two\n\n```{bibliography}\n```\n",
+    }
+    for name, text in files.items():
+        (source / name).write_text(text, encoding="utf-8")
+    return _build(source, source)
+
+
+def _no_browser(reason: str) -> None:
+    if os.environ.get("GATUTILS_REQUIRE_BROWSER") == "1":
+        pytest.fail(f"GATUTILS_REQUIRE_BROWSER=1, but {reason}")
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """A headless Chromium."""
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        _no_browser("Playwright is not installed")
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = os.environ.get("GATUTILS_CHROMIUM") or next(filter(None, map(shutil.which, names)), "")
+    if not found:
+        _no_browser(f"no browser is found: neither GATUTILS_CHROMIUM nor {', '.join(names)}")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=found, args=CHROMIUM_ARGS)
+        yield chromium
+        chromium.close()
+
+
+class Visit:
+    """One page, opened in a context of its own, with all that it asked for and complained of."""
+
+    def __init__(self, browser: Any, viewport: dict[str, int], scheme: str) -> None:
+        self.remote: list[str] = []
+        self.failed: list[str] = []
+        self.errors: list[str] = []
+        self.context = browser.new_context(viewport=viewport, reduced_motion="reduce")
+        # The theme keeps the reader's choice here; its switch writes the same two names.
+        self.context.add_init_script(
+            "for (const name of ['mode', 'theme']) {"
+            "  if (!localStorage.getItem(name)) localStorage.setItem(name, " + repr(scheme) + ")}"
+        )
+        # Only what leaves the machine passes through here; anything else would be slow.
+        self.context.route(re.compile("^(?!file:|data:|blob:)"), self._refuse)
+        self.page = self.context.new_page()
+        self.page.on("requestfailed", lambda request: self.failed.append(request.url))
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("console", self._hear)
+
+    def _refuse(self, route: Any) -> None:
+        self.remote.append(route.request.url)
+        route.abort()
+
+    def _hear(self, message: Any) -> None:
+        if message.type in {"error", "warning"}:
+            self.errors.append(f"{message.type}: {message.text}")
+
+    def open(self, path: Path) -> Any:
+        """Load a page and wait until its formulas and fonts are there, or have failed."""
+        self.page.goto(path.as_uri(), wait_until="load")
+        self.page.evaluate(
+            """async () => {
+              for (let i = 0; i < 100 && window.MathJax && !MathJax.startup?.promise; i++)
+                await new Promise(done => setTimeout(done, 50));
+              await window.MathJax?.startup?.promise?.catch(() => {});
+              await document.fonts.ready;
+            }"""
+        )
+        return self.page
+
+    def close(self) -> None:
+        self.context.close()
+
+
+@pytest.fixture(scope="session")
+def visits(book: Path, browser: Any) -> Iterator[Any]:
+    """``visits(page, viewport, scheme)`` opens each page once, for all tests that only look."""
+    opened: dict[tuple[str, int, str], Visit] = {}
+
+    def visit(page: str, viewport: dict[str, int] = DESKTOP, scheme: str = "light") -> Visit:
+        key = (page, viewport["width"], scheme)
+        if key not in opened:
+            opened[key] = Visit(browser, viewport, scheme)
+            opened[key].open(book / f"{page}.html")
+        return opened[key]
+
+    yield visit
+    for each in opened.values():
+        each.close()
+
+
+every_page = pytest.mark.parametrize("page", PAGES)
+every_scheme = pytest.mark.parametrize("scheme", SCHEMES)
+
+
+# ---- Without a browser -----------------------------------------------------------------------
+
+
+class _Loads(HTMLParser):
+    """Collects the addresses that a browser would fetch on opening the page."""
+
+    LINKS = frozenset(
+        {"stylesheet", "preload", "prefetch", "modulepreload", "icon", "manifest", "preconnect"}
+    )
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.addresses: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {name: value or "" for name, value in attrs}
+        names = ["src", "srcset", "poster"]
+        if tag == "object":
+            names.append("data")
+        if tag in {"image", "use"}:
+            names += ["href", "xlink:href"]
+        if tag == "link" and self.LINKS & set(given.get("rel", "").lower().split()):
+            names.append("href")
+        self.addresses += [given[name] for name in names if name in given]
+        self.addresses += _css_loads(given.get("style", ""))
+
+
+def _css_loads(css: str) -> list[str]:
+    css = re.sub(r"/\*.*?\*/", "", css, flags=re.DOTALL)
+    return re.findall(r"""(?:url\(\s*|@import\s+)["']?([^"')\s;]+)""", css)
+
+
+def _is_remote(address: str) -> bool:
+    return address.startswith("//") or urlsplit(address).scheme in {"http", "https"}
+
+
+def test_nothing_built_loads_from_the_network(book: Path) -> None:
+    remote = {}
+    for path in sorted([*book.rglob("*.html"), *book.rglob("*.css")]):
+        text = path.read_text(encoding="utf-8")
+        css = [text] if path.suffix == ".css" else re.findall(r"<style[^>]*>(.*?)</style>", text)
+        addresses = [address for part in css for address in _css_loads(part)]
+        if path.suffix == ".html":
+            addresses += _Loads(text).addresses
+        if bad := [address for address in addresses if _is_remote(address)]:
+            remote[str(path.relative_to(book))] = bad
+    assert not remote
+
+
+def test_every_page_of_the_toc_is_built(book: Path) -> None:
+    missing = [page for page in PAGES if not (book / f"{page}.html").is_file()]
+    assert not missing
+    assert f"{PAGES[0]}.html" in (book / "index.html").read_text(encoding="utf-8")
+
+
+# ---- In a browser ----------------------------------------------------------------------------
+
+
+@every_page
+def test_opens_from_a_file_without_network_or_errors(visits: Any, page: str) -> None:
+    visit = visits(page)
+    assert not visit.remote, "the page asks the network"
+    assert not visit.failed, "a file is missing"
+    assert not visit.errors, "the console complains"
+
+
+@every_page
+def test_maths_is_rendered(visits: Any, page: str) -> None:
+    found = visits(page).page.evaluate(
+        r"""() => {
+          const article = document.querySelector('article').cloneNode(true);
+          const formulas = [...article.querySelectorAll('.math')];
+          const bare = formulas.filter(f => !f.querySelector('mjx-container'));
+          const errors = [...article.querySelectorAll('mjx-merror, [data-mjx-error]')];
+          const silent = [...article.querySelectorAll('mjx-container')]
+            .filter(m => !m.querySelector('mjx-assistive-mml math'));
+          article.querySelectorAll('pre, code, script, style, mjx-container, .sig')
+            .forEach(e => e.remove());
+          return {
+            bare: bare.map(f => f.textContent),
+            errors: errors.map(e => e.getAttribute('data-mjx-error') || e.textContent),
+            silent: silent.length,
+            raw: article.textContent.match(/\\[()[\]]|\$\$|\\(?:begin|frac|alpha|sum)\b/g) || [],
+          };
+        }"""
+    )
+    assert found == {"bare": [], "errors": [], "silent": 0, "raw": []}
+
+
+@every_page
+def test_every_picture_says_what_it_shows(visits: Any, page: str) -> None:
+    mute = visits(page).page.evaluate(
+        """() => {
+          const named = e => (e.getAttribute('aria-label') || '').trim() ||
+            (e.getAttribute('aria-labelledby') || '').split(/\\s+/)
+              .some(id => (document.getElementById(id)?.textContent || '').trim());
+          const pictures = [...document.querySelectorAll('img')]
+            .filter(e => !(e.getAttribute('alt') || '').trim());
+          const drawings = [...document.querySelectorAll('article svg')]
+            // The theme's icons stand inside controls, which have names of their own.
+            .filter(e => !e.closest('[aria-hidden="true"], button, summary'))
+            .filter(e => !(e.getAttribute('role') === 'img' && named(e)));
+          return [...pictures, ...drawings].map(e => e.outerHTML.slice(0, 200));
+        }"""
+    )
+    assert not mute
+
+
+@every_page
+def test_text_in_drawings_follows_the_scheme(visits: Any, page: str) -> None:
+    """A colour that is fixed cannot be legible on both grounds; axe does not look into SVG."""
+    light, dark = (
+        visits(page, DESKTOP, scheme).page.evaluate(
+            """() => [...document.querySelectorAll('article svg text')]
+                 .map(e => [e.textContent.trim(), getComputedStyle(e).fill])"""
+        )
+        for scheme in SCHEMES
+    )
+    fixed = [text for text, other in zip(light, dark, strict=True) if text == other]
+    assert not fixed
+
+
+@every_page
+def test_headings_are_in_order(visits: Any, page: str) -> None:
+    levels = visits(page).page.evaluate(
+        """() => [...document.querySelectorAll('article :is(h1, h2, h3, h4, h5, h6)')]
+                   .map(e => Number(e.tagName[1]))"""
+    )
+    assert levels[:1] == [1], "the article starts with its title"
+    assert levels.count(1) == 1, "one title"
+    jumps = [(a, b) for a, b in pairwise(levels) if b > a + 1]
+    assert not jumps, "a level is skipped"
+
+
+@every_page
+def test_a_phone_shows_the_page_without_scrolling_sideways(visits: Any, page: str) -> None:
+    wide = visits(page, PHONE).page.evaluate(
+        """() => {
+          const width = document.documentElement.clientWidth;
+          const clipped = e => {
+            for (let p = e.parentElement; p && p !== document.body; p = p.parentElement)
+              if (getComputedStyle(p).overflowX !== 'visible') return true;
+            return false;
+          };
+          const out = [...document.querySelectorAll('article *, footer *')].filter(e => {
+            const box = e.getBoundingClientRect();
+            return box.width && box.right > width + 1 && !clipped(e);
+          });
+          return {
+            page: document.documentElement.scrollWidth - width,
+            elements: out.slice(0, 5).map(e => e.outerHTML.slice(0, 160)),
+          };
+        }"""
+    )
+    assert wide == {"page": 0, "elements": []}
+
+
+@pytest.mark.parametrize(("page", "following"), list(pairwise(PAGES)), ids=PAGES[:-1])
+def test_the_keyboard_reaches_the_next_chapter(
+    book: Path, browser: Any, page: str, following: str
+) -> None:
+    visit = Visit(browser, DESKTOP, "light")
+    try:
+        tab = visit.open(book / f"{page}.html")
+        for _ in range(400):
+            tab.keyboard.press("Tab")
+            focus = tab.evaluate(
+                """() => ({
+                  next: document.activeElement.matches('a.right-next'),
+                  end: document.activeElement === document.body,
+                  ring: getComputedStyle(document.activeElement).outlineStyle,
+                })"""
+            )
+            if focus["next"] or focus["end"]:
+                break
+        assert focus["next"], "Tab does not come to the link to the next page"
+        assert focus["ring"] != "none", "the focus is not to be seen"
+        with tab.expect_navigation():
+            tab.keyboard.press("Enter")
+        arrived = Path(unquote(urlsplit(tab.url).path))
+        assert arrived == book / f"{following}.html"
+    finally:
+        visit.close()
+
+
+def _axe(page: Any) -> dict[str, list[str]]:
+    """Rule -> the elements that break it."""
+    axe = pytest.importorskip("axe_playwright_python.base")
+    page.evaluate(axe.AXE_SCRIPT)
+    violations = page.evaluate(
+        """async () => (await axe.run({resultTypes: ['violations'], preload: false}))
+             .violations.map(v =>
+               [v.id, v.nodes.map(n => n.target.join(' ') + ': ' + n.failureSummary)])"""
+    )
+    return dict(violations)
+
+
+@every_scheme
+@every_page
+def test_axe_finds_nothing_of_our_own(visits: Any, page: str, scheme: str) -> None:
+    tab = visits(page, DESKTOP, scheme).page
+    assert tab.evaluate("document.documentElement.dataset.theme") == scheme
+    found = _axe(tab)
+    news = {rule: nodes[:5] for rule, nodes in found.items() if rule not in AXE_BASELINE}
+    assert not news, json.dumps(news, indent=1, ensure_ascii=False)
+
+
+def test_axe_baseline_is_the_bare_theme(browser: Any, bare_book: Path) -> None:
+    bare: set[str] = set()
+    for scheme in SCHEMES:
+        for name in ("one", "two"):
+            visit = Visit(browser, DESKTOP, scheme)
+            bare |= set(_axe(visit.open(bare_book / f"{name}.html")))
+            visit.close()
+    extra = set(AXE_BASELINE) - bare
+    assert not extra, f"not a finding of the bare theme, which has {sorted(bare)}"
+
+
+def test_the_switch_changes_the_scheme(book: Path, browser: Any) -> None:
+    visit = Visit(browser, DESKTOP, "light")
+    try:
+        tab = visit.open(book / f"{PAGES[0]}.html")
+        grounds = {}
+        for _ in range(3):  # light, dark, automatic
+            theme = tab.evaluate("document.documentElement.dataset.theme")
+            grounds[theme] = tab.evaluate("getComputedStyle(document.body).backgroundColor")
+            tab.locator("button.theme-switch-button:visible").first.click()
+        assert set(grounds) == set(SCHEMES)
+        assert grounds["light"] != grounds["dark"]
+    finally:
+        visit.close()

@@ -1,0 +1,70 @@
+"""pyproject.toml, constraints.txt and environment.yml say the same thing, and it is installed."""
+
+import re
+import tomllib
+from importlib.metadata import distribution, distributions
+from itertools import chain
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+EXTRAS = PROJECT["optional-dependencies"]
+ASKED = {
+    canonicalize_name(r.name): r
+    for r in map(Requirement, [*PROJECT["dependencies"], *chain(*EXTRAS.values())])
+}
+LINES = [
+    line
+    for line in (ROOT / "constraints.txt").read_text().splitlines()
+    if line and not line.startswith("#")
+]
+PINNED = {canonicalize_name(name): Version(v) for name, v in (line.split("==") for line in LINES)}
+
+
+def test_constraints_pin_each_package_once_and_exactly():
+    assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in LINES)
+    assert len(PINNED) == len(LINES)
+    assert str(PINNED["torch"]) == "2.13.0"  # no local suffix: any build of it will do
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_what_the_project_asks_for_is_pinned_within_its_range(name):
+    assert name in PINNED
+    assert PINNED[name] in ASKED[name].specifier
+
+
+def test_the_core_stays_small():
+    core = {Requirement(r).name for r in PROJECT["dependencies"]}
+    assert core == {"torch", "numpy", "networkx", "matplotlib", "jaxtyping", "tqdm"}
+
+
+def test_conda_installs_the_same():
+    conda = yaml.safe_load((ROOT / "environment.yml").read_text())
+    (pip,) = [entry["pip"] for entry in conda["dependencies"] if isinstance(entry, dict)]
+    assert pip[0] == "--constraint constraints.txt"
+    extras = re.fullmatch(r"--editable \.\[([\w,]+)\]", pip[1])[1].split(",")
+    assert set(extras) <= set(EXTRAS)
+    makefile = (ROOT / "Makefile").read_text()
+    assert f'--constraint constraints.txt --editable ".[{",".join(extras)}]"' in makefile
+    python = re.search(r"python=([\d.]+)", str(conda["dependencies"]))[1]
+    assert PROJECT["requires-python"] == f">={python}"
+
+
+def test_what_is_installed_is_what_is_pinned():
+    """Everything in the environment of `make`, down to what the packages ask for themselves."""
+    if Version(distribution("torch").version).base_version != "2.13.0":
+        pytest.skip("this is not the environment that make installs")
+    installed = {canonicalize_name(d.name): Version(d.version).public for d in distributions()}
+    # What torch brings along on a machine with a GPU, and what came with Python.
+    ours = {"gatutils", "pip", "setuptools", "wheel"}
+    for name, version in installed.items():
+        if name in ours or name.startswith(("nvidia-", "cuda-", "triton")):
+            continue
+        assert name in PINNED, f"{name} {version} is installed and not in constraints.txt"
+        assert version == str(PINNED[name]), name

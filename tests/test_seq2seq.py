@@ -1,0 +1,276 @@
+import itertools
+import re
+
+import pytest
+import torch
+from torch import nn
+
+from gatutils.attention import Additive, Cosine, Dot, General
+from gatutils.seq2seq import Decoder, Encoder, Seq2Seq, beam_search, greedy, sequence_loss
+
+SOURCE, TARGET, WIDTH = 11, 7, 6
+KINDS = {
+    "none": lambda: None,
+    "additive": lambda: Additive(WIDTH, 2 * WIDTH, 5),
+    "general": lambda: General(WIDTH, 2 * WIDTH),
+}
+every_kind = pytest.mark.parametrize("kind", KINDS)
+every_layout = pytest.mark.parametrize("layout", ["before", "after"])
+
+
+def translator(kind="additive", layout="before", seed=0):
+    torch.manual_seed(seed)
+    model = Seq2Seq(SOURCE, TARGET, 4, WIDTH, KINDS[kind](), layout)
+    for parameter in model.parameters():  # far from even guesses, so that ties do not occur
+        nn.init.normal_(parameter, std=0.8)
+    return model.eval()
+
+
+def sentences(lengths=(5, 3, 1), seed=0):
+    rng = torch.Generator().manual_seed(seed)
+    source = torch.randint(SOURCE, (len(lengths), max(lengths)), generator=rng)
+    mask = torch.arange(max(lengths)) < torch.tensor(lengths).unsqueeze(1)
+    return source, mask
+
+
+def test_encoder_equals_two_cells_by_hand():
+    torch.manual_seed(0)
+    encoder = Encoder(SOURCE, 4, WIDTH)
+    source, mask = sentences()
+    states, context = encoder(source, mask)
+    cells = []
+    for suffix in ("", "_reverse"):
+        cell = nn.GRUCell(4, WIDTH)
+        cell.load_state_dict(
+            {
+                name: getattr(encoder.gru, f"{name}_l0{suffix}")
+                for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+            }
+        )
+        cells.append(cell)
+    for row, length in enumerate(mask.sum(dim=1).tolist()):
+        words = encoder.embed(source[row, :length])
+        forward, backward = [], []
+        state = torch.zeros(WIDTH)
+        for word in words:
+            state = cells[0](word, state)
+            forward.append(state)
+        state = torch.zeros(WIDTH)
+        for word in reversed(words):
+            state = cells[1](word, state)
+            backward.insert(0, state)
+        by_hand = torch.cat([torch.stack(forward), torch.stack(backward)], dim=-1)
+        torch.testing.assert_close(states[row, :length], by_hand)
+        torch.testing.assert_close(context[row], torch.cat([forward[-1], backward[0]]))
+        assert (states[row, length:] == 0).all()
+
+
+@every_kind
+@every_layout
+def test_padding_changes_nothing(kind, layout):
+    model = translator(kind, layout)
+    source, mask = sentences()
+    target = torch.randint(TARGET, (3, 4), generator=torch.Generator().manual_seed(1))
+    logits, weights = model(source, mask, target)
+    for row, length in enumerate(mask.sum(dim=1).tolist()):
+        alone, seen = model(
+            source[row : row + 1, :length], mask[row : row + 1, :length], target[row : row + 1]
+        )
+        torch.testing.assert_close(logits[row], alone[0])
+        if kind == "none":
+            assert weights is None
+            assert seen is None
+        else:
+            torch.testing.assert_close(weights[row, :, :length], seen[0])
+            assert (weights[row, :, length:] == 0).all()
+    junk = source.masked_fill(~mask, 9)
+    torch.testing.assert_close(model(junk, mask, target)[0], logits)
+
+
+@every_kind
+@every_layout
+def test_all_steps_at_once_equal_step_by_step(kind, layout):
+    model = translator(kind, layout)
+    source, mask = sentences()
+    target = torch.randint(TARGET, (3, 4), generator=torch.Generator().manual_seed(1))
+    logits, weights = model(source, mask, target)
+    memory, state = model.begin(source, mask)
+    for i in range(4):
+        one, state, seen = model.decoder.step(target[:, i], state, memory)
+        torch.testing.assert_close(one, logits[:, i])
+        if weights is not None:
+            torch.testing.assert_close(seen, weights[:, i])
+
+
+def test_attention_with_equal_scores_is_the_mean():
+    """With a = 0 every score is 0: the decoder sees the mean of the states at each step."""
+    model = translator("additive")
+    nn.init.zeros_(model.decoder.score.a.weight)
+    source, mask = sentences()
+    memory, state = model.begin(source, mask)
+    context, weights = model.decoder.look(state.unsqueeze(1), memory)
+    mean = memory.states.sum(dim=1) / mask.sum(dim=1, keepdim=True)
+    torch.testing.assert_close(context.squeeze(1), mean)
+    torch.testing.assert_close(weights.squeeze(1), mask / mask.sum(dim=1, keepdim=True))
+
+
+@every_layout
+def test_layouts_differ_in_when_the_decoder_looks(layout):
+    """Before the cell the answer moves the state; after it, the state does not depend on it."""
+    model = translator("general", layout)
+    source, mask = sentences((5,))
+    memory, state = model.begin(source, mask)
+    word = torch.tensor([3])
+    _, moved, _ = model.decoder.step(word, state, memory)
+    other = memory.__class__(-memory.states, memory.prepared, memory.mask, memory.context)
+    _, again, _ = model.decoder.step(word, state, other)
+    assert torch.equal(moved, again) == (layout == "after")
+
+
+@every_kind
+@every_layout
+def test_gradient_reaches_every_parameter(kind, layout):
+    model = translator(kind, layout)
+    source, mask = sentences()
+    target = torch.tensor([[1, 4, 5], [1, 3, 0], [1, 0, 0]])
+    sequence_loss(model(source, mask, target)[0], target).backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().sum() > 0, name
+
+
+def log_probability(model, source, mask, words, eos=2):
+    """Of words and the end mark, by teacher forcing."""
+    target_in = torch.tensor([[1, *words]])
+    logits, _ = model(source, mask, target_in)
+    out = torch.tensor([*words, eos])
+    return logits[0].log_softmax(dim=-1)[range(len(out)), out].sum().item()
+
+
+@every_kind
+@every_layout
+def test_greedy_takes_the_likeliest_word_each_time(kind, layout):
+    model = translator(kind, layout, seed=3)
+    source, mask = sentences()
+    for row, found in enumerate(greedy(model, source, mask, max_length=12)):
+        alone, seen = source[row : row + 1], mask[row : row + 1]
+        words = [1]
+        while len(words) <= 12:
+            best = int(model(alone, seen, torch.tensor([words]))[0][0, -1].argmax())
+            if best == 2:
+                break
+            words.append(best)
+        assert found.words == tuple(words[1:])
+        assert found.finished == (len(words) <= 12)
+        if found.finished:
+            expected = log_probability(model, alone, seen, found.words)
+            assert found.log_probability == pytest.approx(expected, abs=1e-4)
+        if kind != "none":
+            length = int(seen.sum())
+            assert found.weights.shape == (len(found.words) + found.finished, length)
+            torch.testing.assert_close(found.weights.sum(1), torch.ones(len(found.weights)))
+
+
+@every_kind
+@pytest.mark.parametrize("seed", range(5))
+def test_a_beam_of_one_is_greedy(kind, seed):
+    model = translator(kind, seed=seed)
+    source, mask = sentences(seed=seed)
+    for one, (best, *rest) in zip(
+        greedy(model, source, mask, max_length=9),
+        beam_search(model, source, mask, width=1, max_length=9),
+        strict=True,
+    ):
+        assert best.words == one.words
+        assert best.finished == one.finished
+        assert best.log_probability == pytest.approx(one.log_probability, abs=1e-4)
+        assert not rest
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_wide_beam_finds_the_best_of_all(seed):
+    """Against every sentence of up to three words, by brute force."""
+    model = translator("additive", seed=seed)
+    with torch.no_grad():  # end soon, so that three words are enough
+        model.decoder.read_off.bias[2] += 4
+    source, mask = sentences((4,), seed)
+    found = beam_search(model, source, mask, width=400, max_length=4)[0]
+    others = [w for w in range(TARGET) if w != 2]
+    scores = {
+        words: log_probability(model, source, mask, words)
+        for n in range(4)
+        for words in itertools.product(others, repeat=n)
+    }
+    best = sorted(scores, key=lambda words: -scores[words])[:10]
+    assert [h.words for h in found[:10]] == best
+    for hypothesis in found[:10]:
+        assert hypothesis.log_probability == pytest.approx(scores[hypothesis.words], abs=1e-4)
+        assert hypothesis.weights.shape == (len(hypothesis.words) + 1, 4)
+
+
+def test_beam_never_does_worse_than_greedy_here():
+    """No law of beams, but of these twenty models; a beam that lost its best would show."""
+    better = 0
+    for seed in range(20):
+        model = translator("general", seed=seed)
+        source, mask = sentences((4,), seed)
+        one = greedy(model, source, mask, max_length=12)[0]
+        wide = beam_search(model, source, mask, width=5, max_length=12)[0][0]
+        if one.finished:
+            assert wide.log_probability >= one.log_probability - 1e-4
+            better += wide.log_probability > one.log_probability + 1e-4
+    assert better > 0
+
+
+def test_unfinished_sentences_say_so():
+    model = translator("none")
+    with torch.no_grad():
+        model.decoder.read_off.bias[2] -= 1000
+    source, mask = sentences()
+    for found in greedy(model, source, mask, max_length=3):
+        assert len(found.words) == 3
+        assert not found.finished
+    for beam in beam_search(model, source, mask, width=2, max_length=3):
+        assert [h.finished for h in beam] == [False, False]
+
+
+def test_loss_leaves_out_padding():
+    logits = torch.randn(2, 3, TARGET)
+    target = torch.tensor([[3, 4, 2], [5, 2, 0]])
+    by_hand = -logits.log_softmax(dim=-1)
+    words = [(0, 0, 3), (0, 1, 4), (0, 2, 2), (1, 0, 5), (1, 1, 2)]
+    expected = sum(by_hand[w] for w in words) / len(words)
+    torch.testing.assert_close(sequence_loss(logits, target), expected)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "words"),
+    [
+        (lambda m, s, k: m(s.float(), k, s), TypeError, "source: expected a int.*float32"),
+        (lambda m, s, k: m(s, k.int(), s), TypeError, "mask: expected a bool.*int32"),
+        (lambda m, s, k: m(s, k[:, 1:], s), ValueError, r"mask: .*\(3, 5\).*\(3, 4\)"),
+        (lambda m, s, k: m(s + 90, k, s), ValueError, "source: expected words 0 to 10"),
+        (lambda m, s, k: m(s, k & False, s), ValueError, "mask: .*an empty row"),
+        (lambda m, s, k: m(s, k.flip(1), s), ValueError, "mask: .*a gap"),
+        (lambda m, s, k: m(s, k, s[:2]), ValueError, r"target_in: .*\(3, at least 1\).*\(2, 5\)"),
+        (lambda m, s, k: m(s, k, s[:, :0]), ValueError, "target_in: "),
+        (lambda m, s, k: m(s, k, s + 90), ValueError, "target_in: expected words 0 to 6"),
+        (lambda m, s, k: beam_search(m, s, k, width=0), ValueError, "width: .*got 0"),
+        (lambda m, s, k: greedy(m, s, k, max_length=0), ValueError, "max_length: .*got 0"),
+        (lambda m, s, k: Decoder(5, 4, 4, 8, None, "middle"), ValueError, "layout: .*'middle'"),
+        (lambda m, s, k: Seq2Seq(5, 5, 4, 4, Dot())(s % 5, k, s % 5), ValueError, "score: .*4.*8"),
+        (lambda m, s, k: Decoder(5, 4, 4, 8, General(3, 8)), ValueError, "score: .*4"),
+        (lambda m, s, k: sequence_loss(torch.zeros(1, 2, 3), s), ValueError, "target_out: "),
+    ],
+)
+def test_bad_input_names_the_argument(unchecked, call, error, words):
+    source, mask = sentences()
+    with pytest.raises(error) as caught:
+        call(translator(), source % TARGET if "s + 90" not in words else source, mask)
+    assert re.search(words, str(caught.value)), caught.value
+
+
+def test_scores_without_widths_need_equal_ones():
+    """Dot and cosine compare vectors of one width: the encoder's states are twice the decoder's."""
+    with pytest.raises(ValueError, match="score: "):
+        Seq2Seq(5, 5, 4, 4, Cosine())

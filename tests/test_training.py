@@ -1,0 +1,140 @@
+import math
+import re
+
+import pytest
+import torch
+from torch import nn
+
+from gatutils.training import fit, learning_rate, seed_everything
+
+
+def line(seed=0):
+    """A model of y = 2 x, and batches of x."""
+    torch.manual_seed(seed)
+    rng = torch.Generator().manual_seed(seed)
+    return nn.Linear(1, 1), iter(lambda: torch.randn(8, 1, generator=rng), None)
+
+
+def squared(model, x):
+    return (model(x) - 2 * x).square().mean()
+
+
+def test_fit_learns_and_records_every_step():
+    model, batches = line()
+    history = fit(model, batches, squared, 150, lr=0.1)
+    assert len(history.loss) == len(history.lr) == len(history.gradient) == 150
+    assert history.loss[-1] < 1e-3 < history.loss[0]
+    assert model.weight.item() == pytest.approx(2, abs=0.05)
+
+
+def test_same_seed_same_weights_and_the_generator_is_put_back():
+    results = []
+    for _ in range(2):
+        model, batches = line()
+        model = nn.Sequential(nn.Dropout(0.5), model)
+        before = torch.get_rng_state()
+        fit(model, batches, squared, 20, seed=7)
+        assert torch.equal(torch.get_rng_state(), before)
+        results.append(model[1].weight.item())
+        torch.rand(3)  # what others draw must not matter
+    assert results[0] == results[1]
+    model, batches = line()
+    model = nn.Sequential(nn.Dropout(0.5), model)
+    fit(model, batches, squared, 20, seed=8)
+    assert model[1].weight.item() != results[0]
+
+
+def test_seed_everything_seeds_all_three():
+    import random
+
+    import numpy as np
+
+    draws = []
+    for _ in range(2):
+        seed_everything(3)
+        draws.append((random.random(), np.random.rand(), torch.rand(1).item()))  # noqa: NPY002
+    assert draws[0] == draws[1]
+
+
+def test_learning_rate_warms_up_then_falls_like_a_cosine():
+    rates = [learning_rate(step, 100, 0.5, 10) for step in range(100)]
+    assert rates[:10] == pytest.approx([0.05 * k for k in range(1, 11)])
+    assert rates[10] == 0.5
+    assert rates[55] == pytest.approx(0.25)
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert 0 < rates[-1] < 0.001
+    model, batches = line()
+    assert fit(model, batches, squared, 100, lr=0.5, warmup=0.1).lr == pytest.approx(rates)
+
+
+def test_long_gradients_are_shortened():
+    """With clip c the first Adam moments see a gradient of length c: compare with a loss scaled."""
+    model, batches = line()
+    seen = []
+    hook = torch.optim.Adam.step
+    x = next(batches)
+
+    def spy(self, *args, **kwargs):
+        seen.append(
+            math.sqrt(sum(p.grad.square().sum() for g in self.param_groups for p in g["params"]))
+        )
+        return hook(self, *args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.optim.Adam, "step", spy)
+        history = fit(model, [x], lambda m, b: 1000 * squared(m, b), 1, clip=0.5)
+    assert history.gradient[0] > 100
+    assert seen[0] == pytest.approx(0.5, rel=1e-3)
+
+
+def test_evaluation_runs_in_evaluation_mode_and_training_goes_on():
+    model, batches = line()
+    modes = []
+
+    def evaluate(m):
+        modes.append((m.training, torch.is_grad_enabled()))
+        return 1.0
+
+    history = fit(model, batches, squared, 10, evaluate=evaluate, every=4)
+    assert history.scores == [(4, 1.0), (8, 1.0)]
+    assert modes == [(False, False)] * 2
+    assert model.training
+
+
+def test_bars_stay_out_where_they_are_switched_off(capsys):
+    model, batches = line()
+    fit(model, batches, squared, 3)
+    assert capsys.readouterr().err == ""
+    fit(model, batches, squared, 3, progress=True)
+    assert "/3" in capsys.readouterr().err
+
+
+def test_a_loss_that_is_not_finite_stops_before_the_weights_are_lost():
+    model, batches = line()
+
+    def breaks(m, x):
+        value = squared(m, x)
+        return value * torch.nan if m.weight.item() > 0.5 else value
+
+    with torch.no_grad():
+        model.weight.fill_(0.0)
+    with pytest.raises(FloatingPointError, match=r"loss: nan at step \d+; a lower lr"):
+        fit(model, batches, breaks, 1000, lr=0.1)
+    assert model.weight.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"steps": 0}, "steps: .*at least 1, got 0"),
+        ({"steps": 3, "lr": 0}, "lr: .*above 0, got 0"),
+        ({"steps": 3, "warmup": 2}, "warmup: .*0 to 1, got 2"),
+        ({"steps": 3, "clip": -1}, "clip: .*above 0, got -1"),
+        ({"steps": 3, "every": -1}, "every: .*0 or more, got -1"),
+        ({"steps": 3, "batches": [torch.ones(1, 1)]}, r"batches: expected 3 .*, got 1"),
+    ],
+)
+def test_bad_input_names_the_argument(unchecked, options, words):
+    model, batches = line()
+    with pytest.raises(ValueError, match=re.compile(words)):
+        fit(model, options.pop("batches", batches), squared, **options)

@@ -1,0 +1,196 @@
+import itertools
+import re
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+import torch
+
+from gatutils import viz
+from gatutils.viz import Curve, Picture, arrow, box, curves, drawing, heatmap, picture
+
+GROUNDS = ("#ffffff", "#121212")
+STYLE = Path(__file__).parents[1] / "book" / "_static" / "roles.css"
+
+
+def linear(color):
+    """The light that a colour sends, red, green and blue (WCAG 2.2, relative luminance)."""
+    channels = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    return [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+
+
+def contrast(one, other):
+    high, low = sorted(
+        (sum(w * c for w, c in zip((0.2126, 0.7152, 0.0722), linear(x), strict=True)) + 0.05)
+        for x in (one, other)
+    )[::-1]
+    return high / low
+
+
+def as_seen(color, kind):
+    """Lab-like coordinates of a colour, after a full colour-vision deficiency.
+
+    The matrices are those of Machado, Oliveira & Fernandes (2009) at severity 1; the result is
+    CIE 1976 L*a*b* (D65).
+    """
+    matrix = {
+        "normal": [[1, 0, 0], [0, 1, 0], [0, 0, 1]],
+        "protan": [[0.152, 1.053, -0.205], [0.115, 0.786, 0.099], [-0.004, -0.048, 1.052]],
+        "deutan": [[0.367, 0.861, -0.228], [0.280, 0.673, 0.047], [-0.012, 0.043, 0.969]],
+        "tritan": [[1.256, -0.077, -0.179], [-0.078, 0.931, 0.148], [0.005, 0.691, 0.304]],
+    }[kind]
+    rgb = torch.tensor(matrix, dtype=torch.float64) @ torch.tensor(linear(color)).double()
+    to_xyz = torch.tensor(
+        [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
+    ).double()
+    x, y, z = (to_xyz @ rgb.clamp(0, 1) / torch.tensor([0.9505, 1.0, 1.089])).pow(1 / 3).tolist()
+    return torch.tensor([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+@pytest.mark.parametrize("role", viz.ROLES)
+def test_colours_are_legible_as_text_on_both_grounds(role):
+    for color, ground in zip(viz.ROLES[role], GROUNDS, strict=True):
+        assert contrast(color, ground) >= 4.5
+
+
+@pytest.mark.parametrize("kind", ["normal", "protan", "deutan", "tritan"])
+@pytest.mark.parametrize("scheme", [0, 1])
+def test_roles_can_be_told_apart_by_the_colour_blind(kind, scheme):
+    seen = {role: as_seen(pair[scheme], kind) for role, pair in viz.ROLES.items()}
+    for one, other in itertools.combinations(seen, 2):
+        distance = (seen[one] - seen[other]).norm().item()
+        assert distance > 15, (one, other, distance)  # 2.3 is just noticeable
+
+
+def test_the_style_sheet_is_what_the_module_prints():
+    out = subprocess.run(
+        [sys.executable, "-m", "gatutils.viz"], capture_output=True, text=True, check=True
+    )
+    assert out.stdout == viz.style_sheet() == STYLE.read_text()
+    for role, pair in viz.ROLES.items():
+        assert [m[1] for m in re.finditer(rf"--gat-{role}: (#\w+);", out.stdout)] == list(pair)
+
+
+def lines():
+    runs = [[1, 0.9, 0.8], [1, 0.8, 0.6]]
+    return [
+        Curve("looks back", [0, 1, 2], runs, "weight"),
+        Curve("one <vector>", [0, 1, 2], [[1, 0.5, 0]]),
+    ]
+
+
+def sketch(alt="two boxes"):
+    figure, ax = drawing(3, 1)
+    box(ax, 0.5, 0.5, "고양이", "key")
+    box(ax, 2.5, 0.5, "$c_i$", "value")
+    arrow(ax, (0.9, 0.5), (2.1, 0.5), "weight", width=3)
+    return picture(figure, alt)
+
+
+def heat(**options):
+    weights = torch.tensor([[0.25, 0.75], [1.0, 0.0]])
+    return heatmap(weights, ["개", "<를>"], ["the", "dog"], "weights", **options)
+
+
+MAKERS = [lambda: curves(lines(), "falls", "x", "y"), sketch, heat]
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_figures_are_the_same_each_time_and_well_formed(make):
+    first, second = make(), make()
+    assert first == second
+    ElementTree.fromstring(f"<p>{first.content}</p>")
+    html = first._repr_mimebundle_()["text/html"]
+    assert html.startswith('<figure class="gat-figure">')
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_figures_follow_the_page(make):
+    """Roles are the page's variables, everything else its text colour; no ground of their own."""
+    content = make().content
+    assert "var(--gat-weight, #840b7c)" in content or "var(--gat-weight,#840b7c)" in content
+    bare = re.sub(r"var\(--gat-\w+, ?#\w+\)", "", content)
+    assert set(re.findall(r"#[0-9a-f]{6}\b", bare)) <= {"#840b7c"} & set()
+    assert viz.INK not in content
+
+
+def test_two_figures_on_a_page_share_no_id():
+    first, second = sketch("one"), sketch("two")
+    ids = [re.findall(r' id="([^"]+)"', figure.content) for figure in (first, second)]
+    assert ids[0]
+    assert len(set(ids[0])) == len(ids[0])
+    assert not set(ids[0]) & set(ids[1])
+    for figure, known in zip((first, second), ids, strict=True):
+        assert set(re.findall(r"url\(#([^)]+)\)", figure.content)) <= set(known)
+
+
+def test_alt_text_reaches_the_page_escaped():
+    figure = sketch('a "quoted" <word>')
+    assert ElementTree.fromstring(figure.content).get("aria-label") == 'a "quoted" <word>'
+    assert ElementTree.fromstring(figure.content).get("role") == "img"
+    assert figure._repr_mimebundle_()["text/plain"] == '[figure: a "quoted" <word>]'
+
+
+def test_curves_show_mean_range_and_labels():
+    content = curves(lines(), "falls", "clauses", "share").content
+    for word in ("looks back", "one &lt;vector&gt;", "clauses", "share"):
+        assert word in content
+    assert "고양이" in sketch().content
+
+
+def test_labels_at_close_ends_do_not_overlap():
+    close = [Curve(f"line {k}", [0, 1], [[1, 0.5 + k / 1000]]) for k in range(4)]
+    content = curves(close, "close", "x", "y").content
+    heights = sorted(
+        float(re.search(r'y="([\d.]+)"|translate\([\d.]+ ([\d.]+)\)', line).group(1))
+        for line in content.splitlines()
+        if ">line " in line
+    )
+    assert len(heights) == 4
+    assert min(b - a for a, b in itertools.pairwise(heights)) > 10
+
+
+def test_heat_map_is_a_table_with_its_numbers():
+    table = ElementTree.fromstring(f"<p>{heat().content}</p>").find("table")
+    assert [th.findtext("span") for th in table.findall("thead/tr/th")] == ["the", "dog"]
+    rows = table.findall("tbody/tr")
+    assert [row.findtext("th") for row in rows] == ["개", "<를>"]
+    assert [[td.findtext("span") for td in row.findall("td")] for row in rows] == [
+        ["0.25", "0.75"],
+        ["1.00", "0.00"],
+    ]
+    assert rows[0].find("td[2]").get("style") == "--w:75%"
+    marked = heat(marks={(0, 1): "its own word"}).content
+    assert 'class="mark"' in marked
+    assert "개 ← dog: 0.75 (its own word)" in marked
+
+
+def test_saving_writes_the_whole_file(tmp_path):
+    sketch().save(tmp_path / "a.svg")
+    assert ElementTree.parse(tmp_path / "a.svg").getroot().tag.endswith("svg")
+    assert [p.name for p in tmp_path.iterdir()] == ["a.svg"]
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: sketch(" "), "alt: expected a sentence"),
+        (lambda: curves([], "a", "x", "y"), "lines: expected one curve"),
+        (lambda: curves([Curve("l", [0, 1], [[1.0]])], "a", "x", "y"), r"runs: .*rows of 2"),
+        (lambda: heatmap(torch.eye(2), ["a"], ["b", "c"], "w"), "rows: expected 2 labels, got 1"),
+        (lambda: heatmap(torch.eye(2), ["a", "b"], ["c"], "w"), "columns: expected 2 labels"),
+        (lambda: heatmap(torch.eye(2) * 2, ["a"] * 2, ["c"] * 2, "w"), "weights: .*0 to 1"),
+        (lambda: heatmap(torch.ones(2), ["a"] * 2, ["c"] * 2, "w"), "weights: .*two axes"),
+        (lambda: heatmap(torch.eye(2), ["a"] * 2, ["c"] * 2, ""), "alt: "),
+        (lambda: viz.role_color("quary"), "role: expected one of query, key"),
+    ],
+)
+def test_bad_input_names_the_argument(unchecked, call, words):
+    with pytest.raises(ValueError, match=words):
+        call()
+
+
+def test_a_picture_is_only_data():
+    assert Picture("<svg/>", "a") == Picture("<svg/>", "a")
