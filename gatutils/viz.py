@@ -291,6 +291,7 @@ def curves(
     """
     expect(len(lines) > 0, "lines", "one curve or more", "none")
     figure, ax = canvas()
+    ax.set_xmargin(0.02)
     ends = []
     for line in lines:
         runs = np.asarray(line.runs, dtype=float)
@@ -404,11 +405,12 @@ def heatmap(
         body.append(f'<tr><th scope="row">{html.escape(label)}</th>{"".join(cells)}</tr>')
     # The few rules that a page without the book's style (a notebook) needs come along.
     style = (
-        "<style>.gat-heat{border-collapse:collapse;margin:auto;font-size:.8rem}"
+        "<style>.gat-heat{border-collapse:collapse;table-layout:fixed;margin:auto;font-size:.8rem}"
+        ".gat-heat thead td{width:3.6em}"
         ".gat-heat thead th{writing-mode:vertical-rl;transform:rotate(180deg);text-align:left}"
-        ".gat-heat th{font-weight:normal;padding:.15em .3em;border:0;background:none}"
+        ".gat-heat th{font-weight:normal;padding:.15em .2em;border:0;background:none}"
         ".gat-heat tbody th{text-align:right;white-space:nowrap}"
-        ".gat-heat td{min-width:1.05em;height:1.5em;padding:0;border:1px solid "
+        ".gat-heat td{height:1.6em;padding:0;border:1px solid "
         "color-mix(in srgb,currentColor 12%,transparent);"
         f"background:color-mix(in srgb,var(--gat-{role},{light}) var(--w),transparent)}}"
         ".gat-heat thead td{border:0}"
@@ -416,7 +418,8 @@ def heatmap(
         ".gat-heat td.mark{outline:2px solid currentColor;outline-offset:-2px}</style>"
     )
     table = (
-        f'{style}<table class="gat-heat" aria-label="{html.escape(alt)}">'
+        f'{style}<table class="gat-heat" aria-label="{html.escape(alt)}" '
+        f'style="width:min(100%,{1.7 * len(columns) + 3.6:.1f}em)">'
         f"<thead><tr><td></td>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
     )
     return Picture(table, alt, caption)
