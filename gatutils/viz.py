@@ -405,7 +405,7 @@ def heatmap(
         body.append(f'<tr><th scope="row">{html.escape(label)}</th>{"".join(cells)}</tr>')
     # The few rules that a page without the book's style (a notebook) needs come along.
     style = (
-        "<style>.gat-heat{border-collapse:collapse;table-layout:fixed;margin:auto;font-size:.8rem}"
+        "<style>.gat-heat{border-collapse:collapse;margin:auto;font-size:.8rem}"
         ".gat-heat thead td{width:3.6em}"
         ".gat-heat thead th{writing-mode:vertical-rl;transform:rotate(180deg);text-align:left}"
         ".gat-heat th{font-weight:normal;padding:.15em .2em;border:0;background:none}"
@@ -419,7 +419,7 @@ def heatmap(
     )
     table = (
         f'{style}<table class="gat-heat" aria-label="{html.escape(alt)}" '
-        f'style="width:min(100%,{1.7 * len(columns) + 3.6:.1f}em)">'
+        f'style="table-layout:fixed;width:min(100%,{1.7 * len(columns) + 3.6:.1f}em)">'
         f"<thead><tr><td></td>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
     )
     return Picture(table, alt, caption)
