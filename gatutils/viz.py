@@ -273,8 +273,9 @@ def curves(
     caption: str = "",
     log: bool = False,
     shade: tuple[float, float, str] | None = None,
+    legend: str | None = None,
 ) -> Picture:
-    """Draw curves with their spread, each labelled at its end instead of in a legend.
+    """Draw curves with their spread, each labelled at its end.
 
     Args:
         lines: What to draw.
@@ -285,6 +286,7 @@ def curves(
         caption: A line below the figure.
         log: Draw the vertical axis in powers of ten.
         shade: From, to, and what to call that range of x.
+        legend: Where to put a legend ("upper right", ...), for lines that end in one place.
 
     Raises:
         ValueError: If there is no line, or one whose runs do not fit its x.
@@ -307,7 +309,7 @@ def curves(
             ax.fill_between(
                 line.x, runs.min(axis=0), runs.max(axis=0), color=color, alpha=0.18, linewidth=0
             )
-        ax.plot(line.x, mean, line.dash, color=color, marker=line.marker)
+        ax.plot(line.x, mean, line.dash, color=color, marker=line.marker, label=line.label)
         ends.append([float(mean[-1]), line.label, color, float(line.x[-1])])
     if ylim is not None:
         ax.set_ylim(*ylim)
@@ -327,7 +329,10 @@ def curves(
     ax.grid(True, axis="y", color=INK, alpha=0.15, linewidth=0.6)
     ax.set_xlabel(xlabel)
     ax.set_ylabel(ylabel)
-    _label_ends(ax, ends)
+    if legend is None:
+        _label_ends(ax, ends)
+    else:
+        ax.legend(loc=legend, frameon=False, handlelength=3, fontsize=10.5)
     return picture(figure, alt, caption)
 
 
