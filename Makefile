@@ -6,7 +6,7 @@
 # Each makes its own .venv when it is missing or stale.
 
 PYTHON ?= python3
-VENV ?= .venv
+VENV := .venv
 ifeq ($(OS),Windows_NT)
 BIN := $(VENV)/Scripts
 else

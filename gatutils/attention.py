@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from gatutils.checks import expect, expect_tensor
+from gatutils.checks import expect, expect_int, expect_tensor
 
 __all__ = ["Additive", "Cosine", "Dot", "General", "ScaledDot", "Score", "attend"]
 
@@ -51,8 +51,10 @@ def attend(
         :math:`\alpha_{ij}`, shape (..., queries, keys).
 
     Raises:
-        TypeError: If ``scores`` or ``values`` is no float tensor or ``mask`` no bool tensor.
-        ValueError: If shapes do not fit, or a score that is not hidden is NaN or infinite.
+        TypeError: If ``scores`` or ``values`` is no float tensor, both are not of one dtype, or
+            ``mask`` is no bool tensor.
+        ValueError: If shapes do not fit, or a value, or a score that is not hidden, is NaN or
+            infinite.
 
     Source:
         Bahdanau et al. (2015), equations 5 and 6, for one query at a time; Vaswani et al.
@@ -67,6 +69,17 @@ def attend(
         f"{keys} rows, one for each key of scores {tuple(scores.shape)}",
         f"shape {tuple(values.shape)}",
     )
+    _expect_same_dtype(values, "values", scores, "scores")
+    expect(
+        _broadcasts(values.shape[:-2], scores.shape[:-2])
+        or _broadcasts(scores.shape[:-2], values.shape[:-2]),
+        "values",
+        f"batch axes that broadcast with {tuple(scores.shape[:-2])} of scores",
+        f"shape {tuple(values.shape)}",
+    )
+    # A weight of 0 would not hide a NaN: 0 times NaN is NaN.
+    if not values.detach().isfinite().all():
+        raise ValueError("values: expected finite numbers, got NaN or infinity")
     hidden = scores == -torch.inf
     if mask is not None:
         expect_tensor(mask, "mask", "bool")
@@ -87,6 +100,12 @@ def attend(
     visible = scores.masked_fill(hidden, -torch.inf).masked_fill(nothing_to_see, 0)
     weights = visible.softmax(dim=-1).masked_fill(hidden, 0)
     return weights @ values, weights
+
+
+def _expect_same_dtype(value: Tensor, name: str, other: Tensor, other_name: str) -> None:
+    """Raise ``TypeError`` unless both tensors have one dtype."""
+    if value.dtype != other.dtype:
+        raise TypeError(f"{name}: expected {other.dtype} like {other_name}, got {value.dtype}")
 
 
 def _broadcasts(shape: torch.Size, to: torch.Size) -> bool:
@@ -112,7 +131,8 @@ class Score(nn.Module):
     def __init__(self, query_dim: int | None = None, key_dim: int | None = None) -> None:
         super().__init__()
         for name, width in (("query_dim", query_dim), ("key_dim", key_dim)):
-            expect(width is None or width >= 1, name, "at least 1", width)
+            if width is not None:
+                expect_int(width, name, least=1)
         self.query_dim = query_dim
         self.key_dim = key_dim
 
@@ -122,11 +142,12 @@ class Score(nn.Module):
         """Score every key for every query.
 
         Raises:
-            TypeError: If ``queries`` or ``keys`` is no float tensor.
+            TypeError: If ``queries`` or ``keys`` is no float tensor, or both differ in dtype.
             ValueError: If a width or a batch axis does not fit.
         """
         expect_tensor(queries, "queries", "float", ndim=2)
         expect_tensor(keys, "keys", "float", ndim=2)
+        _expect_same_dtype(keys, "keys", queries, "queries")
         expect(
             queries.shape[:-2] == keys.shape[:-2],
             "keys",
@@ -149,7 +170,7 @@ class Score(nn.Module):
 
 
 class Dot(Score):
-    r"""The dot product, :math:`e_{ij} = q_i^\top k_j` (Luong et al. 2015, equation 8, *dot*)."""
+    r"""The dot product, :math:`e_{ij} = q_i^\top k_j` (Luong et al. 2015, section 3.1, *dot*)."""
 
     def compare(self, queries: Tensor, prepared: Tensor) -> Tensor:
         """Return one dot product for each pair."""
@@ -165,7 +186,7 @@ class ScaledDot(Dot):
 
 
 class General(Score):
-    r"""A learned product, :math:`e_{ij} = q_i^\top W k_j` (Luong et al. 2015, eq. 8, *general*)."""
+    r"""A learned product, :math:`e_{ij} = q_i^\top W k_j` (Luong et al. 2015, section 3.1)."""
 
     def __init__(self, query_dim: int, key_dim: int) -> None:
         super().__init__(query_dim, key_dim)
@@ -194,7 +215,7 @@ class Additive(Score):
 
     def __init__(self, query_dim: int, key_dim: int, size: int = 32) -> None:
         super().__init__(query_dim, key_dim)
-        expect(size >= 1, "size", "at least 1", size)
+        expect_int(size, "size", least=1)
         self.W = nn.Linear(query_dim, size, bias=False)
         self.U = nn.Linear(key_dim, size, bias=False)
         self.a = nn.Linear(size, 1, bias=False)
@@ -223,17 +244,18 @@ class Cosine(Score):
     def __init__(self, temperature: float = 1.0, learned: bool = False) -> None:
         super().__init__()
         expect(0 < temperature < math.inf, "temperature", "a number above 0", temperature)
-        log_temperature = torch.tensor(math.log(temperature))
-        if learned:
-            self.log_temperature = nn.Parameter(log_temperature)
-        else:
-            self.register_buffer("log_temperature", log_temperature)
+        self.temperature = temperature
+        self.log_temperature = (
+            nn.Parameter(torch.tensor(math.log(temperature))) if learned else None
+        )
 
     def prepare(self, keys: Tensor) -> Tensor:
         """Bring every key to length 1."""
-        return nn.functional.normalize(keys, dim=-1)
+        return nn.functional.normalize(keys, dim=-1, eps=1e-6)
 
     def compare(self, queries: Tensor, prepared: Tensor) -> Tensor:
         """Return one cosine, divided by the temperature, for each pair."""
-        cosine = nn.functional.normalize(queries, dim=-1) @ prepared.mT
+        cosine = nn.functional.normalize(queries, dim=-1, eps=1e-6) @ prepared.mT
+        if self.log_temperature is None:
+            return cosine / self.temperature
         return cosine / self.log_temperature.exp().to(cosine.dtype)

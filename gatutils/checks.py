@@ -1,9 +1,11 @@
 """One way to refuse bad input: name the argument, what was expected, what came."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
-__all__ = ["expect", "expect_tensor"]
+__all__ = ["expect", "expect_int", "expect_list", "expect_tensor"]
 
 
 def expect(ok: bool, name: str, expected: str, got: object) -> None:
@@ -22,27 +24,59 @@ def expect(ok: bool, name: str, expected: str, got: object) -> None:
         raise ValueError(f"{name}: expected {expected}, got {got}")
 
 
-def expect_tensor(value: object, name: str, kind: str, ndim: int | None = None) -> None:
+def expect_int(value: object, name: str, least: int | None = None) -> None:
+    """Raise unless ``value`` is a whole number, ``least`` or more.
+
+    Args:
+        value: What came; True and False are no numbers here.
+        name: The argument as the caller wrote it.
+        least: The least that will do, or None for any.
+
+    Raises:
+        TypeError: If it is not an int.
+        ValueError: If it is less than ``least``.
+    """
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name}: expected an int, got {value!r}")
+    expect(least is None or value >= least, name, f"an int of at least {least}", value)
+
+
+def expect_list(value: object, name: str, kind: type) -> None:
+    """Raise ``TypeError`` unless ``value`` is a sequence of ``kind``, and not a bare string."""
+    # A string is a sequence of strings too, and would pass as letters.
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise TypeError(f"{name}: expected a sequence of {kind.__name__}, got {value!r}")
+    for item in value:
+        if not isinstance(item, kind):
+            raise TypeError(f"{name}: expected only {kind.__name__}, got {item!r}")
+
+
+def expect_tensor(
+    value: object, name: str, kind: str, ndim: int | None = None, exact: bool = False
+) -> None:
     """Raise unless ``value`` is a tensor of the right kind with at least ``ndim`` axes.
 
     Args:
         value: What came.
         name: The argument as the caller wrote it.
-        kind: ``"float"``, ``"int"`` or ``"bool"``.
+        kind: ``"float"``, ``"int"`` (32 or 64 bits) or ``"bool"``.
         ndim: The least number of axes, or None for any.
+        exact: Allow no more than that.
 
     Raises:
         TypeError: If it is no tensor, or one of another kind.
-        ValueError: If it has fewer axes.
+        ValueError: If its number of axes is another.
     """
     if not isinstance(value, Tensor):
         raise TypeError(f"{name}: expected a {kind} tensor, got {type(value).__name__}")
     of_kind = {
         "float": value.is_floating_point(),
-        "int": value.dtype in (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64),
+        "int": value.dtype in (torch.int32, torch.int64),
         "bool": value.dtype == torch.bool,
     }[kind]
     if not of_kind:
         raise TypeError(f"{name}: expected a {kind} tensor, got {value.dtype}")
-    if ndim is not None and value.ndim < ndim:
-        expect(False, name, f"at least {ndim} axes", f"shape {tuple(value.shape)}")
+    if ndim is not None:
+        right = value.ndim == ndim if exact else value.ndim >= ndim
+        wanted = f"{ndim} axes" if exact else f"at least {ndim} axes"
+        expect(right, name, wanted, f"shape {tuple(value.shape)}")

@@ -22,6 +22,8 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
+from gatutils.checks import expect_int, expect_list
+
 # English word -> Korean word; a verb has a past form and an adnominal one, which precedes a noun.
 NOUNS = {
     "cat": "고양이", "dog": "개", "fox": "여우", "girl": "소녀",
@@ -52,22 +54,6 @@ _Words = list[tuple[str, int | None]]  # Korean tokens, each with the index of i
 _OTHERS = {noun: tuple(n for n in NOUNS if n != noun) for noun in NOUNS}
 
 
-def _check_int(name: str, value: object, least: int | None = None) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name}: expected an int, got {value!r}")
-    if least is not None and value < least:
-        raise ValueError(f"{name}: expected an int >= {least}, got {value}")
-
-
-def _check_list(name: str, value: object, kind: type) -> None:
-    # A bare string is a sequence of strings too, and would pass as letters.
-    if isinstance(value, str) or not isinstance(value, Sequence):
-        raise TypeError(f"{name}: expected a sequence of {kind.__name__}, got {value!r}")
-    for item in value:
-        if not isinstance(item, kind):
-            raise TypeError(f"{name}: expected only {kind.__name__}, got {item!r}")
-
-
 @dataclass(frozen=True)
 class Pair:
     """An English sentence and its Korean translation.
@@ -91,10 +77,10 @@ class Pair:
 
     def __post_init__(self) -> None:
         for name, side in (("english", self.english), ("korean", self.korean)):
-            _check_list(name, side, str)
+            expect_list(side, name, str)
             if not (side and isinstance(side, tuple)):
                 raise ValueError(f"{name}: expected a tuple of at least one word, got {side!r}")
-        _check_int("clauses", self.clauses, least=0)
+        expect_int(self.clauses, "clauses", least=0)
         inside = all(i is None or 0 <= i < len(self.english) for i in self.alignment)
         if len(self.alignment) != len(self.korean) or not inside:
             raise ValueError(
@@ -167,7 +153,7 @@ def sample_pair(clauses: int, rng: random.Random) -> Pair:
         TypeError: `clauses` is not an int, or `rng` not a `random.Random`.
         ValueError: `clauses` is negative.
     """
-    _check_int("clauses", clauses, least=0)
+    expect_int(clauses, "clauses", least=0)
     if not isinstance(rng, random.Random):
         raise TypeError(f"rng: expected a random.Random, got {rng!r}")
     writer = _Writer(rng)
@@ -195,21 +181,21 @@ def split_of(english: Sequence[str]) -> str:
     Raises:
         TypeError: `english` is not a sequence of words.
     """
-    _check_list("english", english, str)
+    expect_list(english, "english", str)
     digest = hashlib.sha256(" ".join(english).encode()).digest()
     return "test" if int.from_bytes(digest[:8], "big") % TEST_ONE_IN == 0 else "train"
 
 
 def _pairs(clauses: int | Sequence[int], split: str, seed: int, purpose: str) -> Iterator[Pair]:
     counts = [clauses] if isinstance(clauses, int) else clauses
-    _check_list("clauses", counts, int)
+    expect_list(counts, "clauses", int)
     if not counts:
         raise ValueError(f"clauses: expected an int or at least one, got {clauses!r}")
     for count in counts:
-        _check_int("clauses", count, least=0)
+        expect_int(count, "clauses", least=0)
     if split not in ("train", "test"):
         raise ValueError(f"split: expected 'train' or 'test', got {split!r}")
-    _check_int("seed", seed)
+    expect_int(seed, "seed")
     counts = tuple(counts)  # the caller's list may change
     # A text as the seed keeps the streams apart: an int would give every purpose the same one.
     rng = random.Random(f"{purpose} {split} {seed}")
@@ -239,7 +225,7 @@ def sample_pairs(
         TypeError: `count`, `clauses` or `seed` is not of whole numbers.
         ValueError: `count` or `clauses` is negative, `clauses` is empty, `split` is another word.
     """
-    _check_int("count", count, least=0)
+    expect_int(count, "count", least=0)
     return list(islice(_pairs(clauses, split, seed, "sample"), count))
 
 
@@ -255,7 +241,7 @@ class Vocabulary:
 
     def __init__(self, words: Iterable[str]) -> None:
         self.tokens = SPECIAL + tuple(words)
-        _check_list("words", self.tokens, str)
+        expect_list(self.tokens, "words", str)
         self._ids = {token: i for i, token in enumerate(self.tokens)}
         if len(self._ids) < len(self.tokens):
             twice = sorted(t for t in self._ids if self.tokens.count(t) > 1)
@@ -274,7 +260,7 @@ class Vocabulary:
             TypeError: `tokens` is not a sequence of strings.
             ValueError: A token is unknown; the message names those most like it.
         """
-        _check_list("tokens", tokens, str)
+        expect_list(tokens, "tokens", str)
         try:
             return [self._ids[token] for token in tokens]
         except KeyError as error:
@@ -293,10 +279,10 @@ class Vocabulary:
             ValueError: An id is not in 0 ... len(self) - 1.
         """
         numbers = ids.tolist() if isinstance(ids, Tensor) else ids
-        _check_list("ids", numbers, int)
+        expect_list(numbers, "ids", int)
         words = []
         for i in numbers:
-            _check_int("ids", i)
+            expect_int(i, "ids")
             if not 0 <= i < len(self):
                 raise ValueError(f"ids: expected ids from 0 to {len(self) - 1}, got {i}")
             if i == EOS:
@@ -340,7 +326,7 @@ def collate(pairs: Sequence[Pair]) -> Batch:
         TypeError: `pairs` is not a sequence of `Pair`.
         ValueError: `pairs` is empty, or a word is not of this grammar.
     """
-    _check_list("pairs", pairs, Pair)
+    expect_list(pairs, "pairs", Pair)
     if not pairs:
         raise ValueError(f"pairs: expected at least one, got {pairs!r}")
 
@@ -370,7 +356,7 @@ def batches(
         TypeError: `size`, `clauses` or `seed` is not of whole numbers.
         ValueError: `size` < 1, `clauses` is negative or empty, or `split` is another word.
     """
-    _check_int("size", size, least=1)
+    expect_int(size, "size", least=1)
     pairs = _pairs(clauses, split, seed, "batches")
     return (collate(list(islice(pairs, size))) for _ in iter(int, 1))
 
@@ -386,15 +372,15 @@ def exact_match(predictions: Sequence[Sequence[str]], pairs: Sequence[Pair]) -> 
         TypeError: `predictions` is not of sequences of words, or `pairs` not of `Pair`.
         ValueError: There are no pairs, or not as many predictions as pairs.
     """
-    _check_list("pairs", pairs, Pair)
-    _check_list("predictions", predictions, Sequence)
+    expect_list(pairs, "pairs", Pair)
+    expect_list(predictions, "predictions", Sequence)
     if not pairs or len(predictions) != len(pairs):
         raise ValueError(
             f"predictions: expected as many as pairs, at least one; "
             f"got {len(predictions)} predictions for {len(pairs)} pairs"
         )
     for words in predictions:
-        _check_list("predictions", words, str)
+        expect_list(words, "predictions", str)
     right = sum(tuple(words) == p.korean for words, p in zip(predictions, pairs, strict=True))
     return right / len(pairs)
 
@@ -419,7 +405,7 @@ def score_by_clauses(
         TypeError: An argument is of another kind.
         ValueError: `count` < 1, `clauses` is negative, or `split` is another word.
     """
-    _check_int("count", count, least=1)
+    expect_int(count, "count", least=1)
     scores = []
     for number in clauses:
         batch = collate(sample_pairs(count, number, split, seed))

@@ -81,7 +81,7 @@ def run_lengths(model: str, seed: int, steps: int | None = None) -> dict[str, An
         translator,
         batches(plan["batch"], PROTOCOL["training clauses"], seed),  # type: ignore[arg-type]
         translation_loss,
-        steps or plan["steps"],
+        plan["steps"] if steps is None else steps,
         lr=plan["lr"],
         seed=seed,
     )
@@ -136,13 +136,16 @@ def main(arguments: list[str] | None = None) -> None:
         result = json.loads(path.read_text(encoding="utf-8"))
         same = result["protocol"] == protocol
         expect(same, "--out", "a folder without results of another protocol", str(path))
-    result["versions"] = {
+    versions = {
         "gatutils": gatutils.__version__,
         "torch": torch.__version__.split("+")[0],
         "python": platform.python_version(),
         "machine": platform.machine(),
         "threads": 1,
     }
+    same = result["versions"] in ({}, versions)
+    expect(same, "--out", "a folder without results of other versions", result["versions"])
+    result["versions"] = versions
     done = {(run["model"], run["seed"]) for run in result["runs"]}
     plan = [(m, s) for s in range(options.seeds) for m in options.models if (m, s) not in done]
     for model, seed in tqdm(plan, unit="run"):

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from gatutils.attention import Score, attend
-from gatutils.checks import expect, expect_tensor
+from gatutils.checks import expect, expect_int, expect_tensor
 
 __all__ = [
     "Decoder",
@@ -64,12 +64,13 @@ class Encoder(nn.Module):
 
         Raises:
             TypeError: If a dtype is wrong.
-            ValueError: If shapes differ, a sentence is empty, has padding before its end, or
-                holds a number that is no word.
+            ValueError: If shapes differ, there is no sentence, or one is empty, has padding
+                before its end, or holds a number that is no word.
         """
-        expect_tensor(source, "source", "int", ndim=2)
+        expect_tensor(source, "source", "int", ndim=2, exact=True)
         expect_tensor(mask, "mask", "bool")
         shape = tuple(source.shape)
+        expect(source.numel() > 0, "source", "one sentence or more", f"shape {shape}")
         expect(mask.shape == source.shape, "mask", f"shape {shape} of source", tuple(mask.shape))
         _expect_words(source[mask], "source", self.embed.num_embeddings)
         lengths = mask.sum(dim=1)
@@ -123,7 +124,8 @@ class Decoder(nn.Module):
       :math:`s_i = \mathrm{GRU}(y_{i-1}, s_{i-1})`, and the new state asks. The cell never sees
       an answer, so all steps of a known sentence can ask at once.
 
-    In both, the next word is read off :math:`[s_i \| c_i]`.
+    In both, the next word is here read off :math:`[s_i \| c_i]` by one linear layer. (The papers
+    put a hidden layer in between, and Bahdanau's reads :math:`y_{i-1}` as well.)
 
     Args:
         vocabulary: Number of target words.
@@ -134,6 +136,7 @@ class Decoder(nn.Module):
         layout: When it asks.
 
     Raises:
+        TypeError: If ``score`` is no :class:`~gatutils.attention.Score`.
         ValueError: If ``layout`` is neither, or the widths of ``score`` do not fit.
     """
 
@@ -149,6 +152,8 @@ class Decoder(nn.Module):
         super().__init__()
         expect(layout in ("before", "after"), "layout", "'before' or 'after'", repr(layout))
         if score is not None:
+            if not isinstance(score, Score):
+                raise TypeError(f"score: expected a Score or None, got {score!r}")
             wants = (score.query_dim or hidden, score.key_dim or score.query_dim or hidden)
             expect(
                 wants == (hidden, width),
@@ -279,7 +284,8 @@ class Seq2Seq(nn.Module):
             TypeError: If a dtype is wrong.
             ValueError: If shapes do not fit, or a sentence is empty.
         """
-        expect_tensor(target_in, "target_in", "int", ndim=2)
+        expect_tensor(source, "source", "int", ndim=2, exact=True)
+        expect_tensor(target_in, "target_in", "int", ndim=2, exact=True)
         expect(
             target_in.shape[0] == source.shape[0] and target_in.shape[1] > 0,
             "target_in",
@@ -297,14 +303,22 @@ def sequence_loss(
     target_out: Int[Tensor, "batch target"],
     pad: int = 0,
 ) -> Float[Tensor, ""]:
-    """Return the mean cross-entropy (in nats) over all words that are not padding."""
+    """Return the mean cross-entropy (in nats) over all words that are not padding.
+
+    Raises:
+        TypeError: If ``target_out`` holds no whole numbers.
+        ValueError: If shapes do not fit, or everything is padding.
+    """
+    expect_tensor(target_out, "target_out", "int", ndim=2, exact=True)
     expect(
         logits.shape[:2] == target_out.shape,
         "target_out",
         f"shape {tuple(logits.shape[:2])} of logits",
         tuple(target_out.shape),
     )
-    return nn.functional.cross_entropy(logits.flatten(0, 1), target_out.flatten(), ignore_index=pad)
+    expect(bool((target_out != pad).any()), "target_out", "a word that is no padding", "none")
+    words = target_out.flatten().long()
+    return nn.functional.cross_entropy(logits.flatten(0, 1), words, ignore_index=pad)
 
 
 @dataclass(frozen=True)
@@ -347,7 +361,7 @@ def greedy(
     Returns:
         One hypothesis a sentence.
     """
-    expect(max_length >= 1, "max_length", "at least 1", max_length)
+    _expect_decoding(model, bos, eos, max_length)
     memory, state = model.begin(source, mask)
     words = source.new_full((len(source),), bos)
     done = torch.zeros(len(source), dtype=torch.bool, device=source.device)
@@ -355,7 +369,7 @@ def greedy(
     for _ in range(max_length):
         logits, state, weights = model.decoder.step(words, state, memory)
         gain, words = logits.log_softmax(dim=-1).max(dim=-1)
-        columns.append(words.masked_fill(done, eos))
+        columns.append(words)
         gains.append(gain.masked_fill(done, 0))
         looks.append(weights)
         done |= words == eos
@@ -403,8 +417,8 @@ def beam_search(
     Source:
         Sutskever et al. (2014), section 3.2.
     """
-    expect(width >= 1, "width", "at least 1", width)
-    expect(max_length >= 1, "max_length", "at least 1", max_length)
+    expect_int(width, "width", least=1)
+    _expect_decoding(model, bos, eos, max_length)
     memory, first = model.begin(source, mask)
     results = []
     for row in range(len(source)):
@@ -442,6 +456,15 @@ def beam_search(
         # Where no end mark was reached, the best of what is still open has to do.
         results.append(best or beam)
     return results
+
+
+def _expect_decoding(model: Seq2Seq, bos: int, eos: int, max_length: int) -> None:
+    """Raise unless the marks are words of the model and there is a step to take."""
+    expect_int(max_length, "max_length", least=1)
+    vocabulary = model.decoder.embed.num_embeddings
+    for name, mark in (("bos", bos), ("eos", eos)):
+        expect_int(mark, name, least=0)
+        expect(mark < vocabulary, name, f"a word below {vocabulary}", mark)
 
 
 def _expect_words(words: Tensor, name: str, vocabulary: int) -> None:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from gatutils.checks import expect
+from gatutils.checks import expect, expect_int
 
 __all__ = ["History", "fit", "learning_rate", "seed_everything"]
 
@@ -92,13 +92,15 @@ def fit(
 
     Raises:
         ValueError: If an argument is out of its range, or ``batches`` ends early.
-        FloatingPointError: If the loss is no longer finite; the weights are those before it.
+        FloatingPointError: If the loss or its gradient is no longer finite; the weights are
+            those before it.
     """
-    expect(steps >= 1, "steps", "at least 1", steps)
+    expect_int(steps, "steps", least=1)
     expect(lr > 0, "lr", "above 0", lr)
     expect(0 <= warmup <= 1, "warmup", "a share from 0 to 1", warmup)
     expect(clip > 0, "clip", "above 0", clip)
-    expect(every >= 0, "every", "0 or more", every)
+    expect_int(every, "every", least=0)
+    expect((evaluate is None) == (every == 0), "every", "steps along with evaluate", every)
     if progress is None:
         progress = os.environ.get("GATUTILS_PROGRESS", "1") != "0"
     history = History()
@@ -126,15 +128,19 @@ def fit(
                 )
             value.backward()
             norm = nn.utils.clip_grad_norm_(model.parameters(), clip)
+            if not norm.isfinite():
+                raise FloatingPointError(f"loss: its gradient is {norm.item()} at step {step}")
             optimizer.step()
             history.loss.append(value.item())
             history.lr.append(rate)
             history.gradient.append(norm.item())
-            if every and evaluate is not None and (step + 1) % every == 0:
+            if evaluate is not None and (step + 1) % every == 0:
                 model.eval()
-                with torch.no_grad():
-                    history.scores.append((step + 1, evaluate(model)))
-                model.train()
+                try:  # what it draws must not change the training
+                    with torch.no_grad(), torch.random.fork_rng():
+                        history.scores.append((step + 1, evaluate(model)))
+                finally:
+                    model.train()
             bar.set_postfix_str(f"loss {value.item():.3f}", refresh=False)
             bar.update()
     return history

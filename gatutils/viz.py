@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib
 import numpy as np
@@ -51,6 +51,9 @@ ROLES: dict[str, tuple[str, str]] = {
 }
 """Role -> (its colour on a light ground, its colour on a dark ground)."""
 
+Corner = Literal["upper left", "upper right", "lower left", "lower right"]
+"""Where a legend may stand."""
+
 INK = "#010203"
 """Stands for the page's text colour in a drawing; replaced by ``currentColor``."""
 
@@ -68,8 +71,6 @@ _STYLE: Any = {
     "grid.color": INK,
     "grid.alpha": 0.15,
     "grid.linewidth": 0.6,
-    "lines.linewidth": 2,
-    "lines.markersize": 5.5,
     "savefig.transparent": True,
 }
 
@@ -222,25 +223,27 @@ def picture(figure: Figure, alt: str, caption: str = "") -> Picture:
     svg = re.sub(r"url\(#", f"url(#{prefix}-", svg)
     svg = re.sub(r'href="#', f'href="#{prefix}-', svg)
 
-    for role, (light, _) in ROLES.items():
-        svg = svg.replace(light, f"var(--gat-{role}, {light})")
-    svg = svg.replace(INK, "currentColor")
-    # "font: italic 11px 'DejaVu Sans', ..." -> the page's own font, in this size and slope.
-    svg = re.sub(
-        r"font: ([^;\"]*?)([\d.]+px)[^;\"]*",
-        lambda m: f"font-size: {m[2]}" + ("; font-style: italic" if "italic" in m[1] else ""),
-        svg,
-    )
-    # Enough for the eye, and the last digits of two machines do not matter.
-    svg = re.sub(r"-?\d+\.\d+", lambda m: f"{float(m[0]):.2f}".rstrip("0").rstrip("."), svg)
+    svg = re.sub(r"<style.*?</style>", "", svg, flags=re.S)  # it would hold for the whole page
+    svg = re.sub(r"<[^>]+>", lambda tag: _follow_the_page(tag[0]), svg)
     svg = re.sub(r"\n\s*", "\n", svg)
     width, height = (float(v) for v in re.findall(r'(?:width|height)="([\d.]+)pt"', svg)[:2])
     head = (
         f'<svg role="img" aria-label="{html.escape(alt)}" viewBox="0 0 {width:g} {height:g}" '
-        f'width="{width * 4 / 3:.0f}" style="max-width:100%;height:auto" '
+        f'width="{width * 4 / 3:.0f}" '
+        'style="max-width:100%;height:auto;stroke-linejoin:round;stroke-linecap:butt" '
         'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink">'
     )
-    return Picture(re.sub(r"<svg[^>]*>", head, svg, count=1).strip(), alt, caption)
+    return Picture(head + svg[svg.index(">") + 1 :].strip(), alt, caption)
+
+
+def _follow_the_page(tag: str) -> str:
+    """Give an SVG tag the page's colours and font, and numbers no finer than the eye."""
+    for role, (light, _) in ROLES.items():
+        tag = tag.replace(light, f"var(--gat-{role}, {light})")
+    tag = tag.replace(INK, "currentColor")
+    tag = re.sub(r"font-family:[^;\"]*;? ?", "", tag)
+    # The last digits of two machines may differ, and they do not matter.
+    return re.sub(r"-?\d+\.\d+", lambda m: f"{float(m[0]):.2f}".rstrip("0").rstrip("."), tag)
 
 
 @dataclass(frozen=True)
@@ -273,7 +276,7 @@ def curves(
     caption: str = "",
     log: bool = False,
     shade: tuple[float, float, str] | None = None,
-    legend: str | None = None,
+    legend: Corner | None = None,
 ) -> Picture:
     """Draw curves with their spread, each labelled at its end.
 
@@ -286,7 +289,7 @@ def curves(
         caption: A line below the figure.
         log: Draw the vertical axis in powers of ten.
         shade: From, to, and what to call that range of x.
-        legend: Where to put a legend ("upper right", ...), for lines that end in one place.
+        legend: The corner of a legend instead, for lines that end in one place.
 
     Raises:
         ValueError: If there is no line, or one whose runs do not fit its x.
@@ -298,7 +301,7 @@ def curves(
     for line in lines:
         runs = np.asarray(line.runs, dtype=float)
         expect(
-            runs.ndim == 2 and runs.shape[1] == len(line.x) and len(runs) > 0,
+            runs.ndim == 2 and runs.shape[1] == len(line.x) and runs.size > 0,
             f"lines[{line.label!r}].runs",
             f"rows of {len(line.x)} values",
             f"shape {runs.shape}",
@@ -309,7 +312,16 @@ def curves(
             ax.fill_between(
                 line.x, runs.min(axis=0), runs.max(axis=0), color=color, alpha=0.18, linewidth=0
             )
-        ax.plot(line.x, mean, line.dash, color=color, marker=line.marker, label=line.label)
+        ax.plot(
+            line.x,
+            mean,
+            line.dash,
+            color=color,
+            marker=line.marker,
+            label=line.label,
+            linewidth=2,
+            markersize=5.5,
+        )
         ends.append([float(mean[-1]), line.label, color, float(line.x[-1])])
     if ylim is not None:
         ax.set_ylim(*ylim)
@@ -346,6 +358,10 @@ def _label_ends(ax: Axes, ends: list[list[Any]]) -> None:
     for k in order:
         spots[k] = low = max(places[k], low)
         low += gap
+    high = 1.02  # and back down from the top, where they would leave the axes
+    for k in reversed(order):
+        spots[k] = high = min(spots[k], high)
+        high -= gap
     for k, (_, label, color, x) in enumerate(ends):
         ax.annotate(
             label,

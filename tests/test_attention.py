@@ -111,6 +111,11 @@ def test_equal_scores_give_the_mean_and_a_high_one_the_lookup():
     assert weights.tolist() == [[0.0, 1.0]]
 
 
+def test_very_low_scores_are_not_hidden():
+    _, weights = attend(torch.tensor([[-1e6, -1e6]]), torch.eye(2))
+    assert weights.tolist() == [[0.5, 0.5]]
+
+
 def test_minus_infinity_hides_like_a_mask():
     scores, values = torch.randn(3, 4), torch.randn(4, 2)
     mask = torch.tensor([True, False, True, True])
@@ -197,7 +202,11 @@ def test_cosine_temperature_and_zero_vectors():
     torch.testing.assert_close(Cosine(0.25)(q, k), 4 * Cosine()(q, k))
     torch.testing.assert_close(Cosine()(5 * q, k), Cosine()(q, k))
     assert (Cosine()(torch.zeros(1, 4), k) == 0).all()
-    assert len(list(Cosine(learned=True).parameters())) == 1
+    assert Cosine()(torch.zeros(1, 4, dtype=torch.half), k.half()).isfinite().all()
+    learned = Cosine(0.25, learned=True)
+    torch.testing.assert_close(learned(q, k), Cosine(0.25)(q, k))
+    learned(q, k).sum().backward()
+    assert [p.grad.abs() > 0 for p in learned.parameters()] == [True]
     assert len(list(Cosine().parameters())) == 0
 
 
@@ -221,6 +230,11 @@ S, V = torch.zeros(2, 3), torch.zeros(3, 4)
         (lambda: attend(S[0], V), ValueError, "scores: .*2 axes"),
         (lambda: attend(S / 0, V), ValueError, "scores: .*finite.*NaN"),
         (lambda: attend(S + torch.inf, V), ValueError, "scores: .*finite"),
+        (lambda: attend(S, V / 0), ValueError, "values: .*finite.*NaN"),
+        (lambda: attend(S, V.double()), TypeError, "values: .*float32 like scores.*float64"),
+        (lambda: attend(S.expand(2, 2, 3), V.expand(3, 3, 4)), ValueError, "values: .*batch axes"),
+        (lambda: Dot()(S, S.double()), TypeError, "keys: .*float32 like queries"),
+        (lambda: Additive(3, 4, size=2.5), TypeError, "size: .*int, got 2.5"),
         (lambda: Dot()(S, torch.zeros(2, 4)), ValueError, "keys: expected width 3, got 4"),
         (lambda: General(2, 4)(S, S), ValueError, "queries: expected width 2, got 3"),
         (lambda: Additive(3, 4)(S, S), ValueError, "keys: expected width 4, got 3"),

@@ -434,7 +434,7 @@ FOREIGN = Pair(("the", "unicorn"), ("개",), 0, (1,))
 @pytest.mark.parametrize(
     ("call", "error", "words"),
     [
-        (lambda: sample_pair(-1, RNG), ValueError, "clauses.*>= 0.*-1"),
+        (lambda: sample_pair(-1, RNG), ValueError, "clauses.*at least 0.*-1"),
         (lambda: sample_pair(True, RNG), TypeError, "clauses.*True"),
         (lambda: sample_pair(1.0, RNG), TypeError, "clauses.*1.0"),
         (lambda: sample_pair(1, random), TypeError, "rng"),
@@ -451,7 +451,7 @@ FOREIGN = Pair(("the", "unicorn"), ("개",), 0, (1,))
         (lambda: sample_pairs(0, 1, "valid"), ValueError, "split.*'test'.*'valid'"),
         (lambda: sample_pairs(1, 1, seed=None), TypeError, "seed"),
         (lambda: sample_pairs(1, 1, seed=True), TypeError, "seed"),
-        (lambda: batches(0, 1, 0), ValueError, "size.*>= 1.*0"),  # at the call, before next()
+        (lambda: batches(0, 1, 0), ValueError, "size.*at least 1.*0"),  # at the call, before next()
         (lambda: batches(1.5, 1, 0), TypeError, "size"),
         (lambda: batches(1, -1, 0), ValueError, "clauses.*-1"),
         (lambda: batches(1, 1, "train"), TypeError, "seed"),

@@ -261,6 +261,25 @@ def test_loss_leaves_out_padding():
         (lambda m, s, k: Seq2Seq(5, 5, 4, 4, Dot())(s % 5, k, s % 5), ValueError, "score: .*4.*8"),
         (lambda m, s, k: Decoder(5, 4, 4, 8, General(3, 8)), ValueError, "score: .*4"),
         (lambda m, s, k: sequence_loss(torch.zeros(1, 2, 3), s), ValueError, "target_out: "),
+        (
+            lambda m, s, k: sequence_loss(torch.zeros(3, 5, 7), s * 0),
+            ValueError,
+            "target_out: .*pad",
+        ),
+        (
+            lambda m, s, k: sequence_loss(torch.zeros(3, 5, 7), s / 2),
+            TypeError,
+            "target_out: .*int",
+        ),
+        (lambda m, s, k: m(s[0], k, s), ValueError, r"source: expected 2 axes, got shape \(5,\)"),
+        (lambda m, s, k: m(s.tolist(), k, s), TypeError, "source: expected a int tensor, got list"),
+        (lambda m, s, k: m(s.byte(), k, s), TypeError, "source: .*uint8"),
+        (lambda m, s, k: m(s[:0], k[:0], s[:0]), ValueError, "source: expected one sentence"),
+        (lambda m, s, k: m(s, k, s[None]), ValueError, "target_in: expected 2 axes"),
+        (lambda m, s, k: greedy(m, s, k, bos=99), ValueError, "bos: expected a word below 7"),
+        (lambda m, s, k: beam_search(m, s, k, eos=99), ValueError, "eos: expected a word below 7"),
+        (lambda m, s, k: beam_search(m, s, k, width=2.5), TypeError, "width: .*int, got 2.5"),
+        (lambda m, s, k: Seq2Seq(5, 5, score="additive"), TypeError, "score: .*'additive'"),
     ],
 )
 def test_bad_input_names_the_argument(unchecked, call, error, words):
@@ -274,3 +293,56 @@ def test_scores_without_widths_need_equal_ones():
     """Dot and cosine compare vectors of one width: the encoder's states are twice the decoder's."""
     with pytest.raises(ValueError, match="score: "):
         Seq2Seq(5, 5, 4, 4, Cosine())
+
+
+def test_decoding_keeps_no_graph():
+    model = translator("additive")
+    source, mask = sentences()
+    assert not greedy(model, source, mask, max_length=3)[0].weights.requires_grad
+    assert not beam_search(model, source, mask, width=2, max_length=3)[0][0].weights.requires_grad
+
+
+def test_the_first_state_is_the_tanh_of_the_context():
+    model = translator("none")
+    source, mask = sentences()
+    _, context = model.encoder(source, mask)
+    _, state = model.begin(source, mask)
+    torch.testing.assert_close(state, model.decoder.start(context).tanh())
+    assert state.abs().max() < 1
+
+
+def patient_beam(model, source, mask, width, max_length):
+    """A beam that never stops early, on lists: (words, sum of log-probabilities)."""
+    beam, done = [((), 0.0)], []
+    for _ in range(max_length):
+        grown = []
+        for words, total in beam:
+            logits, _ = model(source, mask, torch.tensor([[1, *words]]))
+            gains = logits[0, -1].log_softmax(dim=-1).tolist()
+            grown += [((*words, w), total + gain) for w, gain in enumerate(gains)]
+        grown = sorted(grown, key=lambda h: -h[1])[:width]
+        done += [(words[:-1], total) for words, total in grown if words[-1] == 2]
+        beam = [(words, total) for words, total in grown if words[-1] != 2]
+    return sorted(done, key=lambda h: -h[1])[:width] or beam
+
+
+@pytest.mark.parametrize("width", [2, 3])
+@pytest.mark.parametrize("seed", range(8))
+def test_stopping_early_changes_nothing(width, seed):
+    model = translator("general", seed=seed)
+    with torch.no_grad():
+        model.decoder.read_off.bias[2] += 1.5  # sentences of several lengths
+    source, mask = sentences((4,), seed)
+    found = beam_search(model, source, mask, width=width, max_length=7)[0]
+    expected = patient_beam(model, source, mask, width, 7)
+    assert [h.words for h in found] == [words for words, _ in expected]
+    for hypothesis, (_, total) in zip(found, expected, strict=True):
+        assert hypothesis.log_probability == pytest.approx(total, abs=1e-4)
+
+
+def test_the_number_of_padding_is_an_argument():
+    logits = torch.randn(1, 3, TARGET)
+    target = torch.tensor([[3, 6, 6]])
+    torch.testing.assert_close(
+        sequence_loss(logits, target, pad=6), -logits[0, 0].log_softmax(dim=-1)[3]
+    )

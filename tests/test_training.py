@@ -25,6 +25,11 @@ def test_fit_learns_and_records_every_step():
     assert len(history.loss) == len(history.lr) == len(history.gradient) == 150
     assert history.loss[-1] < 1e-3 < history.loss[0]
     assert model.weight.item() == pytest.approx(2, abs=0.05)
+    model, batches = line()
+    one, two = next(batches), next(batches)
+    first = squared(model, one).item()
+    history = fit(model, [one, two], squared, 2, lr=1e-9)
+    assert history.loss == pytest.approx([first, squared(model, two).item()], rel=1e-4)
 
 
 def test_same_seed_same_weights_and_the_generator_is_put_back():
@@ -95,6 +100,7 @@ def test_evaluation_runs_in_evaluation_mode_and_training_goes_on():
         modes.append((m.training, torch.is_grad_enabled()))
         return 1.0
 
+    model.eval()
     history = fit(model, batches, squared, 10, evaluate=evaluate, every=4)
     assert history.scores == [(4, 1.0), (8, 1.0)]
     assert modes == [(False, False)] * 2
@@ -123,6 +129,30 @@ def test_a_loss_that_is_not_finite_stops_before_the_weights_are_lost():
     assert model.weight.isfinite().all()
 
 
+def test_what_an_evaluation_draws_does_not_change_the_training():
+    weights = []
+    for options in ({}, {"evaluate": lambda m: torch.rand(1).item(), "every": 2}):
+        model, batches = line()
+        model = nn.Sequential(nn.Dropout(0.5), model)
+        fit(model, batches, squared, 10, **options)
+        weights.append(model[1].weight.item())
+    assert weights[0] == weights[1]
+
+
+@pytest.mark.parametrize("bad", [torch.inf, torch.nan])
+def test_an_infinite_loss_stops_too(bad):
+    model, batches = line()
+    with pytest.raises(FloatingPointError, match=r"loss: (inf|nan) at step 0"):
+        fit(model, batches, lambda m, x: squared(m, x) * bad, 3)
+
+
+def test_a_gradient_that_is_not_finite_stops_before_the_weights_are_lost():
+    model, batches = line()
+    with pytest.raises(FloatingPointError, match="loss: its gradient is nan at step 0"):
+        fit(model, batches, lambda m, x: (m.weight * 0).abs().sqrt().sum(), 3)
+    assert model.weight.isfinite().all()
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -130,7 +160,9 @@ def test_a_loss_that_is_not_finite_stops_before_the_weights_are_lost():
         ({"steps": 3, "lr": 0}, "lr: .*above 0, got 0"),
         ({"steps": 3, "warmup": 2}, "warmup: .*0 to 1, got 2"),
         ({"steps": 3, "clip": -1}, "clip: .*above 0, got -1"),
-        ({"steps": 3, "every": -1}, "every: .*0 or more, got -1"),
+        ({"steps": 3, "every": 5}, "every: .*along with evaluate, got 5"),
+        ({"steps": 3, "evaluate": lambda m: 1.0}, "every: .*along with evaluate, got 0"),
+        ({"steps": 3, "every": -1}, "every: .*at least 0, got -1"),
         ({"steps": 3, "batches": [torch.ones(1, 1)]}, r"batches: expected 3 .*, got 1"),
     ],
 )

@@ -133,6 +133,84 @@ def test_alt_text_reaches_the_page_escaped():
     assert figure._repr_mimebundle_()["text/plain"] == '[figure: a "quoted" <word>]'
 
 
+def test_numbers_and_labels_are_written_as_they_are():
+    """Only coordinates are rounded, never what a reader reads."""
+    small = [Curve("lr 0.00312", [0, 1], [[0.001, 0.004]])]
+    content = curves(small, "p = 0.00125", "x", "y", ylim=None, caption="0.98765 <b>").content
+    for word in ("lr 0.00312", "0.0010", "0.0040"):
+        assert word in content, word
+    shown = curves(small, "p = 0.00125", "x", "y", caption="0.98765 <b>")._repr_mimebundle_()
+    assert "<figcaption>0.98765 &lt;b&gt;</figcaption>" in shown["text/html"]
+    assert 'aria-label="p = 0.00125"' in shown["text/html"]
+    paths = " ".join(re.findall(r' d="([^"]*)"', content))
+    assert re.search(r"\d\.\d\d", paths)
+    assert not re.search(r"\d\.\d{3}", paths)
+
+
+def test_figures_are_in_the_font_of_the_page():
+    for figure in (sketch(), curves(lines(), "falls", "x", "y")):
+        assert "DejaVu" not in figure.content
+        assert "font-family" not in figure.content
+        assert "<style" not in figure.content  # it would hold for the whole page
+        assert "font-size" in figure.content
+
+
+def test_any_alt_text_will_do():
+    assert r"\lambda \1 C:\new" in sketch(r"\lambda \1 C:\new").content
+
+
+def corners(content, style):
+    """The corners of the first path with that style, or of the shape that stands in for it."""
+    path = re.search(rf'<path d="([^"]*)"[^>]*{style}', content)
+    return [tuple(map(float, xy)) for xy in re.findall(r"[ML] ([-\d.]+) ([-\d.]+)", path[1])]
+
+
+LINE = "stroke: currentColor; stroke-width: 2"
+
+
+def test_the_line_is_the_mean_and_the_band_the_range():
+    def draw(*runs):
+        return curves([Curve("a", [0, 1], runs)], "alt", "x", "y", ylim=(0, 1)).content
+
+    def line(*runs):
+        return [y for _, y in corners(draw(*runs), LINE)]
+
+    runs = [[0.2, 0.2], [0.6, 0.6], [0.4, 0.7]]
+    assert line(*runs) == pytest.approx(line([0.4, 0.5]), abs=0.02)
+    assert "opacity: 0.18" not in draw([0.4, 0.5])
+    shape = re.search(
+        r'<path id="[^"]*" d="([^"]*)"/>\n?</defs>\n?.*\n.*opacity: 0.18', draw(*runs)
+    )
+    assert shape is not None
+    ys = {float(y) for y in re.findall(r"[ML] [-\d.]+ ([-\d.]+)", shape[1])}
+    span = max(ys) - min(ys)  # from the least, 0.2, to the most, 0.7
+    assert span == pytest.approx(line([0.2, 0.2])[0] - line([0.7, 0.7])[0], abs=0.05)
+
+
+def test_logarithm_limits_shade_and_legend_reach_the_figure():
+    line = [Curve("a", [0, 1], [[0.001, 1.0]]), Curve("b", [0, 1], [[0.01, 0.9]])]
+    plain = curves(line, "alt", "x", "y").content
+    for options in ({"ylim": None, "log": True}, {"ylim": (0, 2)}):
+        other = curves(line, "alt", "x", "y", **options).content
+        assert corners(other, LINE) != corners(plain, LINE)
+    assert "never seen" in curves(line, "alt", "x", "y", shade=(0, 1, "never seen")).content
+    assert curves(line, "alt", "x", "y", legend="upper right").content != plain
+
+
+def test_labels_at_the_top_stay_inside():
+    top = [Curve(f"line {k}", [0, 1], [[0.5, 1.0]]) for k in range(6)]
+    content = curves(top, "top", "x", "y").content
+    box_height = float(re.search(r'viewBox="0 0 [\d.]+ ([\d.]+)"', content)[1])
+    heights = [
+        float(re.search(r' y="([\d.]+)"', line)[1])
+        for line in content.splitlines()
+        if ">line " in line
+    ]
+    assert len(heights) == 6
+    assert min(heights) > 0
+    assert max(heights) < box_height
+
+
 def test_curves_show_mean_range_and_labels():
     content = curves(lines(), "falls", "clauses", "share").content
     for word in ("looks back", "one &lt;vector&gt;", "clauses", "share"):
@@ -161,7 +239,8 @@ def test_heat_map_is_a_table_with_its_numbers():
         ["0.25", "0.75"],
         ["1.00", "0.00"],
     ]
-    assert rows[0].find("td[2]").get("style") == "--w:75%"
+    shades = [[td.get("style") for td in row.findall("td")] for row in rows]
+    assert shades == [["--w:25%", "--w:75%"], ["--w:100%", "--w:0%"]]
     marked = heat(marks={(0, 1): "its own word"}).content
     assert 'class="mark"' in marked
     assert "개 ← dog: 0.75 (its own word)" in marked
@@ -182,6 +261,8 @@ def test_saving_writes_the_whole_file(tmp_path):
         (lambda: heatmap(torch.eye(2), ["a"], ["b", "c"], "w"), "rows: expected 2 labels, got 1"),
         (lambda: heatmap(torch.eye(2), ["a", "b"], ["c"], "w"), "columns: expected 2 labels"),
         (lambda: heatmap(torch.eye(2) * 2, ["a"] * 2, ["c"] * 2, "w"), "weights: .*0 to 1"),
+        (lambda: heatmap(-torch.eye(2), ["a"] * 2, ["c"] * 2, "w"), "weights: .*0 to 1"),
+        (lambda: curves([Curve("l", [], [[]])], "a", "x", "y"), r"runs: .*rows of 0"),
         (lambda: heatmap(torch.ones(2), ["a"] * 2, ["c"] * 2, "w"), "weights: .*two axes"),
         (lambda: heatmap(torch.eye(2), ["a"] * 2, ["c"] * 2, ""), "alt: "),
         (lambda: viz.role_color("quary"), "role: expected one of query, key"),
