@@ -1,7 +1,9 @@
 """gatutils: one function, from a Python ``dict`` to a graph attention layer.
 
-Each module is the home of one thing, and imports point only downwards:
+Each module is the home of one thing, and imports only those named before it:
 
+``checks``
+    One way to refuse bad input.
 ``attention``
     score -> mask -> softmax -> weighted sum of values, and the ways to score.
 ``seq2seq``
@@ -12,6 +14,8 @@ Each module is the home of one thing, and imports point only downwards:
     One fit loop for every model of the book.
 ``viz``
     The figures, with one colour per role.
+``reproduce``
+    The longer runs whose results the book stores.
 """
 
 __version__ = "0.1.0"
