@@ -77,9 +77,6 @@ def attend(
         f"batch axes that broadcast with {tuple(scores.shape[:-2])} of scores",
         f"shape {tuple(values.shape)}",
     )
-    # A weight of 0 would not hide a NaN: 0 times NaN is NaN.
-    if not values.detach().isfinite().all():
-        raise ValueError("values: expected finite numbers, got NaN or infinity")
     hidden = scores == -torch.inf
     if mask is not None:
         expect_tensor(mask, "mask", "bool")
@@ -99,7 +96,12 @@ def attend(
     nothing_to_see = hidden.all(dim=-1, keepdim=True)
     visible = scores.masked_fill(hidden, -torch.inf).masked_fill(nothing_to_see, 0)
     weights = visible.softmax(dim=-1).masked_fill(hidden, 0)
-    return weights @ values, weights
+    context = weights @ values
+    # A weight of 0 does not hide a NaN: 0 times NaN is NaN. The contexts, a mean of the values,
+    # are fewer than these, so it is quicker to look at them.
+    if not context.detach().isfinite().all():
+        raise ValueError("values: expected finite numbers, got NaN or infinity")
+    return context, weights
 
 
 def _expect_same_dtype(value: Tensor, name: str, other: Tensor, other_name: str) -> None:

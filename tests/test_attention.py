@@ -216,6 +216,7 @@ def test_shapes_are_checked_in_tests():
 
 
 S, V = torch.zeros(2, 3), torch.zeros(3, 4)
+HALF_BAD = torch.tensor([[0.0], [torch.nan], [0.0]])  # hidden, and bad all the same
 
 
 @pytest.mark.parametrize(
@@ -231,6 +232,7 @@ S, V = torch.zeros(2, 3), torch.zeros(3, 4)
         (lambda: attend(S / 0, V), ValueError, "scores: .*finite.*NaN"),
         (lambda: attend(S + torch.inf, V), ValueError, "scores: .*finite"),
         (lambda: attend(S, V / 0), ValueError, "values: .*finite.*NaN"),
+        (lambda: attend(S, HALF_BAD, HALF_BAD[:, 0] == 0), ValueError, "values: .*finite.*NaN"),
         (lambda: attend(S, V.double()), TypeError, "values: .*float32 like scores.*float64"),
         (lambda: attend(S.expand(2, 2, 3), V.expand(3, 3, 4)), ValueError, "values: .*batch axes"),
         (lambda: Dot()(S, S.double()), TypeError, "keys: .*float32 like queries"),
