@@ -5,9 +5,11 @@ Each module is the home of one thing, and imports only those named before it:
 ``checks``
     One way to refuse bad input.
 ``attention``
-    score -> mask -> softmax -> weighted sum of values, and the ways to score.
+    score -> mask -> softmax -> weighted sum of values, the ways to score, and heads.
 ``seq2seq``
     Encoder, decoder with one context vector or with attention, decoding.
+``transformer``
+    Attention alone: places, blocks, encoder and decoder.
 ``datasets``
     What the chapters train on.
 ``training``

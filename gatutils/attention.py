@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from gatutils.checks import expect, expect_int, expect_tensor
 
-__all__ = ["Additive", "Cosine", "Dot", "General", "ScaledDot", "Score", "attend"]
+__all__ = ["Additive", "Cosine", "Dot", "General", "MultiHead", "ScaledDot", "Score", "attend"]
 
 
 def attend(
@@ -261,3 +261,96 @@ class Cosine(Score):
         if self.log_temperature is None:
             return cosine / self.temperature
         return cosine / self.log_temperature.exp().to(cosine.dtype)
+
+
+class MultiHead(nn.Module):
+    r"""Several attentions side by side, each with its own projections.
+
+    .. math::
+
+        \mathrm{head}_m = \mathrm{attend}\left(
+            \frac{(X W_Q^{m\top})(Y W_K^{m\top})^\top}{\sqrt{d}},\; Y W_V^{m\top}\right)
+        \qquad
+        \mathrm{out} = [\mathrm{head}_1 \Vert \dots \Vert \mathrm{head}_H]\, W_O^\top
+
+    X are the elements that ask, Y those that are asked; with Y = X it is self-attention. The
+    matrices of all heads stand one below the other in one, so that all heads take one product.
+
+    Args:
+        dim: Width of the elements; the H heads share it, so each has :math:`d` = ``dim / heads``.
+        heads: H.
+
+    Raises:
+        ValueError: If ``heads`` does not divide ``dim``.
+
+    Source:
+        Vaswani et al. (2017), section 3.2.2; without biases, as there.
+    """
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        expect_int(dim, "dim", least=1)
+        expect_int(heads, "heads", least=1)
+        expect(dim % heads == 0, "heads", f"a divisor of dim ({dim})", heads)
+        self.heads = heads
+        self.Q = nn.Linear(dim, dim, bias=False)
+        self.K = nn.Linear(dim, dim, bias=False)
+        self.V = nn.Linear(dim, dim, bias=False)
+        self.O = nn.Linear(dim, dim, bias=False)
+        self.score = ScaledDot()
+
+    def forward(
+        self,
+        asking: Float[Tensor, "*batch queries dim"],
+        asked: Float[Tensor, "*batch keys dim"],
+        mask: Bool[Tensor, "..."] | None = None,
+    ) -> tuple[Float[Tensor, "*batch queries dim"], Float[Tensor, "*batch heads queries keys"]]:
+        """Let every element of ``asking`` look at those of ``asked``.
+
+        Args:
+            asking: X.
+            asked: Y.
+            mask: True where one may look at the other, the same for all heads; anything that
+                broadcasts to (..., queries, keys).
+
+        Returns:
+            The new elements, shape (..., queries, dim), and the weights of each head,
+            shape (..., heads, queries, keys).
+
+        Raises:
+            TypeError: If a dtype is wrong.
+            ValueError: If shapes do not fit.
+        """
+        width = self.Q.in_features
+        for name, elements in (("asking", asking), ("asked", asked)):
+            expect_tensor(elements, name, "float", ndim=2)
+            expect(elements.shape[-1] == width, name, f"width {width}", elements.shape[-1])
+            _expect_same_dtype(elements, name, self.Q.weight, "the weights")
+        expect(
+            asking.shape[:-2] == asked.shape[:-2],
+            "asked",
+            f"batch axes {tuple(asking.shape[:-2])} like asking",
+            f"shape {tuple(asked.shape)}",
+        )
+        if mask is not None:
+            expect_tensor(mask, "mask", "bool")
+            pairs = torch.Size((*asking.shape[:-1], asked.shape[-2]))
+            expect(
+                _broadcasts(mask.shape, pairs),
+                "mask",
+                f"a shape that broadcasts to {tuple(pairs)}",
+                f"shape {tuple(mask.shape)}",
+            )
+            if mask.ndim > 2:
+                mask = mask.unsqueeze(-3)  # one mask for all heads
+        queries, keys, values = (
+            self._split(matrix(elements))  # (..., heads, elements, d)
+            for matrix, elements in ((self.Q, asking), (self.K, asked), (self.V, asked))
+        )
+        contexts, weights = attend(self.score.compare(queries, keys), values, mask)
+        joined = contexts.transpose(-2, -3).flatten(-2)  # the heads side by side
+        return cast(Tensor, self.O(joined)), weights
+
+    def _split(self, rows: Tensor) -> Tensor:
+        """Cut each row into the heads' pieces: (..., n, dim) to (..., heads, n, d)."""
+        return cast(Tensor, rows.unflatten(-1, (self.heads, -1))).transpose(-2, -3)

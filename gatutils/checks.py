@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-__all__ = ["expect", "expect_int", "expect_list", "expect_tensor"]
+__all__ = ["expect", "expect_int", "expect_list", "expect_tensor", "expect_words"]
 
 
 def expect(ok: bool, name: str, expected: str, got: object) -> None:
@@ -80,3 +80,10 @@ def expect_tensor(
         right = value.ndim == ndim if exact else value.ndim >= ndim
         wanted = f"{ndim} axes" if exact else f"at least {ndim} axes"
         expect(right, name, wanted, f"shape {tuple(value.shape)}")
+
+
+def expect_words(words: Tensor, name: str, vocabulary: int) -> None:
+    """Raise ``ValueError`` unless every number is one of a word: 0 to ``vocabulary`` - 1."""
+    if words.numel():
+        low, high = int(words.min()), int(words.max())
+        expect(low >= 0 and high < vocabulary, name, f"words 0 to {vocabulary - 1}", (low, high))

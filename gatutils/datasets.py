@@ -173,6 +173,45 @@ def sample_pair(clauses: int, rng: random.Random) -> Pair:
     return Pair(tuple(writer.english), korean, clauses, alignment)
 
 
+def verb_roles(english: Sequence[str]) -> dict[int, tuple[int, int]]:
+    """Says who did it to whom: the place of each verb, and those of its subject and its object.
+
+    In "the dog that bit the boy" the dog bites; in "the dog that the boy bit" the boy does. English
+    says so by the order of the words alone.
+
+    Args:
+        english: The words of a sentence of this grammar.
+
+    Returns:
+        For each verb its index, and the indices of its subject's and its object's noun.
+
+    Raises:
+        TypeError: `english` is not a sequence of words.
+        ValueError: It is no sentence of this grammar.
+    """
+    expect_list(english, "english", str)
+    nouns = [j for j, word in enumerate(english) if word in NOUNS]
+    roles: dict[int, tuple[int, int]] = {}
+    that: int | None = None  # where a clause began that has no verb yet
+    for j, word in enumerate(english):
+        if word == "that":
+            that = j
+        if word not in VERBS:
+            continue
+        before, after = [n for n in nouns if n < j], [n for n in nouns if n > j]
+        try:
+            if that is None:  # the main verb
+                roles[j] = nouns[0], after[0]
+            elif that == j - 1:  # the dog that bit the boy
+                roles[j] = before[-1], after[0]
+            else:  # the dog that the boy bit
+                roles[j] = before[-1], before[-2]
+        except IndexError:
+            raise ValueError(f"english: {word!r} at {j} has too few nouns around it") from None
+        that = None
+    return roles
+
+
 def split_of(english: Sequence[str]) -> str:
     """Says whether a sentence is for training or for testing: `"train"` or `"test"`.
 

@@ -6,7 +6,7 @@ or any other :class:`~gatutils.attention.Score`: a context vector of its own at 
 """
 
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Any, Literal, Protocol, cast, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from gatutils.attention import Score, attend
-from gatutils.checks import expect, expect_int, expect_tensor
+from gatutils.checks import expect, expect_int, expect_tensor, expect_words
 
 __all__ = [
     "Decoder",
@@ -22,6 +22,7 @@ __all__ = [
     "Hypothesis",
     "Memory",
     "Seq2Seq",
+    "Translator",
     "beam_search",
     "greedy",
     "sequence_loss",
@@ -72,7 +73,7 @@ class Encoder(nn.Module):
         shape = tuple(source.shape)
         expect(source.numel() > 0, "source", "one sentence or more", f"shape {shape}")
         expect(mask.shape == source.shape, "mask", f"shape {shape} of source", tuple(mask.shape))
-        _expect_words(source[mask], "source", self.embed.num_embeddings)
+        expect_words(source[mask], "source", self.embed.num_embeddings)
         lengths = mask.sum(dim=1)
         expect(bool((lengths > 0).all()), "mask", "one True or more in each row", "an empty row")
         # Packing needs the words of a sentence at its start.
@@ -95,18 +96,19 @@ class Memory:
         states: h, the values.
         prepared: What the score computes from the keys alone; None without attention.
         mask: True at real words.
-        context: c, the one context vector.
+        context: c, the one context vector; None where no decoder wants it (a transformer's).
     """
 
     states: Float[Tensor, "batch source width"]
     prepared: Tensor | None
     mask: Bool[Tensor, "batch source"]
-    context: Float[Tensor, "batch width"]
+    context: Float[Tensor, "batch width"] | None
 
     def take(self, rows: Int[Tensor, " rows"]) -> "Memory":
         """Return the memory of the chosen sentences, in that order."""
         prepared = None if self.prepared is None else self.prepared[rows]
-        return Memory(self.states[rows], prepared, self.mask[rows], self.context[rows])
+        context = None if self.context is None else self.context[rows]
+        return Memory(self.states[rows], prepared, self.mask[rows], context)
 
 
 class Decoder(nn.Module):
@@ -184,7 +186,7 @@ class Decoder(nn.Module):
     ) -> tuple[Float[Tensor, "batch steps width"], Float[Tensor, "batch steps source"] | None]:
         """Return the context for each state that asks, and the weights (None without score)."""
         if self.score is None or memory.prepared is None:
-            return memory.context.unsqueeze(1).expand(-1, queries.shape[1], -1), None
+            return cast(Tensor, memory.context).unsqueeze(1).expand(-1, queries.shape[1], -1), None
         scores = self.score.compare(queries, memory.prepared)
         return attend(scores, memory.states, memory.mask.unsqueeze(1))
 
@@ -246,6 +248,8 @@ class Seq2Seq(nn.Module):
         hidden: Width of the decoder's state and of each direction of the encoder.
         score: How the decoder asks; None for the one context vector.
         layout: When it asks; see :class:`Decoder`.
+        direction: Width of each direction of the encoder, if another. With half of ``hidden``
+            the encoder's states are as wide as the decoder's, and can be compared by a product.
     """
 
     def __init__(
@@ -256,9 +260,14 @@ class Seq2Seq(nn.Module):
         hidden: int = 96,
         score: Score | None = None,
         layout: Literal["before", "after"] = "before",
+        direction: int | None = None,
     ) -> None:
         super().__init__()
-        self.encoder = Encoder(source_vocabulary, embedding, hidden)
+        if direction is not None:
+            expect_int(direction, "direction", least=1)
+        self.encoder = Encoder(
+            source_vocabulary, embedding, hidden if direction is None else direction
+        )
         self.decoder = Decoder(
             target_vocabulary, embedding, hidden, self.encoder.width, score, layout
         )
@@ -292,7 +301,7 @@ class Seq2Seq(nn.Module):
             f"shape ({source.shape[0]}, at least 1)",
             tuple(target_in.shape),
         )
-        _expect_words(target_in, "target_in", self.decoder.embed.num_embeddings)
+        expect_words(target_in, "target_in", self.decoder.embed.num_embeddings)
         memory, state = self.begin(source, mask)
         logits, weights = self.decoder(target_in, memory, state)
         return logits, weights
@@ -339,9 +348,25 @@ class Hypothesis:
     finished: bool
 
 
+@runtime_checkable
+class Translator(Protocol):
+    """What can be decoded: :class:`Seq2Seq` or any other model of this form.
+
+    The state that ``begin`` returns is handed to ``decoder.step`` and comes back changed; one
+    row of it belongs to one sentence. ``decoder.embed`` knows the number of words.
+    """
+
+    @property
+    def decoder(self) -> Any:
+        """Has ``step(words, state, memory)``, as :meth:`Decoder.step`."""
+
+    def begin(self, source: Tensor, mask: Tensor) -> tuple[Memory, Tensor]:
+        """Read the source; return what the decoder may look at, and its first state."""
+
+
 @torch.no_grad()
 def greedy(
-    model: Seq2Seq,
+    model: Translator,
     source: Int[Tensor, "batch source"],
     mask: Bool[Tensor, "batch source"],
     bos: int = 1,
@@ -351,7 +376,7 @@ def greedy(
     """Translate by taking the likeliest next word until the end mark.
 
     Args:
-        model: Anything with ``begin`` and ``decoder.step`` like :class:`Seq2Seq`.
+        model: Seq2Seq, transformer, or any other :class:`Translator`.
         source: Source word numbers.
         mask: True at real words.
         bos: Number of the start mark.
@@ -388,7 +413,7 @@ def greedy(
 
 @torch.no_grad()
 def beam_search(
-    model: Seq2Seq,
+    model: Translator,
     source: Int[Tensor, "batch source"],
     mask: Bool[Tensor, "batch source"],
     width: int = 4,
@@ -458,17 +483,10 @@ def beam_search(
     return results
 
 
-def _expect_decoding(model: Seq2Seq, bos: int, eos: int, max_length: int) -> None:
+def _expect_decoding(model: Translator, bos: int, eos: int, max_length: int) -> None:
     """Raise unless the marks are words of the model and there is a step to take."""
     expect_int(max_length, "max_length", least=1)
     vocabulary = model.decoder.embed.num_embeddings
     for name, mark in (("bos", bos), ("eos", eos)):
         expect_int(mark, name, least=0)
         expect(mark < vocabulary, name, f"a word below {vocabulary}", mark)
-
-
-def _expect_words(words: Tensor, name: str, vocabulary: int) -> None:
-    """Raise ``ValueError`` unless every number is one of a word."""
-    if words.numel():
-        low, high = int(words.min()), int(words.max())
-        expect(low >= 0 and high < vocabulary, name, f"words 0 to {vocabulary - 1}", (low, high))

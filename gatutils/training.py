@@ -5,7 +5,7 @@ import os
 import random
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from gatutils.checks import expect, expect_int
 
-__all__ = ["History", "fit", "learning_rate", "seed_everything"]
+__all__ = ["History", "fit", "learning_rate", "longest_chain", "seed_everything"]
 
 Batch = TypeVar("Batch")
 
@@ -144,3 +144,27 @@ def fit(
             bar.set_postfix_str(f"loss {value.item():.3f}", refresh=False)
             bar.update()
     return history
+
+
+def longest_chain(out: Tensor) -> int:
+    """Return how many operations wait for one another between the inputs and ``out``.
+
+    Counted in autograd's graph: the longest path from ``out`` back to a leaf. However many
+    processors there are, these operations must be done one after the other.
+
+    Raises:
+        ValueError: If ``out`` has no gradient.
+    """
+    expect(out.grad_fn is not None, "out", "a tensor with a gradient", "one without")
+    depth: dict[Any, int] = {}
+    todo: list[Any] = [out.grad_fn]
+    while todo:  # no recursion: the graph of a long sentence is deeper than Python's stack
+        node = todo[-1]
+        below = [f for f, _ in node.next_functions if f is not None]
+        missing = [f for f in below if f not in depth]
+        if missing:
+            todo.extend(missing)
+        else:
+            depth[node] = 1 + max((depth[f] for f in below), default=0)
+            todo.pop()
+    return depth[out.grad_fn]

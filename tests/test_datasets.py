@@ -24,6 +24,7 @@ from gatutils.datasets import (
     sample_pair,
     sample_pairs,
     split_of,
+    verb_roles,
 )
 
 # --- Korean by rule, from the forms in a dictionary -----------------------------------------------
@@ -491,3 +492,62 @@ FOREIGN = Pair(("the", "unicorn"), ("개",), 0, (1,))
 def test_bad_input_is_named(call, error, words):
     with pytest.raises(error, match=f"(?s){words}"):
         call()
+
+
+def korean_roles(pair):
+    """The same as `verb_roles`, read off the particles: 이, 가 mark who does it, 을, 를 whom."""
+    english = [None if j is None else pair.english[j] for j in pair.alignment]
+    marked, roles = [], {}  # marked: nouns with their particle that still wait for a verb
+    for k, j in enumerate(pair.alignment):
+        if j is None:
+            marked.append((pair.alignment[k - 1], pair.korean[k]))
+        elif english[k] in module.VERBS:
+            if pair.korean[k] == module.VERBS[english[k]][module.PAST]:
+                (subject, first), (thing, second) = marked
+                assert first in module.SUBJECT
+                assert second in module.OBJECT
+                roles[j] = subject, thing
+            else:  # an adnominal verb describes the next noun
+                noun, particle = marked.pop()
+                head = next(
+                    i
+                    for i, word in zip(pair.alignment[k:], english[k:], strict=True)
+                    if word in module.NOUNS
+                )
+                roles[j] = (noun, head) if particle in module.SUBJECT else (head, noun)
+    return roles
+
+
+@given(st.integers(0, 6), st.integers(0, 10**6))
+def test_verb_roles_are_those_that_korean_marks(clauses, seed):
+    pair = sample_pair(clauses, random.Random(seed))
+    roles = verb_roles(pair.english)
+    assert roles == korean_roles(pair)
+    assert len(roles) == clauses + 1
+
+
+def test_verb_roles_by_hand():
+    words = [
+        "the",
+        "dog",
+        "that",
+        "the",
+        "boy",
+        "bit",
+        "saw",
+        "the",
+        "cat",
+        "that",
+        "chased",
+        "the",
+        "fox",
+    ]
+    named = {words[v]: (words[s], words[o]) for v, (s, o) in verb_roles(words).items()}
+    assert named == {"bit": ("boy", "dog"), "saw": ("dog", "cat"), "chased": ("cat", "fox")}
+
+
+def test_verb_roles_refuse_what_is_no_sentence():
+    with pytest.raises(ValueError, match="english: 'saw' at 0 has too few nouns"):
+        verb_roles(["saw", "the"])
+    with pytest.raises(TypeError, match="english"):
+        verb_roles("the dog saw the cat")
