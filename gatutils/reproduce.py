@@ -9,7 +9,9 @@ import argparse
 import json
 import os
 import platform
+import random
 import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +20,22 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 import gatutils
-from gatutils.attention import Additive, General, Score
+from gatutils.attention import Additive, Cosine, Dot, General, ScaledDot, Score
 from gatutils.checks import expect
-from gatutils.datasets import ENGLISH, KOREAN, Batch, batches, score_by_clauses
-from gatutils.seq2seq import Seq2Seq, greedy, sequence_loss
+from gatutils.datasets import (
+    ENGLISH,
+    KOREAN,
+    Batch,
+    batches,
+    collate,
+    sample_pairs,
+    score_by_clauses,
+)
+from gatutils.seq2seq import Seq2Seq, Translator, greedy, sequence_loss
 from gatutils.training import fit, seed_everything
+from gatutils.transformer import Transformer
 
-__all__ = ["LENGTHS", "main", "read", "run_lengths", "translation_loss"]
+__all__ = ["BUDGET", "ROWS", "exact_match", "main", "read", "run", "translation_loss"]
 
 BUDGET = {"steps": 400, "batch": 64, "lr": 5e-3, "embedding": 64, "hidden": 96}
 """What every model of chapters 1 and 2 gets, unless its name says otherwise."""
@@ -37,15 +48,98 @@ LENGTHS: dict[str, dict[str, Any]] = {
     "general": {"score": "general"},
     "general, after the cell": {"score": "general", "layout": "after"},
 }
-"""Model -> how it departs from ``BUDGET``."""
+"""Chapters 1 and 2: model -> how it departs from ``BUDGET``."""
 
-PROTOCOL = {
-    "budget": BUDGET,
-    "models": LENGTHS,
-    "training clauses": [0, 1, 2, 3, 4, 5],
-    "test": {"clauses": list(range(8)), "count": 200, "seed": 1, "split": "test"},
-    "measure": "share of sentences translated word for word by greedy decoding",
+SIMILARITIES: dict[str, dict[str, Any]] = {
+    "dot": {"score": "dot"},
+    "scaled dot": {"score": "scaled dot"},
+    "general": {"score": "general"},
+    "additive": {"score": "additive"},
+    "cosine": {"score": "cosine"},
+    "cosine, learned": {"score": "cosine", "learned": True},
+    "cosine, 0.1": {"score": "cosine", "temperature": 0.1},
 }
+"""Chapter 3. Encoder and decoder have states of one width, as a dot product needs."""
+
+_ATTENTION_ALONE = {"dim": 64, "heads": 4, "layers": 2, "think": 256, "norm": "pre"}
+TRANSFORMERS: dict[str, dict[str, Any]] = {
+    "one vector": {},
+    "additive": {"score": "additive"},
+    "transformer": _ATTENTION_ALONE,
+    "transformer, post-norm": {**_ATTENTION_ALONE, "norm": "post"},
+    "transformer, 3x steps": {**_ATTENTION_ALONE, "steps": 3 * BUDGET["steps"]},
+    "additive, 1000 sentences": {"score": "additive", "sentences": 1000},
+    "transformer, 1000 sentences": {**_ATTENTION_ALONE, "sentences": 1000},
+}
+"""Chapter 5. With "sentences" the training has so many different ones, again and again."""
+
+DEEP = {
+    **{"steps": 150, "batch": 32, "lr": 3e-3, "warmup": 0.1},
+    **{"dim": 32, "heads": 4, "layers": 12, "think": 64, "norm": "pre"},
+}
+"""Chapter 5's deep and narrow transformer, for sentences without a clause."""
+
+NORMS: dict[str, dict[str, Any]] = {
+    "pre-norm": {},
+    "post-norm": {"norm": "post"},
+    "pre-norm, no warm-up": {"warmup": 0},
+    "post-norm, no warm-up": {"norm": "post", "warmup": 0},
+}
+
+
+def _protocol(
+    budget: dict[str, Any], models: dict[str, dict[str, Any]], **more: Any
+) -> dict[str, Any]:
+    return {
+        "budget": budget,
+        "models": models,
+        "training clauses": [0, 1, 2, 3, 4, 5],
+        "test": {"clauses": list(range(8)), "count": 200, "seed": 1, "split": "test"},
+        "measure": "share of sentences translated word for word by greedy decoding",
+        **more,
+    }
+
+
+# "losses": the mean training loss of every so many steps is kept.
+ROWS: dict[str, dict[str, Any]] = {
+    "lengths": _protocol(BUDGET, LENGTHS),
+    "similarities": _protocol(
+        {**BUDGET, "direction": BUDGET["hidden"] // 2}, SIMILARITIES, losses=20
+    ),
+    "transformers": _protocol(BUDGET, TRANSFORMERS, losses=20),
+    "norms": {
+        **_protocol(DEEP, NORMS, losses=10),
+        "training clauses": [0],
+        "test": {"clauses": [0], "count": 200, "seed": 1, "split": "test"},
+    },
+}
+"""Row of the command -> its protocol, as it is stored with the results."""
+
+
+def build(plan: dict[str, Any]) -> Seq2Seq | Transformer:
+    """Return the untrained model that a budget, with a model's departures, describes."""
+    if "heads" in plan:
+        sizes = [plan[name] for name in ("dim", "heads", "layers", "think", "norm")]
+        return Transformer(len(ENGLISH), len(KOREAN), *sizes)
+    width = plan["hidden"]
+    direction = plan.get("direction", width)
+    kinds: dict[str | None, Callable[[], Score | None]] = {
+        None: lambda: None,
+        "dot": Dot,
+        "scaled dot": ScaledDot,
+        "general": lambda: General(width, 2 * direction),
+        "additive": lambda: Additive(width, 2 * direction),
+        "cosine": lambda: Cosine(plan.get("temperature", 1.0), plan.get("learned", False)),
+    }
+    return Seq2Seq(
+        len(ENGLISH),
+        len(KOREAN),
+        plan["embedding"],
+        width,
+        kinds[plan.get("score")](),
+        plan.get("layout", "before"),
+        direction,
+    )
 
 
 def translation_loss(model: nn.Module, batch: Batch) -> Tensor:
@@ -54,51 +148,82 @@ def translation_loss(model: nn.Module, batch: Batch) -> Tensor:
     return sequence_loss(logits, batch.target_out)
 
 
-def run_lengths(model: str, seed: int, steps: int | None = None) -> dict[str, Any]:
-    """Train one model of :data:`LENGTHS` on one seed; return its scores and what it cost.
+def exact_match(
+    model: Translator,
+    clauses: Sequence[int] = tuple(range(8)),
+    count: int = 200,
+    seed: int = 1,
+    split: str = "test",
+) -> list[float]:
+    """Return the share of sentences that greedy decoding translates word for word.
 
     Args:
-        model: A name in :data:`LENGTHS`.
+        model: Anything that :func:`~gatutils.seq2seq.greedy` can decode.
+        clauses: The numbers of relative clauses to ask for; one share for each.
+        count: Sentences for each of them.
+        seed: Which sentences.
+        split: ``"train"`` or ``"test"``.
+    """
+
+    def translate(batch: Batch) -> list[tuple[int, ...]]:
+        return [h.words for h in greedy(model, batch.source, batch.source_mask)]
+
+    return score_by_clauses(translate, clauses, count, seed, split)
+
+
+def run(row: str, model: str, seed: int, steps: int | None = None) -> dict[str, Any]:
+    """Train one model of a row on one seed; return its scores and what it cost.
+
+    Args:
+        row: A name in :data:`ROWS`.
+        model: One of the row's models.
         seed: Of the weights and of the sentences.
         steps: Instead of the protocol's, for a quick look.
     """
-    expect(model in LENGTHS, "model", f"one of {', '.join(LENGTHS)}", repr(model))
-    plan: dict[str, Any] = {**BUDGET, "score": None, "layout": "before", **LENGTHS[model]}
-    width = plan["hidden"]
+    expect(row in ROWS, "row", f"one of {', '.join(ROWS)}", repr(row))
+    protocol = ROWS[row]
+    models = protocol["models"]
+    expect(model in models, "model", f"one of {', '.join(models)}", repr(model))
+    plan = {**protocol["budget"], **models[model]}
     seed_everything(seed)
-    kinds: dict[str | None, type[Score]] = {"additive": Additive, "general": General}
-    kind = kinds.get(plan["score"])
-    translator = Seq2Seq(
-        len(ENGLISH),
-        len(KOREAN),
-        plan["embedding"],
-        width,
-        None if kind is None else kind(width, 2 * width),
-        plan["layout"],
-    )
+    translator = build(plan)
     start = time.process_time()
     history = fit(
         translator,
-        batches(plan["batch"], PROTOCOL["training clauses"], seed),  # type: ignore[arg-type]
+        _stream(plan, protocol["training clauses"], seed),
         translation_loss,
         plan["steps"] if steps is None else steps,
         lr=plan["lr"],
+        warmup=plan.get("warmup", 0.05),
         seed=seed,
     )
     cpu = time.process_time() - start
-
-    def translate(batch: Batch) -> list[tuple[int, ...]]:
-        return [h.words for h in greedy(translator, batch.source, batch.source_mask)]
-
     translator.eval()
-    return {
+    done = {
         "model": model,
         "seed": seed,
-        "scores": score_by_clauses(translate, **PROTOCOL["test"]),  # type: ignore[arg-type]
-        "loss": round(sum(history.loss[-20:]) / len(history.loss[-20:]), 4),
+        "scores": exact_match(translator, **protocol["test"]),
+        "loss": _mean(history.loss[-20:]),
         "parameters": sum(p.numel() for p in translator.parameters()),
         "cpu seconds": round(cpu),
     }
+    if every := protocol.get("losses"):
+        starts = range(0, len(history.loss), every)
+        done["losses"] = [_mean(history.loss[k : k + every]) for k in starts]
+    return done
+
+
+def _stream(plan: dict[str, Any], clauses: list[int], seed: int) -> Iterator[Batch]:
+    """Return the training batches: without end, or few sentences in ever new orders."""
+    if "sentences" not in plan:
+        return batches(plan["batch"], clauses, seed)
+    pairs = sample_pairs(plan["sentences"], clauses, "train", seed)
+    rng = random.Random(seed)
+    return (collate(rng.sample(pairs, plan["batch"])) for _ in iter(int, 1))
+
+
+def _mean(losses: list[float]) -> float:
+    return round(sum(losses) / len(losses), 4)
 
 
 def read(path: str | Path) -> dict[str, list[list[float]]]:
@@ -118,17 +243,21 @@ def read(path: str | Path) -> dict[str, list[list[float]]]:
 def main(arguments: list[str] | None = None) -> None:
     """Run what is missing and write the result file whole after each run."""
     parser = argparse.ArgumentParser(prog="python -m gatutils.reproduce", description=__doc__)
-    parser.add_argument("row", choices=["lengths"], help="what to reproduce")
+    parser.add_argument("row", choices=list(ROWS), help="what to reproduce")
     parser.add_argument("--seeds", type=int, default=5, help="how many seeds (default 5)")
-    parser.add_argument("--models", nargs="+", choices=list(LENGTHS), default=list(LENGTHS))
+    parser.add_argument("--models", nargs="+", help="some of the row's models (default all)")
     parser.add_argument("--steps", type=int, help="instead of the protocol's, for a quick look")
     parser.add_argument("--out", type=Path, default=Path("book/results"), help="folder")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)  # the last digits depend on the number of threads
 
+    known = list(ROWS[options.row]["models"])
+    models = options.models or known
+    for model in models:
+        expect(model in known, "--models", f"some of {', '.join(known)}", repr(model))
     path = options.out / f"{options.row}.json"
     options.out.mkdir(parents=True, exist_ok=True)
-    protocol: dict[str, Any] = json.loads(json.dumps(PROTOCOL))
+    protocol: dict[str, Any] = json.loads(json.dumps(ROWS[options.row]))
     if options.steps is not None:
         protocol["steps"] = options.steps  # not to be mixed up with the real thing
     result: dict[str, Any] = {"protocol": protocol, "versions": {}, "runs": []}
@@ -146,11 +275,11 @@ def main(arguments: list[str] | None = None) -> None:
     same = result["versions"] in ({}, versions)
     expect(same, "--out", "a folder without results of other versions", result["versions"])
     result["versions"] = versions
-    done = {(run["model"], run["seed"]) for run in result["runs"]}
-    plan = [(m, s) for s in range(options.seeds) for m in options.models if (m, s) not in done]
+    done = {(r["model"], r["seed"]) for r in result["runs"]}
+    plan = [(m, s) for s in range(options.seeds) for m in models if (m, s) not in done]
     for model, seed in tqdm(plan, unit="run"):
-        result["runs"].append(run_lengths(model, seed, options.steps))
-        result["runs"].sort(key=lambda run: (list(LENGTHS).index(run["model"]), run["seed"]))
+        result["runs"].append(run(options.row, model, seed, options.steps))
+        result["runs"].sort(key=lambda r: (known.index(r["model"]), r["seed"]))
         draft = path.with_suffix(".tmp")
         draft.write_text(_one_run_a_line(result), encoding="utf-8")
         os.replace(draft, path)
