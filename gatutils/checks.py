@@ -5,7 +5,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-__all__ = ["expect", "expect_int", "expect_list", "expect_tensor", "expect_words"]
+__all__ = [
+    "expect",
+    "expect_int",
+    "expect_list",
+    "expect_sentences",
+    "expect_tensor",
+    "expect_words",
+]
 
 
 def expect(ok: bool, name: str, expected: str, got: object) -> None:
@@ -87,3 +94,28 @@ def expect_words(words: Tensor, name: str, vocabulary: int) -> None:
     if words.numel():
         low, high = int(words.min()), int(words.max())
         expect(low >= 0 and high < vocabulary, name, f"words 0 to {vocabulary - 1}", (low, high))
+
+
+def expect_sentences(source: Tensor, mask: Tensor, vocabulary: int) -> None:
+    """Raise unless ``source`` holds padded sentences and ``mask`` says where their words are.
+
+    Args:
+        source: Word numbers, one sentence a row; what stands in the padding does not matter.
+        mask: True at the words.
+        vocabulary: Number of words.
+
+    Raises:
+        TypeError: If a dtype is wrong.
+        ValueError: If shapes differ, there is no sentence, or one is empty, has padding before
+            its end, or holds a number that is no word.
+    """
+    expect_tensor(source, "source", "int", ndim=2, exact=True)
+    expect_tensor(mask, "mask", "bool")
+    shape = tuple(source.shape)
+    expect(source.numel() > 0, "source", "one sentence or more", f"shape {shape}")
+    expect(mask.shape == source.shape, "mask", f"shape {shape} of source", tuple(mask.shape))
+    expect_words(source[mask], "source", vocabulary)
+    lengths = mask.sum(dim=1)
+    expect(bool((lengths > 0).all()), "mask", "one True or more in each row", "an empty row")
+    ends = torch.arange(source.shape[1], device=mask.device) < lengths.unsqueeze(1)
+    expect(bool((mask == ends).all()), "mask", "padding only behind the words", "a gap")

@@ -14,7 +14,13 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from gatutils.attention import Score, attend
-from gatutils.checks import expect, expect_int, expect_tensor, expect_words
+from gatutils.checks import (
+    expect,
+    expect_int,
+    expect_sentences,
+    expect_tensor,
+    expect_words,
+)
 
 __all__ = [
     "Decoder",
@@ -68,18 +74,8 @@ class Encoder(nn.Module):
             ValueError: If shapes differ, there is no sentence, or one is empty, has padding
                 before its end, or holds a number that is no word.
         """
-        expect_tensor(source, "source", "int", ndim=2, exact=True)
-        expect_tensor(mask, "mask", "bool")
-        shape = tuple(source.shape)
-        expect(source.numel() > 0, "source", "one sentence or more", f"shape {shape}")
-        expect(mask.shape == source.shape, "mask", f"shape {shape} of source", tuple(mask.shape))
-        expect_words(source[mask], "source", self.embed.num_embeddings)
+        expect_sentences(source, mask, self.embed.num_embeddings)
         lengths = mask.sum(dim=1)
-        expect(bool((lengths > 0).all()), "mask", "one True or more in each row", "an empty row")
-        # Packing needs the words of a sentence at its start.
-        ends = torch.arange(source.shape[1], device=mask.device) < lengths.unsqueeze(1)
-        expect(bool((mask == ends).all()), "mask", "padding only behind the words", "a gap")
-
         words = self.embed(source.masked_fill(~mask, 0))  # (batch, source, embedding)
         packed = pack_padded_sequence(words, lengths.cpu(), batch_first=True, enforce_sorted=False)
         states, last = self.gru(packed)

@@ -12,7 +12,13 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from gatutils.attention import MultiHead
-from gatutils.checks import expect, expect_int, expect_tensor, expect_words
+from gatutils.checks import (
+    expect,
+    expect_int,
+    expect_sentences,
+    expect_tensor,
+    expect_words,
+)
 from gatutils.seq2seq import Memory
 
 __all__ = ["Block", "Stack", "Transformer", "TransformerDecoder", "causal_mask", "sinusoids"]
@@ -252,11 +258,7 @@ class Transformer(nn.Module):
         self, source: Int[Tensor, "batch source"], mask: Bool[Tensor, "batch source"]
     ) -> tuple[Memory, Int[Tensor, "batch 0"]]:
         """Read the source; return what the decoder may look at, and that nothing is written."""
-        expect_tensor(source, "source", "int", ndim=2, exact=True)
-        expect_tensor(mask, "mask", "bool")
-        shape = tuple(source.shape)
-        expect(mask.shape == source.shape, "mask", f"shape {shape} of source", tuple(mask.shape))
-        expect_words(source[mask], "source", self.encoder.embed.num_embeddings)
+        expect_sentences(source, mask, self.encoder.embed.num_embeddings)
         source = source.masked_fill(~mask, 0)  # whatever stands in the padding
         states, _, _ = self.encoder(source, mask.unsqueeze(1))
         return Memory(states, None, mask, None), source.new_empty(len(source), 0)

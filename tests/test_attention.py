@@ -6,8 +6,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jaxtyping import TypeCheckError
+from torch import nn
 
-from gatutils.attention import Additive, Cosine, Dot, General, ScaledDot, attend
+from gatutils.attention import Additive, Cosine, Dot, General, MultiHead, ScaledDot, attend
 
 DTYPES = [torch.float32, torch.float64]
 
@@ -216,6 +217,7 @@ def test_shapes_are_checked_in_tests():
 
 
 S, V = torch.zeros(2, 3), torch.zeros(3, 4)
+X, MASK, MULTI = torch.zeros(3, 4), torch.ones(3, 3, dtype=torch.bool), MultiHead(4, 2)
 HALF_BAD = torch.tensor([[0.0], [torch.nan], [0.0]])  # hidden, and bad all the same
 
 
@@ -246,9 +248,258 @@ HALF_BAD = torch.tensor([[0.0], [torch.nan], [0.0]])  # hidden, and bad all the 
         (lambda: Dot()(S, S.long()), TypeError, "keys: expected a float.*int64"),
         (lambda: Cosine(temperature=0), ValueError, "temperature: .*above 0, got 0"),
         (lambda: Cosine(temperature=math.nan), ValueError, "temperature: .*got nan"),
+        (lambda: MultiHead(4, 3), ValueError, r"heads: expected a divisor of dim \(4\), got 3"),
+        (lambda: MultiHead(4, 0), ValueError, "heads: .*at least 1, got 0"),
+        (lambda: MultiHead(0, 1), ValueError, "dim: .*at least 1, got 0"),
+        (lambda: MultiHead(4.0, 2), TypeError, "dim: expected an int, got 4.0"),
+        (lambda: MultiHead(4, True), TypeError, "heads: expected an int, got True"),
+        (lambda: MULTI(X[0], X), ValueError, r"asking: .*2 axes, got shape \(4,\)"),
+        (lambda: MULTI(X, X.tolist()), TypeError, "asked: expected a float tensor, got list"),
+        (lambda: MULTI(X, None), TypeError, "asked: expected a float tensor, got NoneType"),
+        (lambda: MULTI(X.long(), X), TypeError, "asking: expected a float.*int64"),
+        (lambda: MULTI(X[:, 1:], X), ValueError, "asking: expected width 4, got 3"),
+        (lambda: MULTI(X, X[:, 1:]), ValueError, "asked: expected width 4, got 3"),
+        (lambda: MULTI(X.double(), X), TypeError, "asking: .*float32 like the weights.*float64"),
+        (lambda: MULTI(X, X.double()), TypeError, "asked: .*float32 like the weights.*float64"),
+        (lambda: MULTI(X[None], X), ValueError, r"asked: .*batch axes \(1,\) like asking"),
+        (lambda: MULTI(X, X, torch.ones(3, 3)), TypeError, "mask: expected a bool.*float32"),
+        (lambda: MULTI(X, X, MASK[:, :2]), ValueError, r"mask: .*to \(3, 3\), got shape \(3, 2\)"),
+        (lambda: MULTI(X, X, MASK[None]), ValueError, r"mask: .*\(3, 3\), got shape \(1, 3, 3\)"),
+        (lambda: MULTI(X, X[:2], MASK), ValueError, r"mask: .*to \(3, 2\), got shape \(3, 3\)"),
+        # One mask for each head is not on offer, even where the numbers would fit.
+        (lambda: MULTI(X, X, MASK.expand(2, 3, 3)), ValueError, r"mask: .*got shape \(2, 3, 3\)"),
     ],
 )
 def test_bad_input_names_the_argument(unchecked, call, error, words):
     with pytest.raises(error) as caught:
         call()
     assert re.search(words, str(caught.value)), caught.value
+
+
+@st.composite
+def heads_at_work(draw, most_batch=2, itself=None):
+    """A module, who asks, who is asked, and a mask of some shape, or None."""
+    batch = draw(st.lists(st.integers(1, 3), max_size=most_batch))
+    heads, d = draw(st.integers(1, 3)), draw(st.integers(1, 3))
+    queries, keys = draw(st.integers(1, 5)), draw(st.integers(1, 5))
+    if itself is None:
+        itself = draw(st.booleans())
+    torch.manual_seed(draw(st.integers(0, 2**31)))
+    dtype = draw(st.sampled_from(DTYPES))
+    module = MultiHead(heads * d, heads).to(dtype)
+    for matrix in module.parameters():
+        nn.init.normal_(matrix, std=0.7)
+    asking = torch.randn(*batch, queries, heads * d, dtype=dtype)
+    asked = asking if itself else torch.randn(*batch, keys, heads * d, dtype=dtype)
+    keys = asked.shape[-2]
+    ones = [1] * len(batch)
+    shapes = [[queries, keys], [keys], [*batch, 1, keys], [*batch, queries, keys]]
+    shape = draw(st.sampled_from([None, *shapes, [*ones, queries, keys]]))
+    mask = None if shape is None else torch.rand(shape) < draw(st.sampled_from([0.3, 0.7]))
+    return module, asking, asked, mask
+
+
+def in_full(mask, asking, asked):
+    """The mask with all its axes, (..., queries, keys)."""
+    shape = (*asking.shape[:-1], asked.shape[-2])
+    return torch.ones(shape, dtype=torch.bool) if mask is None else mask.expand(shape)
+
+
+def nobody_blind(mask, keys):
+    """The mask with everybody who could look at nothing looking at all."""
+    return None if mask is None else mask.expand(*mask.shape[:-1], keys) | ~mask.any(-1, True)
+
+
+few = settings(max_examples=60)
+
+
+def assert_near(ours, theirs):
+    """As torch's own check, but sums of many float32 numbers may differ in the last digits."""
+    kept = {"rtol": 1e-4, "atol": 1e-4} if ours.dtype == torch.float32 else {}
+    torch.testing.assert_close(ours, theirs, **kept)
+
+
+@few
+@given(heads_at_work())
+def test_every_head_has_a_distribution_over_what_is_visible(problem):
+    module, asking, asked, mask = problem
+    out, weights = module(asking, asked, mask)
+    full = in_full(mask, asking, asked).unsqueeze(-3).expand_as(weights)
+    assert out.shape == asking.shape
+    assert weights.shape == (*asking.shape[:-2], module.heads, asking.shape[-2], asked.shape[-2])
+    assert out.dtype == weights.dtype == asking.dtype
+    assert (weights >= 0).all()
+    assert (weights[~full] == 0).all()
+    assert_near(weights.sum(dim=-1), full.any(dim=-1).to(weights.dtype))
+    assert (out[~in_full(mask, asking, asked).any(dim=-1)] == 0).all()
+
+
+@few
+@given(heads_at_work(itself=False))
+def test_whoever_sees_nothing_gets_zeros_and_passes_back_zeros(problem):
+    module, asking, asked, mask = problem
+    full = in_full(mask, asking, asked).clone()
+    full[..., 0, :] = False
+    asking.requires_grad_()
+    asked.requires_grad_()
+    out, weights = module(asking, asked, full)
+    assert (out[..., 0, :] == 0).all()
+    assert (weights[..., 0, :] == 0).all()
+    (out.square().sum() + weights.square().sum()).backward()
+    assert (asking.grad[..., 0, :] == 0).all()
+    unseen = ~full.any(dim=-2)
+    assert (asked.grad[unseen] == 0).all()
+    for tensor in (asking, asked, *module.parameters()):
+        assert tensor.grad.isfinite().all()
+
+
+@few
+@given(heads_at_work(itself=False))
+def test_what_is_hidden_from_all_changes_nothing(problem):
+    module, asking, asked, mask = problem
+    full = in_full(mask, asking, asked)
+    unseen = ~full.any(dim=-2)
+    out, _ = module(asking, asked, full)
+    other, _ = module(asking, asked.masked_fill(unseen.unsqueeze(-1), 1e3), full)
+    assert_near(other, out)
+
+
+def shuffled(random, n):
+    order = list(range(n))
+    random.shuffle(order)
+    return order
+
+
+@few
+@given(heads_at_work(itself=True), st.randoms(use_true_random=False))
+def test_self_attention_is_permutation_equivariant(problem, random):
+    module, x, _, mask = problem
+    order = shuffled(random, x.shape[-2])
+    full = in_full(mask, x, x)
+    out, weights = module(x, x, full)
+    moved = x[..., order, :]
+    again, permuted = module(moved, moved, full[..., order, :][..., order])
+    assert_near(again, out[..., order, :])
+    assert_near(permuted, weights[..., order, :][..., order])
+
+
+@few
+@given(heads_at_work(itself=False), st.randoms(use_true_random=False))
+def test_the_order_of_those_asked_does_not_count(problem, random):
+    module, asking, asked, mask = problem
+    order = shuffled(random, asked.shape[-2])
+    full = in_full(mask, asking, asked)
+    out, weights = module(asking, asked, full)
+    again, permuted = module(asking, asked[..., order, :], full[..., order])
+    assert_near(again, out)
+    assert_near(permuted, weights[..., order])
+
+
+@few
+@given(heads_at_work())
+def test_heads_are_single_attentions_side_by_side(problem):
+    """Head m has rows md to (m+1)d of each matrix; what they find is joined in that order."""
+    module, asking, asked, mask = problem
+    d = asking.shape[-1] // module.heads
+    out, weights = module(asking, asked, mask)
+    contexts = []
+    for m in range(module.heads):
+        Q, K, V = (getattr(module, name).weight[m * d : (m + 1) * d] for name in "QKV")
+        scores = ScaledDot()(asking @ Q.T, asked @ K.T)
+        context, alone = attend(scores, asked @ V.T, mask)
+        assert_near(weights[..., m, :, :], alone)
+        contexts.append(context)
+    assert_near(out, torch.cat(contexts, dim=-1) @ module.O.weight.T)
+
+
+def test_one_head_with_matrices_of_one_is_scaled_dot_product_attention():
+    module = MultiHead(3, 1)
+    for matrix in module.parameters():
+        nn.init.eye_(matrix)
+    x, y = torch.randn(2, 4, 3), torch.randn(2, 5, 3)
+    context, weights = attend(ScaledDot()(x, y), y)
+    found, seen = module(x, y)
+    assert_near(found, context)
+    assert_near(seen.squeeze(1), weights)
+
+
+@few
+@given(heads_at_work(most_batch=1))
+def test_equals_torch_multihead_attention(problem):
+    """In values, weights and all gradients; torch's mask is True where nobody may look."""
+    module, asking, asked, mask = problem
+    itself = asked is asking
+    mask = nobody_blind(mask, asked.shape[-2])
+    heads, width = module.heads, asking.shape[-1]
+    theirs = nn.MultiheadAttention(width, heads, bias=False, batch_first=True).to(asking.dtype)
+    matrices = [module.Q.weight, module.K.weight, module.V.weight]
+    with torch.no_grad():
+        theirs.in_proj_weight.copy_(torch.cat(matrices))
+        theirs.out_proj.weight.copy_(module.O.weight)
+    hidden = None
+    if mask is not None:
+        hidden = ~in_full(mask, asking, asked)
+        if hidden.ndim == 3:  # torch wants one for each sentence and head
+            hidden = hidden.repeat_interleave(heads, dim=0)
+    results = []
+    for ours in (True, False):
+        x = asking.clone().requires_grad_()
+        y = x if itself else asked.clone().requires_grad_()
+        if ours:
+            out, weights = module(x, y, mask)
+        else:
+            out, weights = theirs(x, y, y, attn_mask=hidden, average_attn_weights=False)
+        (out.square().sum() + weights.pow(3).sum()).backward()
+        results.append((out, weights, x.grad, y.grad))
+    for mine, other in zip(*results, strict=True):
+        assert_near(mine, other)
+    assert_near(torch.cat([matrix.grad for matrix in matrices]), theirs.in_proj_weight.grad)
+    assert_near(module.O.weight.grad, theirs.out_proj.weight.grad)
+
+
+@few
+@given(heads_at_work(), st.booleans())
+def test_equals_torch_scaled_dot_product_attention(problem, causal):
+    """With any number of batch axes; with a mask, or torch's own causal one."""
+    module, asking, asked, mask = problem
+    hidden = None if mask is None else nobody_blind(in_full(mask, asking, asked), asked.shape[-2])
+    if causal:
+        hidden = torch.ones(asking.shape[-2], asked.shape[-2], dtype=torch.bool).tril()
+    q, k, v = (
+        (elements @ matrix.weight.T).unflatten(-1, (module.heads, -1)).movedim(-2, -3)
+        for matrix, elements in ((module.Q, asking), (module.K, asked), (module.V, asked))
+    )
+    if causal:
+        theirs = nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+    else:
+        each = None if hidden is None else hidden.unsqueeze(-3)
+        theirs = nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=each)
+    joined = torch.cat(theirs.unbind(dim=-3), dim=-1)
+    out, _ = module(asking, asked, hidden)
+    assert_near(out, joined @ module.O.weight.T)
+
+
+@given(heads_at_work())
+@settings(max_examples=30)
+def test_batches_are_sentences_by_themselves(problem):
+    module, asking, asked, mask = problem
+    out, _ = module(asking, asked, mask)
+    full = in_full(mask, asking, asked)
+    flat = [t.flatten(0, -3) if t.ndim > 2 else t[None] for t in (asking, asked, full, out)]
+    for x, y, m, expected in zip(*flat, strict=True):
+        assert_near(module(x, y, m)[0], expected)
+
+
+def test_the_gradient_of_heads_is_the_derivative():
+    torch.manual_seed(0)
+    module = MultiHead(4, 2).double()
+    x = torch.randn(3, 4, dtype=torch.float64, requires_grad=True)
+    y = torch.randn(5, 4, dtype=torch.float64, requires_grad=True)
+    mask = torch.rand(3, 5) < 0.6
+    mask[0] = False
+    assert torch.autograd.gradcheck(lambda a, b: module(a, b, mask), (x, y))
+
+
+def test_heads_have_four_matrices_and_no_bias():
+    shapes = {name: tuple(p.shape) for name, p in MultiHead(6, 3).named_parameters()}
+    assert shapes == {f"{name}.weight": (6, 6) for name in "QKVO"}

@@ -1,83 +1,197 @@
+import itertools
 import json
+import math
 from pathlib import Path
 
 import pytest
 
 from gatutils import reproduce
-from gatutils.reproduce import LENGTHS, PROTOCOL, main, read, run_lengths
+from gatutils.reproduce import BUDGET, ROWS, build, main, read, run
 
-STORED = Path(__file__).parents[1] / "book" / "results" / "lengths.json"
+RESULTS = Path(__file__).parents[1] / "book" / "results"
+MODELS = [(row, model) for row, protocol in ROWS.items() for model in protocol["models"]]
+every_row = pytest.mark.parametrize("row", ROWS)
+every_model = pytest.mark.parametrize(("row", "model"), MODELS)
 
 
 @pytest.fixture(autouse=True)
 def few_test_sentences(request, monkeypatch):
     """Untrained models talk on for ever: two sentences of each length are enough for them."""
     if "stored" not in request.node.name.split("[")[0].split("_"):
-        few = {**PROTOCOL["test"], "count": 2, "clauses": [0, 1]}
-        monkeypatch.setitem(PROTOCOL, "test", few)
+        for protocol in ROWS.values():
+            few = {**protocol["test"], "count": 2, "clauses": [0, 1]}
+            monkeypatch.setitem(protocol, "test", few)
 
 
 def as_json(value):
     return json.loads(json.dumps(value))
 
 
-def test_the_stored_results_are_those_of_this_code():
-    stored = json.loads(STORED.read_text())
-    assert stored["protocol"] == as_json(PROTOCOL)
+def stored_runs(row):
+    return json.loads((RESULTS / f"{row}.json").read_text())["runs"]
+
+
+@every_row
+def test_the_stored_results_are_those_of_this_code(row):
+    stored = json.loads((RESULTS / f"{row}.json").read_text())
+    protocol = ROWS[row]
+    assert stored["protocol"] == as_json(protocol)
     assert sorted((r["model"], r["seed"]) for r in stored["runs"]) == sorted(
-        (model, seed) for model in LENGTHS for seed in range(5)
+        (model, seed) for model in protocol["models"] for seed in range(5)
     )
-    clauses = PROTOCOL["test"]["clauses"]
-    for run in stored["runs"]:
-        assert len(run["scores"]) == len(clauses)
-        assert all(0 <= score <= 1 for score in run["scores"])
+    for done in stored["runs"]:
+        assert len(done["scores"]) == len(protocol["test"]["clauses"])
+        assert all(0 <= score <= 1 for score in done["scores"])
+        assert math.isfinite(done["loss"])
     assert set(stored["versions"]) == {"gatutils", "torch", "python", "machine", "threads"}
 
 
-@pytest.mark.parametrize("model", LENGTHS)
-def test_each_model_is_as_large_as_the_one_that_ran(model):
-    stored = json.loads(STORED.read_text())["runs"]
-    (parameters,) = {run["parameters"] for run in stored if run["model"] == model}
-    assert run_lengths(model, seed=0, steps=1)["parameters"] == parameters
+@every_row
+def test_the_stored_losses_are_one_for_every_so_many_steps(row):
+    every = ROWS[row].get("losses")
+    for done in stored_runs(row):
+        assert ("losses" in done) == (every is not None)
+        if every is not None:
+            plan = {**ROWS[row]["budget"], **ROWS[row]["models"][done["model"]]}
+            assert len(done["losses"]) == math.ceil(plan["steps"] / every)
+            assert all(0 < loss < math.inf for loss in done["losses"])
 
 
-def quick(folder, *options):
-    main(["lengths", "--steps", "1", "--models", "additive", "--out", str(folder), *options])
-    return folder / "lengths.json"
+@every_model
+def test_each_model_is_as_large_as_the_one_that_ran(row, model):
+    (parameters,) = {done["parameters"] for done in stored_runs(row) if done["model"] == model}
+    built = build({**ROWS[row]["budget"], **ROWS[row]["models"][model]})
+    assert sum(p.numel() for p in built.parameters()) == parameters
 
 
-def test_a_stopped_command_goes_on_where_it_was(tmp_path, monkeypatch):
-    done = []
-    real = run_lengths
-    monkeypatch.setattr(
-        reproduce, "run_lengths", lambda *arguments: done.append(arguments) or real(*arguments)
+@every_row
+def test_a_run_tells_what_it_found_and_what_it_cost(row):
+    model = next(iter(ROWS[row]["models"]))
+    done = run(row, model, seed=1, steps=3)
+    every = ROWS[row].get("losses")
+    keys = {"model", "seed", "scores", "loss", "parameters", "cpu seconds"}
+    assert set(done) == keys | ({"losses"} if every else set())
+    assert (done["model"], done["seed"]) == (model, 1)
+    assert len(done["scores"]) == 2
+    assert done == as_json(done)
+
+
+def test_a_run_trains_the_model_that_departs_from_the_budget():
+    narrow, wide = (
+        run("lengths", model, seed=0, steps=1) for model in ("one vector", "one vector, 2x width")
     )
-    path = quick(tmp_path, "--seeds", "1")
+    assert wide["parameters"] > 2 * narrow["parameters"]
+
+
+def test_losses_are_means_of_so_many_steps(monkeypatch):
+    monkeypatch.setitem(ROWS["similarities"], "losses", 1)
+    each = run("similarities", "dot", seed=0, steps=5)
+    monkeypatch.setitem(ROWS["similarities"], "losses", 2)
+    pairs = run("similarities", "dot", seed=0, steps=5)
+    a, b, c, d, e = each["losses"]
+    assert pairs["losses"] == pytest.approx([(a + b) / 2, (c + d) / 2, e], abs=1e-4)
+    assert each["loss"] == pairs["loss"] == pytest.approx((a + b + c + d + e) / 5, abs=1e-4)
+
+
+def test_a_model_departs_from_its_budget_as_its_plan_says():
+    plan = {**BUDGET, "hidden": 8, "embedding": 4}
+    assert build(plan).encoder.width == 16
+    assert build(plan).decoder.score is None
+    narrow = build({**plan, "direction": 4, "score": "scaled dot", "layout": "after"})
+    assert narrow.encoder.width == 8
+    assert type(narrow.decoder.score).__name__ == "ScaledDot"
+    assert narrow.decoder.layout == "after"
+    cosine = {**plan, "direction": 4, "score": "cosine"}
+    assert build(cosine).decoder.score.temperature == 1
+    assert build({**cosine, "temperature": 0.1}).decoder.score.temperature == 0.1
+    assert build(cosine).decoder.score.log_temperature is None
+    assert build({**cosine, "learned": True}).decoder.score.log_temperature is not None
+    alone = build({**plan, "dim": 6, "heads": 3, "layers": 2, "think": 5, "norm": "post"})
+    (block, _) = alone.encoder.blocks
+    assert (block.look.heads, block.think[0].out_features, block.norm) == (3, 5, "post")
+    assert alone.decoder.embed.embedding_dim == 6
+    with pytest.raises(ValueError, match="score: "):
+        build({**plan, "score": "dot"})
+
+
+def test_few_sentences_come_again_and_again():
+    def seen(seed):
+        stream = reproduce._stream({"batch": 4, "sentences": 6}, [0, 1], seed)
+        return [[pair.english for pair in b.pairs] for b in itertools.islice(stream, 20)]
+
+    one = seen(0)
+    assert all(len(set(sentences)) == 4 for sentences in one)
+    assert len({sentence for sentences in one for sentence in sentences}) == 6
+    assert one == seen(0) != seen(1)
+
+
+def quick(folder, row, *options):
+    model = next(iter(ROWS[row]["models"]))
+    main([row, "--steps", "1", "--models", model, "--out", str(folder), *options])
+    return folder / f"{row}.json"
+
+
+@every_row
+def test_a_stopped_command_goes_on_where_it_was(row, tmp_path, monkeypatch):
+    done = []
+    monkeypatch.setattr(
+        reproduce, "run", lambda *arguments: done.append(arguments) or run(*arguments)
+    )
+    path = quick(tmp_path, row, "--seeds", "1")
     first = json.loads(path.read_text())["runs"]
-    quick(tmp_path, "--seeds", "2")
-    assert [seed for _, seed, _ in done] == [0, 1]
+    quick(tmp_path, row, "--seeds", "2")
+    model = next(iter(ROWS[row]["models"]))
+    assert done == [(row, model, 0, 1), (row, model, 1, 1)]
     assert json.loads(path.read_text())["runs"][0] == first[0]
-    assert [p.name for p in tmp_path.iterdir()] == ["lengths.json"]
+    assert [p.name for p in tmp_path.iterdir()] == [f"{row}.json"]
     assert [len(rows) for rows in read(path).values()] == [2]
 
 
+def test_rows_do_not_mix(tmp_path):
+    """Two rows have a model of the same name; each has a file of its own."""
+    for row in ("lengths", "similarities"):
+        main([row, "--steps", "1", "--models", "general", "--seeds", "1", "--out", str(tmp_path)])
+    one, other = (
+        json.loads((tmp_path / f"{row}.json").read_text()) for row in ("lengths", "similarities")
+    )
+    assert one["protocol"]["budget"] != other["protocol"]["budget"]
+    assert one["runs"][0]["parameters"] > other["runs"][0]["parameters"]
+
+
 def test_the_same_seed_gives_the_same_run():
-    one, other = (run_lengths("general", seed=3, steps=2) for _ in range(2))
+    one, other = (run("lengths", "general", seed=3, steps=2) for _ in range(2))
     assert (one["scores"], one["loss"]) == (other["scores"], other["loss"])
-    assert run_lengths("general", seed=4, steps=2)["loss"] != one["loss"]
+    assert run("lengths", "general", seed=4, steps=2)["loss"] != one["loss"]
 
 
-def test_results_of_another_protocol_are_not_mixed_in(tmp_path):
-    path = quick(tmp_path, "--seeds", "1")
+@every_row
+def test_results_of_another_protocol_are_not_mixed_in(row, tmp_path):
+    path = quick(tmp_path, row, "--seeds", "1")
     before = path.read_bytes()
     with pytest.raises(ValueError, match="--out: expected a folder without results of another"):
-        main(["lengths", "--steps", "2", "--out", str(tmp_path)])
+        main([row, "--steps", "2", "--out", str(tmp_path)])
     assert path.read_bytes() == before
 
 
+def test_results_of_other_versions_are_not_mixed_in(tmp_path):
+    path = quick(tmp_path, "lengths", "--seeds", "1")
+    stored = json.loads(path.read_text())
+    stored["versions"]["torch"] = "1.0"
+    path.write_text(json.dumps(stored))
+    with pytest.raises(ValueError, match=r"--out: .*of other versions"):
+        quick(tmp_path, "lengths", "--seeds", "2")
+    assert json.loads(path.read_text()) == stored
+
+
 def test_bad_input_is_named(tmp_path, capsys):
-    with pytest.raises(ValueError, match="model: expected one of one vector"):
-        run_lengths("two vectors", 0)
+    with pytest.raises(ValueError, match=r"row: expected one of lengths, similarities.*'heights'"):
+        run("heights", "general", 0)
+    with pytest.raises(ValueError, match=r"model: expected one of one vector.*'two vectors'"):
+        run("lengths", "two vectors", 0)
+    with pytest.raises(ValueError, match=r"model: expected one of dot.*'one vector'"):
+        run("similarities", "one vector", 0)
+    with pytest.raises(ValueError, match=r"--models: expected some of dot.*'one vector'"):
+        main(["similarities", "--models", "one vector", "--out", str(tmp_path)])
     with pytest.raises(SystemExit):
         main(["heights"])
     assert "invalid choice: 'heights'" in capsys.readouterr().err

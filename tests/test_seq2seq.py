@@ -5,8 +5,17 @@ import pytest
 import torch
 from torch import nn
 
-from gatutils.attention import Additive, Cosine, Dot, General
-from gatutils.seq2seq import Decoder, Encoder, Seq2Seq, beam_search, greedy, sequence_loss
+from gatutils.attention import Additive, Cosine, Dot, General, ScaledDot
+from gatutils.seq2seq import (
+    Decoder,
+    Encoder,
+    Memory,
+    Seq2Seq,
+    Translator,
+    beam_search,
+    greedy,
+    sequence_loss,
+)
 
 SOURCE, TARGET, WIDTH = 11, 7, 6
 KINDS = {
@@ -260,6 +269,9 @@ def test_loss_leaves_out_padding():
         (lambda m, s, k: Decoder(5, 4, 4, 8, None, "middle"), ValueError, "layout: .*'middle'"),
         (lambda m, s, k: Seq2Seq(5, 5, 4, 4, Dot())(s % 5, k, s % 5), ValueError, "score: .*4.*8"),
         (lambda m, s, k: Decoder(5, 4, 4, 8, General(3, 8)), ValueError, "score: .*4"),
+        (lambda m, s, k: Seq2Seq(5, 5, 4, 4, Dot(), direction=3), ValueError, "score: .*4.*6"),
+        (lambda m, s, k: Seq2Seq(5, 5, direction=0), ValueError, "direction: .*at least 1, got 0"),
+        (lambda m, s, k: Seq2Seq(5, 5, direction=2.5), TypeError, "direction: .*int, got 2.5"),
         (lambda m, s, k: sequence_loss(torch.zeros(1, 2, 3), s), ValueError, "target_out: "),
         (
             lambda m, s, k: sequence_loss(torch.zeros(3, 5, 7), s * 0),
@@ -346,3 +358,50 @@ def test_the_number_of_padding_is_an_argument():
     torch.testing.assert_close(
         sequence_loss(logits, target, pad=6), -logits[0, 0].log_softmax(dim=-1)[3]
     )
+
+
+@pytest.mark.parametrize("direction", [None, 1, 3, 8])
+def test_the_encoder_may_have_a_width_of_its_own(direction):
+    model = Seq2Seq(SOURCE, TARGET, 4, WIDTH, direction=direction)
+    each = WIDTH if direction is None else direction
+    source, mask = sentences()
+    memory, state = model.begin(source, mask)
+    assert model.encoder.width == 2 * each
+    assert memory.states.shape == (3, 5, 2 * each)
+    assert memory.context.shape == (3, 2 * each)
+    assert state.shape == (3, WIDTH)
+    assert model(source, mask, source % TARGET)[0].shape == (3, 5, TARGET)
+
+
+@pytest.mark.parametrize("score", [Dot, ScaledDot, Cosine])
+@every_layout
+def test_half_the_width_makes_states_comparable(score, layout):
+    """Scores without weights compare vectors of one width, whatever the layout."""
+    model = Seq2Seq(SOURCE, TARGET, 4, WIDTH, score(), layout, direction=WIDTH // 2)
+    source, mask = sentences()
+    logits, weights = model(source, mask, source % TARGET)
+    torch.testing.assert_close(weights.sum(dim=-1), torch.ones(3, 5))
+    logits.square().sum().backward()
+    assert all(p.grad.abs().sum() > 0 for p in model.parameters())
+    for other in (None, WIDTH // 2 - 1, WIDTH // 2 + 1):
+        with pytest.raises(ValueError, match=f"score: .*state .{WIDTH}. and keys as wide as"):
+            Seq2Seq(SOURCE, TARGET, 4, WIDTH, score(), layout, direction=other)
+
+
+@every_kind
+def test_memory_takes_rows_in_the_order_asked_for(kind):
+    model = translator(kind)
+    memory, _ = model.begin(*sentences())
+    rows = torch.tensor([2, 0, 0])
+    taken = memory.take(rows)
+    for name in ("states", "prepared", "mask", "context"):
+        whole, part = getattr(memory, name), getattr(taken, name)
+        assert (whole is None) == (part is None) == (name == "prepared" and kind == "none")
+        if whole is not None:
+            assert torch.equal(part, torch.stack([whole[2], whole[0], whole[0]]))
+    assert Memory(memory.states, None, memory.mask, None).take(rows).context is None
+
+
+def test_a_model_of_the_right_form_can_be_decoded():
+    assert isinstance(translator(), Translator)
+    assert not isinstance(nn.GRU(2, 2), Translator)
