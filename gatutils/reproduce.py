@@ -48,7 +48,7 @@ LENGTHS: dict[str, dict[str, Any]] = {
     "general": {"score": "general"},
     "general, after the cell": {"score": "general", "layout": "after"},
 }
-"""Chapters 1 and 2: model -> how it departs from ``BUDGET``."""
+"""Model of chapters 1 and 2 -> how it departs from ``BUDGET``."""
 
 SIMILARITIES: dict[str, dict[str, Any]] = {
     "dot": {"score": "dot"},

@@ -31,9 +31,10 @@ def sinusoids(length: int, dim: int) -> Float[Tensor, "length dim"]:
 
     .. math::
 
-        p_{j,2k} = \sin(j / 10000^{2k/D}) \qquad p_{j,2k+1} = \cos(j / 10000^{2k/D})
+        p_{j,2w} = \sin(\omega_w j) \qquad p_{j,2w+1} = \cos(\omega_w j) \qquad
+        \omega_w = 10000^{-2w / \mathrm{dim}}
 
-    with D the width. The vector of place j + s is that of place j, turned by an angle that
+    for each wave w. The vector of place j + s is that of place j, turned by an angle that
     depends on s alone.
 
     Args:

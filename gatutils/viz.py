@@ -2,30 +2,38 @@
 
 Curves and drawings are made by matplotlib and shown as SVG inside the page, where colours are
 variables of the page's style and text is in the page's own colour and font. So one figure
-serves both schemes, and Hangul needs no font of ours. Heat maps are real tables. Every figure
-has alternative text. ``python -m gatutils.viz`` prints the style sheet with the variables.
+serves both schemes, and Hangul needs no font of ours. Heat maps are real tables. Two figures
+can be touched: custom elements (``figures.js``) over tables, which show where no script runs.
+Every figure has alternative text. ``python -m gatutils.viz`` prints the style sheet.
 """
 
 import hashlib
 import html
 import io
+import json
+import math
+import operator
 import os
 import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib import resources
+from numbers import Real
 from pathlib import Path
 from typing import Any, Literal
 
 import matplotlib
 import numpy as np
+import torch
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from torch import Tensor
 
-from gatutils.checks import expect
+from gatutils.attention import attend
+from gatutils.checks import expect, expect_int, expect_list, expect_tensor
 
 __all__ = [
     "INK",
@@ -37,7 +45,9 @@ __all__ = [
     "canvas",
     "curves",
     "drawing",
+    "heads",
     "heatmap",
+    "lookup",
     "picture",
     "style_sheet",
 ]
@@ -103,7 +113,7 @@ class Picture:
     """A figure as HTML, with its alternative text; a notebook shows it.
 
     Attributes:
-        content: An ``<svg>`` or ``<table>``.
+        content: An ``<svg>``, a ``<table>``, or a custom element with its script.
         alt: What the figure shows, in words.
         caption: A line below it, or nothing.
     """
@@ -120,7 +130,7 @@ class Picture:
         }
 
     def save(self, path: str | Path) -> None:
-        """Write the bare figure, an SVG or an HTML table, to a file, whole or not at all."""
+        """Write the bare figure, SVG or HTML, to a file, whole or not at all."""
         draft = Path(f"{path}.tmp")
         draft.write_text(self.content + "\n", encoding="utf-8")
         os.replace(draft, path)
@@ -408,24 +418,13 @@ def heatmap(
     inside = bool(((weights >= 0) & (weights <= 1 + 1e-6)).all())
     expect(inside, "weights", "numbers from 0 to 1", "others")
     expect(bool(alt.strip()), "alt", "a sentence that says what the table shows", repr(alt))
-    light = role_color(role)
-    head = "".join(f'<th scope="col"><span>{html.escape(c)}</span></th>' for c in columns)
-    body = []
-    for i, (label, row) in enumerate(zip(rows, weights.tolist(), strict=True)):
-        cells = []
-        for j, weight in enumerate(row):
-            title = f"{label} ← {columns[j]}: {weight:.2f}"
-            frame = ""
-            if marks and (i, j) in marks:
-                title += f" ({marks[i, j]})"
-                frame = ' class="mark"'
-            cells.append(
-                f'<td{frame} style="--w:{100 * weight:.0f}%" title="{html.escape(title)}">'
-                f"<span>{weight:.2f}</span></td>"
-            )
-        body.append(f'<tr><th scope="row">{html.escape(label)}</th>{"".join(cells)}</tr>')
-    # The few rules that a page without the book's style (a notebook) needs come along.
-    style = (
+    table = _heat_table(weights, rows, columns, f'aria-label="{html.escape(alt)}"', marks=marks)
+    return Picture(_heat_style(role) + table, alt, caption)
+
+
+def _heat_style(role: str) -> str:
+    """Return the few rules that heat tables on a page without the book's style need."""
+    return (
         "<style>.gat-heat{border-collapse:collapse;margin:auto;font-size:.8rem}"
         ".gat-heat thead td{width:3.6em}"
         ".gat-heat thead th{writing-mode:vertical-rl;transform:rotate(180deg);text-align:left}"
@@ -433,17 +432,231 @@ def heatmap(
         ".gat-heat tbody th{text-align:right;white-space:nowrap}"
         ".gat-heat td{height:1.6em;padding:0;border:1px solid "
         "color-mix(in srgb,currentColor 12%,transparent);"
-        f"background:color-mix(in srgb,var(--gat-{role},{light}) var(--w),transparent)}}"
+        f"background:color-mix(in srgb,{_variable(role)} var(--w),transparent)}}"
         ".gat-heat thead td{border:0}"
         ".gat-heat td span{position:absolute;clip-path:inset(50%);width:1px;overflow:hidden}"
         ".gat-heat td.mark{outline:2px solid currentColor;outline-offset:-2px}</style>"
     )
-    table = (
-        f'{style}<table class="gat-heat" aria-label="{html.escape(alt)}" '
-        f'style="table-layout:fixed;width:min(100%,{1.7 * len(columns) + 3.6:.1f}em)">'
-        f"<thead><tr><td></td>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
+
+
+def _variable(role: str) -> str:
+    """Return the CSS of a role's colour: the page's, or the light one where it has none."""
+    return f"var(--gat-{role},{role_color(role)})"
+
+
+def _heat_table(
+    weights: Tensor,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    attributes: str = "",
+    title: str = "",
+    marks: Mapping[tuple[int, int], str] | None = None,
+) -> str:
+    """Return a table of weights, with a title above it or attributes that say what it is."""
+    head = "".join(f'<th scope="col"><span>{html.escape(c)}</span></th>' for c in columns)
+    room = max(3.6, 0.6 + 0.6 * max(map(len, rows)))  # for the labels of the rows
+    corner = "<td></td>" if room == 3.6 else f'<td style="width:{room:.1f}em"></td>'
+    body = []
+    for i, (label, row) in enumerate(zip(rows, weights.tolist(), strict=True)):
+        cells = []
+        for j, weight in enumerate(row):
+            tip = f"{label} ← {columns[j]}: {weight:.2f}"
+            frame = ""
+            if marks and (i, j) in marks:
+                tip += f" ({marks[i, j]})"
+                frame = ' class="mark"'
+            cells.append(
+                f'<td{frame} style="--w:{100 * weight:.0f}%" title="{html.escape(tip)}">'
+                f"<span>{weight:.2f}</span></td>"
+            )
+        body.append(f'<tr><th scope="row">{html.escape(label)}</th>{"".join(cells)}</tr>')
+    return (
+        f'<table class="gat-heat"{" " * bool(attributes)}{attributes} '
+        f'style="table-layout:fixed;width:min(100%,{1.7 * len(columns) + room:.1f}em)">'
+        + (f"<caption>{html.escape(title)}</caption>" if title else "")
+        + f"<thead><tr>{corner}{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
     )
-    return Picture(table, alt, caption)
+
+
+def heads(
+    weights: Float[Tensor, "heads rows columns"],
+    rows: Sequence[str],
+    columns: Sequence[str],
+    alt: str,
+    names: Sequence[str] | None = None,
+    caption: str = "",
+    start: tuple[int, int] = (0, 0),
+    asks: str = "asks",
+    answers: str = "is asked",
+) -> Picture:
+    """Let the reader choose a head and a word, and see whom that word asks.
+
+    Without JavaScript it is one heat table a head.
+
+    Args:
+        weights: What :func:`gatutils.attention.attend` returns; a row of zeros asks nobody.
+        rows: The words that ask, one a query.
+        columns: The words that are asked, one a key.
+        alt: What the figure shows, in words.
+        names: A name for each head; "head 1" and so on if None.
+        caption: A line below it.
+        start: The head and the row that are chosen at first.
+        asks: Stands over the rows, and in the sentence below them.
+        answers: Stands over the columns.
+
+    Raises:
+        TypeError: If ``weights`` is no float tensor, or ``start`` no pair of ints.
+        ValueError: If labels do not fit, or a row of weights is no distribution.
+    """
+    expect_tensor(weights, "weights", "float", ndim=3, exact=True)
+    names = names or [f"head {h + 1}" for h in range(len(weights))]
+    for labels, name, count in zip(
+        (names, rows, columns), ("names", "rows", "columns"), weights.shape, strict=True
+    ):
+        expect_list(labels, name, str)
+        expect(len(labels) == count > 0, name, f"{count or 'one or more'} labels", len(labels))
+    weights = weights.detach().double().cpu()
+    total = weights.sum(dim=-1)
+    right = ((total - 1).abs() < 1e-3) | (total == 0)
+    inside = bool((weights >= 0).all() and right.all())
+    expect(inside, "weights", "rows of numbers from 0 up that sum to 1, or all 0", "others")
+    expect(bool(alt.strip()), "alt", "a sentence that says what the figure shows", repr(alt))
+    for chosen, count in zip(start, weights.shape, strict=False):
+        expect_int(chosen, "start", least=0)
+        expect(chosen < count, "start", f"less than {count}", chosen)
+    data = {
+        "rows": list(rows),
+        "columns": list(columns),
+        "names": list(names),
+        # Fewer digits than a machine's own, so that the HTML is the same on all of them.
+        "weights": [[[float(f"{w:.4f}") or 0 for w in r] for r in h] for h in weights.tolist()],
+        "start": list(start),
+        "asks": asks,
+        "answers": answers,
+    }
+    tables = "".join(
+        _heat_table(head, rows, columns, title=name)
+        for head, name in zip(weights, names, strict=True)
+    )
+    style = (
+        "<style>.gat-heats{display:flex;flex-wrap:wrap;gap:1.5rem;justify-content:center}"
+        ".gat-heats thead th{line-height:1;padding:.15em 0}</style>"  # 25 columns fit a phone
+    )
+    still = f'{_heat_style("weight")}{style}<div class="gat-heats">{tables}</div>'
+    return _interactive("gat-heads", data, still, alt, caption)
+
+
+def lookup(
+    queries: Mapping[str, Sequence[float]],
+    keys: Mapping[str, Sequence[float]],
+    values: Sequence[float],
+    alt: str,
+    caption: str = "",
+    unit: str = "",
+    start: str | None = None,
+) -> Picture:
+    """Let the reader turn a dictionary into attention, and attention into the mean.
+
+    The score of a key is its dot product with the query, its weight the softmax of all scores
+    over the temperature. Without JavaScript it is a table of five temperatures.
+
+    Args:
+        queries: Name -> vector.
+        keys: Name -> vector.
+        values: One number for each key.
+        alt: What the figure shows, in words.
+        caption: A line below it.
+        unit: Written after the result.
+        start: The query that is chosen at first; the first one if None.
+
+    Raises:
+        TypeError: If a vector is no sequence of numbers.
+        ValueError: If there is no query or key, sizes do not fit, a number is not finite, or
+            ``start`` is no query.
+    """
+    for vectors, name in ((queries, "queries"), (keys, "keys")):
+        expect(len(vectors) > 0, name, "one vector or more", "none")
+        for word, vector in vectors.items():
+            _expect_numbers(vector, f"{name}[{word!r}]", len(next(iter(queries.values()))))
+    _expect_numbers(values, "values", len(keys))
+    expect(bool(alt.strip()), "alt", "a sentence that says what the figure shows", repr(alt))
+    start = next(iter(queries)) if start is None else start
+    expect(start in queries, "start", f"one of {', '.join(queries)}", repr(start))
+
+    # Twelve digits: keys that tie on paper tie here. fsum is the same in every Python.
+    scores = {
+        word: [float(f"{math.fsum(map(operator.mul, q, k)):.12g}") for k in keys.values()]
+        for word, q in queries.items()
+    }
+    named = [[word, _vector(vector)] for word, vector in keys.items()]
+    numbers = [float(value) for value in values]
+    data = {
+        "queries": [[word, _vector(queries[word]), scores[word]] for word in queries],
+        "keys": named,
+        "values": numbers,
+        "unit": unit and f" {unit}",
+        "start": list(queries).index(start),
+    }
+    asked = f"{start} {_vector(queries[start])}"
+    still = _temperatures(scores[start], named, numbers, asked, unit)
+    return _interactive("gat-lookup", data, still, alt, caption)
+
+
+def _expect_numbers(value: Sequence[float], name: str, count: int) -> None:
+    """Raise unless ``value`` is a sequence of ``count`` finite numbers."""
+    expect_list(value, name, Real)
+    expect(len(value) == count, name, f"{count} numbers", len(value))
+    expect(all(map(math.isfinite, value)), name, "finite numbers", value)
+
+
+def _vector(vector: Sequence[float]) -> str:
+    return f"({', '.join(f'{x:g}' for x in vector)})"
+
+
+def _temperatures(
+    scores: list[float], keys: list[list[str]], values: list[float], asked: str, unit: str
+) -> str:
+    """Return :func:`lookup` as a table: its weights and results at five temperatures."""
+    e = torch.tensor([scores], dtype=torch.float64)
+    v = torch.tensor(values, dtype=torch.float64)[:, None]
+    # At 0, the dictionary, all but the best keys are hidden; at infinity all score 0.
+    at = {"0": attend(e, v, e == e.max())}
+    at |= {name: attend(e / float(name), v) for name in ("0.1", "1", "10")}
+    at["∞"] = attend(0 * e, v)
+    head = "".join(f'<th scope="col">{name}</th>' for name in at)
+    body = "".join(
+        f'<tr><th scope="row" style="color:{_variable("key")}">{html.escape(name)} '
+        f"<small>{vector}</small></th><td>{values[j]:g}</td><td>{scores[j]:.3f}</td>"
+        + "".join(f"<td>{weights[0, j]:.2f}</td>" for _, weights in at.values())
+        + "</tr>"
+        for j, (name, vector) in enumerate(keys)
+    )
+    results = "".join(f"<td><b>{result.item():.2f}</b></td>" for result, _ in at.values())
+    named = html.escape(f"result, weight × value summed{unit and f', {unit}'}")
+    return (
+        "<style>.gat-still{border-collapse:collapse;margin:auto;"
+        "font-size:clamp(.7rem,2vw + .25rem,.85rem);font-variant-numeric:tabular-nums}"
+        ".gat-still :is(th,td){padding:.25em .4em}</style>"
+        f'<table class="gat-still"><caption>query {html.escape(asked)}</caption><thead><tr>'
+        f'<th scope="col" rowspan="2" style="color:{_variable("key")}">key</th>'
+        f'<th scope="col" rowspan="2" style="color:{_variable("value")}">value</th>'
+        '<th scope="col" rowspan="2">score</th><th scope="colgroup" colspan="5" '
+        f'style="color:{_variable("weight")}">weight at temperature τ</th></tr><tr>{head}</tr>'
+        f'</thead><tbody>{body}</tbody><tfoot><tr><th scope="row" colspan="3">{named}</th>'
+        f"{results}</tr></tfoot></table>"
+    )
+
+
+def _interactive(tag: str, data: object, still: str, alt: str, caption: str) -> Picture:
+    """Wrap the still form of a figure in the custom element that ``figures.js`` brings to life."""
+    script = resources.files("gatutils").joinpath("figures.js").read_text(encoding="utf-8")
+    written = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return Picture(
+        f'<{tag} role="group" aria-label="{html.escape(alt)}" '
+        f'data-figure="{html.escape(written)}">{still}</{tag}><script>{script}</script>',
+        alt,
+        caption,
+    )
 
 
 if __name__ == "__main__":

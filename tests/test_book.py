@@ -8,7 +8,6 @@ path. Without one these tests skip; ``GATUTILS_REQUIRE_BROWSER=1`` makes that a 
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -34,16 +33,6 @@ AXE_BASELINE = {
     "aria-deprecated-role": "the same role, which WAI-ARIA has given up",
     "aria-required-children": "docutils makes the bibliography a list, and puts links into it",
 }
-
-CHROMIUM_ARGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-    "--disable-quic",
-]
 
 
 def _toc_pages() -> list[str]:
@@ -104,29 +93,6 @@ def bare_book(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, text in files.items():
         (source / name).write_text(text, encoding="utf-8")
     return _build(source, source)
-
-
-def _no_browser(reason: str) -> None:
-    if os.environ.get("GATUTILS_REQUIRE_BROWSER") == "1":
-        pytest.fail(f"GATUTILS_REQUIRE_BROWSER=1, but {reason}")
-    pytest.skip(reason)
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    """A headless Chromium."""
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        _no_browser("Playwright is not installed")
-    names = ("chromium", "chromium-browser", "google-chrome")
-    found = os.environ.get("GATUTILS_CHROMIUM") or next(filter(None, map(shutil.which, names)), "")
-    if not found:
-        _no_browser(f"no browser is found: neither GATUTILS_CHROMIUM nor {', '.join(names)}")
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=found, args=CHROMIUM_ARGS)
-        yield chromium
-        chromium.close()
 
 
 class Visit:
@@ -381,34 +347,22 @@ def test_the_keyboard_reaches_the_next_chapter(
         visit.close()
 
 
-def _axe(page: Any) -> dict[str, list[str]]:
-    """Rule -> the elements that break it."""
-    axe = pytest.importorskip("axe_playwright_python.base")
-    page.evaluate(axe.AXE_SCRIPT)
-    violations = page.evaluate(
-        """async () => (await axe.run({resultTypes: ['violations'], preload: false}))
-             .violations.map(v =>
-               [v.id, v.nodes.map(n => n.target.join(' ') + ': ' + n.failureSummary)])"""
-    )
-    return dict(violations)
-
-
 @every_scheme
 @every_page
-def test_axe_finds_nothing_of_our_own(visits: Any, page: str, scheme: str) -> None:
+def test_axe_finds_nothing_of_our_own(visits: Any, axe: Any, page: str, scheme: str) -> None:
     tab = visits(page, DESKTOP, scheme).page
     assert tab.evaluate("document.documentElement.dataset.theme") == scheme
-    found = _axe(tab)
+    found = axe(tab)
     news = {rule: nodes[:5] for rule, nodes in found.items() if rule not in AXE_BASELINE}
     assert not news, json.dumps(news, indent=1, ensure_ascii=False)
 
 
-def test_axe_baseline_is_the_bare_theme(browser: Any, bare_book: Path) -> None:
+def test_axe_baseline_is_the_bare_theme(browser: Any, axe: Any, bare_book: Path) -> None:
     bare: set[str] = set()
     for scheme in SCHEMES:
         for name in ("one", "two"):
             visit = Visit(browser, DESKTOP, scheme)
-            bare |= set(_axe(visit.open(bare_book / f"{name}.html")))
+            bare |= set(axe(visit.open(bare_book / f"{name}.html")))
             visit.close()
     extra = set(AXE_BASELINE) - bare
     assert not extra, f"not a finding of the bare theme, which has {sorted(bare)}"

@@ -13,7 +13,16 @@ import gatutils
 
 ROOT = Path(__file__).parents[1]
 # From the bottom to the top: a module may import those before it.
-ORDER = ["checks", "attention", "seq2seq", "transformer", "datasets", "training", "viz", "reproduce"]
+ORDER = [
+    "checks",
+    "attention",
+    "seq2seq",
+    "transformer",
+    "datasets",
+    "training",
+    "viz",
+    "reproduce",
+]
 
 
 def imported(module):

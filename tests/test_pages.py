@@ -26,10 +26,13 @@ NOTES = """
     Hidden embedding; Variant; 층; Overfitting; Vanishing gradient; GRU cell; Masked attention
     마스킹; Mask; $e_{11}$; $e_{12}$
 """
-# What chapters 1 and 2 need besides.
+# What chapters 1 to 5 need besides.
 CHAPTERS = """
     Teacher forcing; Padding; Greedy decoding; Beam search; Exact match; Token; 조사; 관형사형
-    관계절; 정렬; Score; Weight; Softmax; Alignment
+    관계절; 정렬; Score; Weight; Softmax; Alignment; One-hot; Temperature; Kernel regression
+    Entropy; Cosine similarity; Head; Projection; Permutation equivariance; Positional encoding
+    Causal mask; Cross-attention; Block; Residual connection; Layer norm; Warm-up; Ablation
+    Key-value cache
 """
 
 

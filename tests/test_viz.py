@@ -1,4 +1,6 @@
+import html
 import itertools
+import json
 import re
 import subprocess
 import sys
@@ -9,7 +11,19 @@ import pytest
 import torch
 
 from gatutils import viz
-from gatutils.viz import Curve, Picture, arrow, box, curves, drawing, heatmap, picture
+from gatutils.attention import attend
+from gatutils.viz import (
+    Curve,
+    Picture,
+    arrow,
+    box,
+    curves,
+    drawing,
+    heads,
+    heatmap,
+    lookup,
+    picture,
+)
 
 GROUNDS = ("#ffffff", "#121212")
 STYLE = Path(__file__).parents[1] / "book" / "_static" / "roles.css"
@@ -246,6 +260,111 @@ def test_heat_map_is_a_table_with_its_numbers():
     assert "개 ← dog: 0.75 (its own word)" in marked
 
 
+FRUIT = {"lemon": [0.0, 1.0], "<b>": [0.6, 0.8], "apple": [0.8, 0.6], "melon": [1.0, 0.0]}
+QUERIES = {'"apple"': [0.8, 0.6], "pear": [0.96, 0.28]}
+ASKS, ASKED = ["고양이", "<가>", "개"], ["the", "cat"]
+GIVEN = torch.tensor([[[0.25, 0.75], [0, 0], [1, 0]], [[0.5, 0.5], [1 / 3, 2 / 3], [0, 1]]])
+
+
+def fruit(queries=QUERIES, keys=FRUIT, values=(1, 2, 3, 8), alt="a <lookup>", **options):
+    return lookup(queries, keys, values, alt, **options)
+
+
+def asking(weights=GIVEN, rows=ASKS, columns=ASKED, alt="who <asks>", **options):
+    return heads(weights, rows, columns, alt, **options)
+
+
+def parts(figure):
+    """The custom element, its data, and its script."""
+    element, script = re.fullmatch(r"(.*)<script>(.*)</script>", figure.content, re.S).groups()
+    element = ElementTree.fromstring(element)
+    return element, json.loads(element.get("data-figure")), script
+
+
+@pytest.mark.parametrize("make", [fruit, asking])
+def test_interactive_figures_bring_all_they_need(make):
+    assert make() == make()
+    element, _, script = parts(make())
+    assert element.get("role") == "group"
+    assert element.get("aria-label") in {"a <lookup>", "who <asks>"}
+    for end in ("</script", "<!--", "http:", "https:", "import", "innerHTML +="):
+        assert end not in script
+    assert f'customElements.define("{element.tag}"' in script
+
+
+@pytest.mark.parametrize("make", [fruit, asking])
+def test_interactive_figures_have_the_colours_of_the_page(make):
+    content = make().content
+    for role, color in re.findall(r"var\(--gat-(\w+), ?(#\w+)\)", content):
+        assert color == viz.ROLES[role][0]
+    bare = re.sub(r"var\(--gat-\w+, ?#\w+\)", "", html.unescape(content))
+    assert not re.findall(r"#[0-9a-f]{3,8}\b|rgba?\(|hsla?\(|: *(?:black|white)\b", bare)
+
+
+def test_a_lookup_knows_its_scores():
+    _, data, _ = parts(fruit(unit="won", start="pear"))
+    assert [name for name, *_ in data["queries"]] == ['"apple"', "pear"]
+    assert data["keys"][1] == ["<b>", "(0.6, 0.8)"]
+    for (_, written, scores), query in zip(data["queries"], QUERIES.values(), strict=True):
+        assert written == f"({query[0]:g}, {query[1]:g})"
+        exact = torch.tensor(list(FRUIT.values())).double() @ torch.tensor(query).double()
+        assert scores == pytest.approx(exact.tolist())
+    assert (data["values"], data["unit"], data["start"]) == ([1, 2, 3, 8], " won", 1)
+
+
+def test_keys_that_tie_on_paper_tie_in_the_dictionary():
+    keys = {"a": [0.1, 0.3], "b": [0.7, 0.1]}  # 0.1 and 0.09999999999999999 with floats
+    _, data, _ = parts(lookup({"q": [0.1, 0.3]}, keys, [1, 2], "ties"))
+    assert len(set(data["queries"][0][2])) == 1
+    assert data["start"] == 0
+
+
+def test_a_lookup_is_a_table_at_five_temperatures():
+    table = parts(fruit(unit="won", start="pear"))[0].find("table")
+    assert table.findtext("caption") == "query pear (0.96, 0.28)"
+    assert [th.text for th in table.findall("thead/tr")[1]] == ["0", "0.1", "1", "10", "∞"]
+    scores = torch.tensor(list(FRUIT.values())).double() @ torch.tensor([0.96, 0.28]).double()
+    values = torch.tensor([[1.0], [2], [3], [8]]).double()
+    columns = [[0, 0, 0, 1.0], *(attend(scores[None] / t, values)[1][0] for t in (0.1, 1, 10))]
+    columns.append([0.25] * 4)
+    rows = table.findall("tbody/tr")
+    assert ["".join(row.find("th").itertext()) for row in rows][1] == "<b> (0.6, 0.8)"
+    for j, row in enumerate(rows):
+        value, score, *weights = [td.text for td in row.findall("td")]
+        assert (value, score) == (f"{values[j].item():g}", f"{scores[j]:.3f}")
+        assert weights == [f"{column[j]:.2f}" for column in columns]
+    results = [float(td.findtext("b")) for td in table.findall("tfoot/tr/td")]
+    exact = [sum(w * v for w, v in zip(c, (1, 2, 3, 8), strict=True)) for c in columns]
+    assert results == pytest.approx([float(x) for x in exact], abs=0.005)
+    assert "won" in table.findtext("tfoot/tr/th")
+    far = parts(lookup({"q": [100]}, {"a": [0], "b": [1]}, [0, 1], "far"))[0]
+    assert [td.findtext("b") for td in far.findall("table/tfoot/tr/td")][-1] == "0.50"
+
+
+def test_heads_are_tables_and_rounded_data():
+    element, data, _ = parts(asking(names=["one", "<two>"], start=(1, 2), answers="gives"))
+    tables = element.findall("div/table")
+    assert [table.findtext("caption") for table in tables] == ["one", "<two>"]
+    for table, head in zip(tables, GIVEN.tolist(), strict=True):
+        rows = table.findall("tbody/tr")
+        assert [row.findtext("th") for row in rows] == ASKS
+        shown = [[td.findtext("span") for td in row.findall("td")] for row in rows]
+        assert shown == [[f"{w:.2f}" for w in row] for row in head]
+    assert data["weights"][1][1] == [0.3333, 0.6667]
+    assert (data["rows"], data["columns"], data["names"]) == (ASKS, ASKED, ["one", "<two>"])
+    assert (data["start"], data["asks"], data["answers"]) == ([1, 2], "asks", "gives")
+    assert parts(asking())[1]["names"] == ["head 1", "head 2"]
+    assert asking().content.count(".gat-heat{") == 1
+    nudged = asking(weights=GIVEN + 1e-6 * torch.tensor([1, -1]) * (GIVEN > 0.26) * (GIVEN < 1))
+    assert nudged == asking()
+
+
+def test_labels_of_rows_have_room():
+    assert "<thead><tr><td/>" not in heat().content
+    assert "<td></td>" in heat().content
+    assert '<td style="width:6.6em">' in heatmap(torch.eye(1), ["x" * 10], ["a"], "w").content
+
+
 def test_saving_writes_the_whole_file(tmp_path):
     sketch().save(tmp_path / "a.svg")
     assert ElementTree.parse(tmp_path / "a.svg").getroot().tag.endswith("svg")
@@ -266,10 +385,45 @@ def test_saving_writes_the_whole_file(tmp_path):
         (lambda: heatmap(torch.ones(2), ["a"] * 2, ["c"] * 2, "w"), "weights: .*two axes"),
         (lambda: heatmap(torch.eye(2), ["a"] * 2, ["c"] * 2, ""), "alt: "),
         (lambda: viz.role_color("quary"), "role: expected one of query, key"),
+        (lambda: fruit(queries={}), "queries: expected one vector"),
+        (lambda: fruit(keys={}, values=[]), "keys: expected one vector"),
+        (lambda: fruit(values=[1, 2, 3]), "values: expected 4 numbers, got 3"),
+        (lambda: fruit(queries={"q": [1.0]}), r"keys\['lemon'\]: expected 1 numbers, got 2"),
+        (lambda: fruit(queries={"q": [1, 0], "r": [1]}), r"queries\['r'\]: expected 2 numbers"),
+        (lambda: fruit(queries={"q": [1, float("nan")]}), r"queries\['q'\]: expected finite"),
+        (lambda: fruit(values=[1, 2, 3, float("inf")]), "values: expected finite numbers"),
+        (lambda: fruit(alt=""), "alt: expected a sentence"),
+        (lambda: fruit(start="plum"), "start: expected one of .*pear, got 'plum'"),
+        (lambda: asking(weights=GIVEN[0]), "weights: expected 3 axes"),
+        (lambda: asking(weights=GIVEN[:0]), "names: expected one or more labels"),
+        (lambda: asking(weights=GIVEN * 0.9), "weights: expected rows of numbers"),
+        (lambda: asking(weights=GIVEN * float("nan")), "weights: expected rows of numbers"),
+        (lambda: asking(weights=torch.tensor([[[2.0, -1]] * 3])), "weights: expected rows"),
+        (lambda: asking(rows=["a"]), "rows: expected 3 labels, got 1"),
+        (lambda: asking(columns=["a"]), "columns: expected 2 labels, got 1"),
+        (lambda: asking(names=["a"]), "names: expected 2 labels, got 1"),
+        (lambda: asking(start=(2, 0)), "start: expected less than 2, got 2"),
+        (lambda: asking(start=(0, -1)), "start: expected an int of at least 0"),
+        (lambda: asking(alt=" "), "alt: expected a sentence"),
     ],
 )
 def test_bad_input_names_the_argument(unchecked, call, words):
     with pytest.raises(ValueError, match=words):
+        call()
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: fruit(values="abcd"), "values: expected a sequence of Real"),
+        (lambda: fruit(queries={"q": [1, "2"]}), r"queries\['q'\]: expected only Real"),
+        (lambda: asking(weights=GIVEN.tolist()), "weights: expected a float tensor"),
+        (lambda: asking(rows="abc"), "rows: expected a sequence of str"),
+        (lambda: asking(start=(0.0, 1)), "start: expected an int"),
+    ],
+)
+def test_input_of_another_kind_names_the_argument(unchecked, call, words):
+    with pytest.raises(TypeError, match=words):
         call()
 
 

@@ -1,0 +1,65 @@
+"""The numbers that a reader checks with a pencil, computed once more in another way."""
+
+import json
+import math
+import re
+from pathlib import Path
+
+import pytest
+
+NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+
+
+def printed(notebook, code):
+    """What the cell that contains ``code`` prints."""
+    cells = json.loads((NOTEBOOKS / f"{notebook}.ipynb").read_text(encoding="utf-8"))["cells"]
+    (cell,) = [
+        cell for cell in cells if cell["cell_type"] == "code" and code in "".join(cell["source"])
+    ]
+    return "".join("".join(output["text"]) for output in cell["outputs"])
+
+
+def rows(text):
+    """(what, word) -> numbers."""
+    found = {}
+    for line in text.splitlines():
+        what, word, *numbers = line.split()
+        found[what, word] = [float(number) for number in numbers]
+    return found
+
+
+WORDS = ["dog", "chased", "cat"]
+X = [[1, 0, 1, 0], [0, 1, 0, 0], [1, 0, 0, 1]]  # noun, verb, dog, cat
+ASKED_BY_HAND = [[0, 4, 0, 0], [4, 0, 0, 0], [0, 4, 0, 0]]  # nouns ask for verbs, verbs for nouns
+
+
+@pytest.mark.parametrize(
+    ("code", "queries"),
+    [("plain = step_by_step(X, X, X)", X), ("W_Q[0, 1] = 4.0", ASKED_BY_HAND)],
+    ids=["plain", "projected"],
+)
+def test_chapter_4_three_words(code, queries):
+    shown = rows(printed("04-self-attention", code))
+    assert len(shown) == 9
+    for word, query in zip(WORDS, queries, strict=True):
+        scores = [sum(q * k for q, k in zip(query, key, strict=True)) / 2 for key in X]
+        whole = math.fsum(math.exp(score) for score in scores)
+        weights = [math.exp(score) / whole for score in scores]
+        context = [math.fsum(w * x[n] for w, x in zip(weights, X, strict=True)) for n in range(4)]
+        for what, numbers in (("scores", scores), ("weights", weights), ("context", context)):
+            assert shown[what, word] == pytest.approx(numbers, abs=0.0006)
+
+
+def test_chapter_3_price_of_a_pear():
+    text = printed("03-soft-dictionary", 'c, weights = soft_lookup("pear", temperature=0.1)')
+    taste = {"lemon": (0, 1), "orange": (0.6, 0.8), "apple": (0.8, 0.6), "melon": (1, 0)}
+    price = {"lemon": 1, "orange": 2, "apple": 3, "melon": 8}
+    scores = {name: 0.96 * sweet + 0.28 * sour for name, (sweet, sour) in taste.items()}
+    powers = {name: math.exp(score / 0.1) for name, score in scores.items()}
+    for name, score in scores.items():
+        line = next(line for line in text.splitlines() if line.startswith(name))
+        shown = [float(number) for number in re.findall(r"\d+\.\d+", line)]
+        weight = powers[name] / math.fsum(powers.values())
+        assert shown == pytest.approx([score, weight], abs=0.0006)
+    answer = math.fsum(powers[n] * price[n] for n in price) / math.fsum(powers.values())
+    assert float(text.split()[-1]) == pytest.approx(answer, abs=0.006)

@@ -1,0 +1,464 @@
+"""The interactive figures, driven in a browser from a bare page of their own."""
+
+import math
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gatutils.attention import Dot, attend
+from gatutils.viz import heads, lookup
+
+STATIC = Path(__file__).parents[1] / "book" / "_static"
+FRUIT = {"lemon": [0.0, 1.0], "orange": [0.6, 0.8], "apple": [0.8, 0.6], "melon": [1.0, 0.0]}
+QUERIES = {"apple": [0.8, 0.6], "pear": [0.96, 0.28]}
+VALUES = [1.0, 2.0, 3.0, 8.0]
+LOOKUP = lookup(QUERIES, FRUIT, VALUES, "a lookup", unit="won")
+
+WORDS = ["the", "small", "cat", "chased", "the", "dog", "that", "bit", "the", "boy", "today"]
+WEIGHTS = (3 * torch.randn(4, 11, 11, generator=torch.manual_seed(3))).softmax(dim=-1)
+WEIGHTS[1, 5] = 0  # "dog" may ask nobody
+HEADS = heads(WEIGHTS, WORDS, WORDS, "who asks whom", start=(1, 3))
+
+KOREAN = ["그", "작은", "고양이", "가", "소년", "을", "문", "개", "를", "쫓았다", "."]
+ENGLISH = (WORDS * 3)[:25]
+ACROSS = heads(
+    torch.full((1, len(KOREAN), len(ENGLISH)), 1 / len(ENGLISH)),
+    KOREAN,
+    ENGLISH,
+    "Korean asks English",
+    asks="looks for",
+    answers="is found",
+)
+
+
+def html_of(*figures, theme="light"):
+    style = "".join((STATIC / name).read_text() for name in ("book.css", "roles.css"))
+    shown = "".join(figure._repr_mimebundle_()["text/html"] for figure in figures)
+    return (
+        f'<!doctype html><html lang="en" data-theme="{theme}"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1"><title>Figures'
+        f"</title><style>{style} html{{color-scheme:{theme};color:var(--pst-color-text-base);"
+        "background:var(--pst-color-background);font-family:var(--pst-font-family-base)}"
+        f'</style></head><body><main class="bd-article"><h1>Figures</h1>{shown}</main></body>'
+    )
+
+
+@pytest.fixture
+def show(browser, tmp_path):
+    """``show(*figures)`` opens a page with them; nothing may fail or ask the network there."""
+    contexts, troubles = [], []
+
+    def opened(*figures, theme="light", **options):
+        file = tmp_path / f"{len(contexts)}.html"
+        file.write_text(html_of(*figures, theme=theme), encoding="utf-8")
+        contexts.append(browser.new_context(**options))
+        page = contexts[-1].new_page()
+        page.on("pageerror", lambda error: troubles.append(str(error)))
+        page.on("console", lambda message: troubles.append(message.text))
+        page.on("request", lambda r: troubles.append(r.url) if r.url != file.as_uri() else None)
+        page.goto(file.as_uri())
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert not troubles
+
+
+# ---- lookup ----------------------------------------------------------------------------------
+
+
+def numbers(page, at=0):
+    """All numbers of a lookup, in full precision, and what is written for them."""
+    return (
+        page.locator("gat-lookup")
+        .nth(at)
+        .evaluate(
+            """figure => {
+          const root = figure.shadowRoot, read = {};
+          for (const name of ['score', 'weight', 'value', 'product', 'result']) {
+            const cells = [...root.querySelectorAll(`[data-${name}]`)];
+            read[name] = cells.map(c => Number(c.dataset[name]));
+            read[name + ' text'] = cells.map(c => c.innerText.trim());
+          }
+          const slider = root.querySelector('input');
+          read.place = Number(slider.value);
+          read.spoken = slider.getAttribute('aria-valuetext');
+          read.shown = root.querySelector('output').textContent;
+          read.says = root.querySelector('[aria-live="polite"]').textContent;
+          read.bars = [...root.querySelectorAll('.bar i')].map(b =>
+            b.getBoundingClientRect().width / b.parentElement.getBoundingClientRect().width);
+          return read;
+        }"""
+        )
+    )
+
+
+def attended(query, keys, values, place):
+    """What the package gives for a place of the slider."""
+    scores = Dot()(*(torch.tensor(x, dtype=torch.float64) for x in ([query], list(keys))))
+    columns = torch.tensor(values, dtype=torch.float64)[:, None]
+    if place == 0:
+        context, weights = attend(scores, columns, (scores.max() - scores) < 1e-12)
+    else:
+        tau = math.inf if place == 40 else 10 ** ((place - 20) / 10)
+        context, weights = attend(scores / tau, columns)
+    return scores[0].tolist(), weights[0].tolist(), context.item()
+
+
+def check(read, query="apple"):
+    scores, weights, result = attended(QUERIES[query], FRUIT.values(), VALUES, read["place"])
+    assert read["score"] == pytest.approx(scores, abs=1e-9)
+    assert read["weight"] == pytest.approx(weights, abs=1e-9)
+    assert read["product"] == pytest.approx(
+        [w * v for w, v in zip(weights, VALUES, strict=True)], abs=1e-9
+    )
+    assert read["value"] == VALUES
+    assert read["result"] == pytest.approx([result], abs=1e-9)
+    assert read["weight text"] == [f"{w:.3f}" for w in weights]
+    assert read["score text"] == [f"{s:.3f}" for s in scores]
+    assert read["result text"] == [f"{result:.3f} won"]
+    assert read["bars"] == pytest.approx(weights, abs=0.01)
+    assert read["says"].endswith(f"; result {result:.2f} won")
+
+
+def test_every_temperature_is_attention(show):
+    page = show(LOOKUP)
+    assert numbers(page)["place"] == 20
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Home")
+    for place in range(41):
+        read = numbers(page)
+        assert read["place"] == place
+        check(read)
+        page.keyboard.press("ArrowRight")
+    assert numbers(page)["place"] == 40  # the end is the end
+    page.keyboard.press("Home")
+    assert numbers(page)["weight"] == [0, 0, 1, 0]
+    page.keyboard.press("End")
+    assert numbers(page)["weight"] == [0.25] * 4
+
+
+def test_temperatures_are_said_in_words(show):
+    page = show(LOOKUP)
+    slider = page.get_by_role("slider", name="temperature τ")
+    said = {
+        0: ("temperature 0, a dictionary", "0"),
+        1: ("temperature 0.013", "0.013"),
+        16: ("temperature 0.40", "0.40"),
+        20: ("temperature 1.0", "1.0"),
+        39: ("temperature 79", "79"),
+        40: ("temperature infinite, the plain mean", "∞"),
+    }
+    for place, words in said.items():
+        slider.fill(str(place))
+        read = numbers(page)
+        assert (read["spoken"], read["shown"]) == words
+    slider.fill("0")
+    assert numbers(page)["says"] == "apple 1.00; result 3.00 won"
+    slider.fill("10")
+    assert numbers(page)["says"] == "apple 0.55, orange 0.37, melon 0.07 …; result 2.98 won"
+
+
+def test_another_query_is_chosen_by_keyboard(show):
+    page = show(LOOKUP)
+    page.keyboard.press("Tab")
+    assert page.get_by_label("query", exact=True).evaluate("e => e.matches(':focus')")
+    page.keyboard.press("ArrowDown")
+    check(numbers(page), "pear")
+    assert page.get_by_text("(0.96, 0.28)").first.is_visible()
+    page.keyboard.press("Tab")
+    page.keyboard.press("ArrowLeft")
+    read = numbers(page)
+    assert read["place"] == 19
+    check(read, "pear")
+
+
+def test_a_lookup_starts_where_it_is_told_and_one_query_is_no_choice(show):
+    one = lookup({"fig": [0.0, 2.0]}, FRUIT, VALUES, "one", unit="won")
+    page = show(lookup(QUERIES, FRUIT, VALUES, "two", start="pear", unit="won"), one)
+    check(numbers(page), "pear")
+    assert page.get_by_role("combobox").input_value() == "1"  # and there is no other
+    assert numbers(page, 1)["score"] == [2, 1.6, 1.2, 0]
+    assert page.locator("gat-lookup").nth(1).get_by_text("(0, 2)", exact=True).is_visible()
+
+
+vectors = st.lists(st.floats(-4, 4, width=16), min_size=2, max_size=2)
+
+
+@settings(max_examples=12)
+@given(
+    query=vectors,
+    pairs=st.lists(st.tuples(vectors, st.floats(-9, 9, width=16)), min_size=1, max_size=5),
+    place=st.integers(0, 40),
+)
+def test_any_lookup_is_attention(shared_page, query, pairs, place):
+    keys = {f"key {j}": key for j, (key, _) in enumerate(pairs)}
+    values = [value for _, value in pairs]
+    shared_page.set_content(html_of(lookup({"q": query}, keys, values, "any")))
+    shared_page.get_by_role("slider").fill(str(place))
+    read = numbers(shared_page)
+    scores, weights, result = attended(query, keys.values(), values, place)
+    assert read["score"] == pytest.approx(scores, abs=1e-9)
+    assert read["weight"] == pytest.approx(weights, abs=1e-7)
+    assert sum(read["weight"]) == pytest.approx(1)
+    assert read["result"] == pytest.approx([result], abs=1e-6)
+
+
+@pytest.fixture(scope="module")
+def shared_page(browser):
+    context = browser.new_context()
+    yield context.new_page()
+    context.close()
+
+
+def test_names_are_text_never_html(show):
+    page = show(
+        lookup({"<b>q</b>": [1.0], "r": [0.0]}, {"<i>k</i>'\"&": [1.0]}, [1.0], '"<s>'),
+        heads(torch.eye(1)[None], ["<b>w"], ["</script>"], "<s>", names=["<u>h"]),
+    )
+    for text in ("<i>k</i>'\"&", "<b>w", "</script>", "<u>h"):
+        assert page.get_by_text(text, exact=True).locator("visible=true").count() == 1
+    assert page.get_by_role("option", name="<b>q</b>").count() == 1
+    assert page.get_by_role("group", name='"<s>').count() == 1
+
+
+# ---- heads -----------------------------------------------------------------------------------
+
+
+def state(page, at=0):
+    """What is chosen in a figure of heads, and what it shows."""
+    return (
+        page.locator("gat-heads")
+        .nth(at)
+        .evaluate(
+            """figure => {
+          const root = figure.shadowRoot, all = s => [...root.querySelectorAll(s)];
+          return {
+            head: all('input').findIndex(i => i.checked),
+            row: all('button').findIndex(b => b.getAttribute('aria-pressed') === 'true'),
+            pressed: all('[aria-pressed="true"]').length,
+            stops: all('button[tabindex="0"]').length,
+            focus: all('button').indexOf(root.activeElement),
+            weights: all('li').map(l => Number(l.dataset.weight)),
+            words: all('.word').map(w => w.textContent),
+            texts: all('.number').map(n => n.textContent),
+            tints: all('li').map(l => getComputedStyle(l).backgroundColor),
+            lines: all('svg path').map(p => [p.getAttribute('d').split(' ').at(-1) - .5,
+              Number(p.getAttribute('stroke-width')), Number(p.getAttribute('stroke-opacity'))]),
+            says: root.querySelector('[aria-live="polite"]').textContent,
+          };
+        }"""
+        )
+    )
+
+
+def check_heads(found, head, row):
+    given_ = WEIGHTS[head, row].tolist()
+    assert (found["head"], found["row"], found["pressed"], found["stops"]) == (head, row, 1, 1)
+    assert found["words"] == WORDS
+    assert found["weights"] == pytest.approx(given_, abs=5.1e-5)
+    written = [float(text or 0) for text in found["texts"]]
+    assert written == pytest.approx(given_, abs=0.0051)
+    assert ["" if w < 0.005 else f"{w:.2f}" for w in found["weights"]] == found["texts"]
+    drawn = {j: (width, opacity) for j, width, opacity in found["lines"]}
+    assert set(drawn) == {j for j, w in enumerate(found["weights"]) if w >= 0.005}
+    by_weight = sorted(drawn, key=lambda j: found["weights"][j])
+    for how in (0, 1):  # thickness, opacity
+        assert sorted(drawn, key=lambda j: drawn[j][how]) == by_weight
+    alphas = [float(re.search(r"[/,] ?([\d.e-]+)\)$", tint)[1]) for tint in found["tints"]]
+    assert alphas == pytest.approx([0.36 * w for w in found["weights"]], abs=0.005)
+
+
+def test_words_and_heads_are_chosen_by_keyboard(show):
+    page = show(HEADS)
+    check_heads(state(page), 1, 3)
+    page.keyboard.press("Tab")  # the heads
+    page.keyboard.press("ArrowRight")
+    check_heads(state(page), 2, 3)
+    page.keyboard.press("ArrowRight")
+    check_heads(state(page), 3, 3)
+    page.keyboard.press("Tab")  # the words: one stop
+    assert state(page)["focus"] == 3
+    page.evaluate("addEventListener('keydown', e => window.kept = e.defaultPrevented)")
+    for key, row in [
+        ("ArrowDown", 4),
+        ("ArrowUp", 3),
+        ("Home", 0),
+        ("ArrowUp", 0),
+        ("End", 10),
+        ("ArrowDown", 10),
+    ]:
+        page.keyboard.press(key)
+        assert page.evaluate("kept")  # the choice moves, the page does not
+        assert state(page)["focus"] == row
+        check_heads(state(page), 3, row)
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.shadowRoot.activeElement.localName") == "summary"
+    page.keyboard.press("Enter")
+    assert page.get_by_role("table", name="head 4").is_visible()
+
+
+def test_a_word_is_chosen_by_mouse_and_by_touch_and_stays(show):
+    page = show(HEADS)
+    page.get_by_role("button", name="cat").hover()
+    check_heads(state(page), 1, 2)
+    page.mouse.move(0, 0)
+    check_heads(state(page), 1, 2)
+    page.get_by_role("radio", name="head 4").check()
+    check_heads(state(page), 3, 2)
+    touch = show(HEADS, has_touch=True, viewport={"width": 360, "height": 740})
+    touch.get_by_role("button", name="today").tap()
+    check_heads(state(touch), 1, 10)
+
+
+def test_whom_a_word_asks_is_said(show):
+    five = heads(torch.full((1, 1, 5), 0.2), ["f"], list("abcde"), "all alike")
+    page = show(HEADS, ACROSS, five)
+    assert state(page, 2)["says"] == "“f” asks: a 0.20, b 0.20, c 0.20, d 0.20 …"
+    for role, name in (("group", "looks for"), ("list", "is found"), ("group", "head")):
+        assert page.get_by_role(role, name=name, exact=True).count() > 0
+    head, row = 2, 7
+    page.get_by_role("radio", name="head 3").check()
+    page.get_by_role("button", name="bit").hover()
+    best = WEIGHTS[head, row].sort(descending=True)
+    pairs = [(WORDS[j], w) for w, j in zip(*(x.tolist() for x in best), strict=True) if w >= 0.05]
+    words = ", ".join(f"{word} {w:.2f}" for word, w in pairs[:4])
+    assert state(page)["says"].removesuffix(" …") == f"“bit” asks: {words}"
+    page.get_by_role("radio", name="head 2").check()
+    page.get_by_role("button", name="dog").hover()
+    found = state(page)
+    assert found["says"] == "“dog” may ask nobody"
+    assert found["lines"] == []
+    assert not any(found["texts"])
+    assert state(page, 1)["says"] == "“그” looks for: the 0.04 …"
+    assert page.get_by_text("is found", exact=True).is_visible()
+
+
+def test_lines_meet_their_words(show):
+    page = show(ACROSS)
+    page.get_by_role("button", name="쫓았다").hover()
+    ends = page.locator("gat-heads").evaluate(
+        """figure => {
+          const root = figure.shadowRoot, middle = e => {
+            const box = e.getBoundingClientRect(); return box.top + box.height / 2; };
+          const svg = root.querySelector('svg').getBoundingClientRect();
+          const unit = svg.height / root.querySelectorAll('li').length;
+          const paths = [...root.querySelectorAll('path')].map(p => p.getAttribute('d'));
+          return {
+            from: paths.map(d => svg.top + unit * Number(d.match(/^M0 ([\\d.]+)/)[1])),
+            to: paths.map(d => svg.top + unit * Number(d.split(' ').at(-1))),
+            word: middle(root.querySelector('[aria-pressed="true"]')),
+            words: [...root.querySelectorAll('li')].map(middle),
+            high: root.host.getBoundingClientRect().height
+              / parseFloat(getComputedStyle(root.host).fontSize),
+          };
+        }"""
+    )
+    assert ends["from"] == pytest.approx([ends["word"]] * 25, abs=1.5)
+    assert ends["to"] == pytest.approx(ends["words"], abs=1.5)
+    assert ends["high"] < 54  # 25 rows of 1.7 em, heads, sentence and tables below
+
+
+# ---- Both ------------------------------------------------------------------------------------
+
+
+def test_figures_on_one_page_do_not_disturb_each_other(show):
+    page = show(LOOKUP, HEADS, LOOKUP, HEADS)
+    page.get_by_role("slider").nth(1).fill("0")
+    page.get_by_role("radio", name="head 4").nth(1).check()
+    page.get_by_role("button", name="today").nth(1).hover()
+    check(numbers(page))
+    assert numbers(page, 1)["weight"] == [0, 0, 1, 0]
+    check_heads(state(page), 1, 3)
+    check_heads(state(page, 1), 3, 10)
+    # A notebook takes outputs out of the page and puts them back.
+    page.evaluate("document.querySelector('main').append(document.querySelector('figure'))")
+    check(numbers(page, 1))
+    assert page.get_by_role("slider").count() == 2
+
+
+def test_a_figure_comes_alive_when_it_is_put_into_a_page(shared_page):
+    """As JupyterLab does it: the HTML first, then its scripts."""
+    shared_page.set_content("<main></main>")
+    shared_page.evaluate(
+        """html => {
+          document.querySelector('main').innerHTML = html;
+          for (const old of document.querySelectorAll('script')) {
+            const script = document.createElement('script');
+            script.textContent = old.textContent;
+            old.replaceWith(script);
+          }
+        }""",
+        LOOKUP.content + HEADS.content,
+    )
+    check(numbers(shared_page))
+    check_heads(state(shared_page), 1, 3)
+
+
+def test_without_javascript_there_are_tables(show):
+    page = show(LOOKUP, HEADS, java_script_enabled=False)
+    assert page.get_by_role("table").count() == 5
+    assert page.get_by_role("slider").count() == 0
+    assert page.get_by_role("columnheader", name="weight at temperature τ").is_visible()
+    assert page.get_by_role("table", name="head 4").is_visible()
+
+
+def test_on_paper_a_lookup_is_its_table(show):
+    page = show(LOOKUP, HEADS)
+    still = page.locator("table.gat-still")
+    assert not still.is_visible()
+    page.emulate_media(media="print")
+    assert still.is_visible()
+    assert not page.get_by_role("slider").is_visible()
+    assert page.get_by_role("button", name="chased").is_visible()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing(show, axe, theme):
+    page = show(LOOKUP, HEADS, ACROSS, theme=theme)
+    for summary in page.locator("summary").all():
+        summary.click()
+    assert axe(page) == {}
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+def test_figures_fit_a_phone(show, scripts):
+    page = show(
+        *(LOOKUP, HEADS, ACROSS),
+        viewport={"width": 360, "height": 740},
+        java_script_enabled=scripts,
+    )
+    for summary in page.locator("summary").all():
+        summary.click()
+    out = page.locator("figure *").evaluate_all(
+        """all => all.flatMap(e => [e, ...(e.shadowRoot?.querySelectorAll('*') ?? [])])
+             .filter(e => e.getBoundingClientRect().right > 361).map(e => e.outerHTML)"""
+    )
+    assert out == []
+    assert page.evaluate("document.documentElement.scrollWidth") == 360
+    cut = page.locator("button, .word")
+    assert not any(cut.evaluate_all("all => all.map(e => e.scrollWidth > e.clientWidth)"))
+
+
+def test_what_is_touched_is_large_and_shows_its_focus(show):
+    page = show(LOOKUP, HEADS, viewport={"width": 360, "height": 740})
+    targets = page.locator("select, input[type=range], label:has([type=radio]), button, summary")
+    heights = targets.evaluate_all("all => all.map(e => e.getBoundingClientRect().height)")
+    assert len(heights) == 2 + 4 + 11 + 1
+    assert min(heights) >= 24
+    for _ in range(5):
+        page.keyboard.press("Tab")
+        outline = page.evaluate(
+            """() => {
+              const focus = document.activeElement.shadowRoot.activeElement;
+              const style = getComputedStyle(focus);
+              return [style.outlineStyle, parseFloat(style.outlineWidth)];
+            }"""
+        )
+        assert outline == ["solid", 3]
