@@ -2,6 +2,7 @@
 # make test    the tests, then every notebook re-executed and compared with what is stored
 # make lint    format, lint, types, spelling
 # make lab     open the notebooks
+# make bench   time what the chapters and the performance page show
 # make notebooks   execute them in place and normalise their metadata
 # Each makes its own .venv when it is missing or stale.
 
@@ -23,7 +24,7 @@ NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
 export GATUTILS_PROGRESS := 0
 export PYTHONHASHSEED := 0
 
-.PHONY: book test lab notebooks lint drawings env clean
+.PHONY: book test lab bench notebooks lint drawings env clean
 
 book: $(STAMP)
 	$(BIN)/jupyter-book build . --all -W -n --keep-going
@@ -45,6 +46,9 @@ lab: $(STAMP)
 
 notebooks: $(STAMP)
 	$(BIN)/python book/execute.py $(NOTEBOOKS)
+
+bench: $(STAMP)
+	$(BIN)/python benchmarks/attention_cost.py
 
 # What is drawn or written by code and stored: the logo, the home page's picture, the style.
 drawings: $(STAMP)

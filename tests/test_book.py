@@ -18,7 +18,10 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
+import torch
 import yaml
+
+from gatutils.attention import attend
 
 ROOT = Path(__file__).resolve().parent.parent
 SCHEMES = ("light", "dark")
@@ -381,3 +384,77 @@ def test_the_switch_changes_the_scheme(book: Path, browser: Any) -> None:
         assert grounds["light"] != grounds["dark"]
     finally:
         visit.close()
+
+
+# ---- The figures that one touches, on their pages ----------------------------------------------
+
+
+@pytest.fixture
+def chapter(book: Path, browser: Any) -> Iterator[Any]:
+    """``chapter(name)`` opens a page of its own, which a test may change."""
+    opened = []
+
+    def open_page(name: str) -> Any:
+        opened.append(Visit(browser, DESKTOP, "light"))
+        return opened[-1].open(book / "notebooks" / f"{name}.html")
+
+    yield open_page
+    for each in opened:
+        assert not each.errors
+        each.close()
+
+
+def test_chapter_3_slider_gives_what_attend_gives(chapter: Any) -> None:
+    page = chapter("03-soft-dictionary")
+    slider = page.locator("gat-lookup input[type=range]")
+    taste = torch.tensor([[0.0, 1.0], [0.6, 0.8], [0.8, 0.6], [1.0, 0.0]])
+    prices = torch.tensor([[1.0], [2.0], [3.0], [8.0]])
+    pear = torch.tensor([[0.96, 0.28]])
+
+    def read(name: str) -> list[float]:
+        shown = page.locator(f"gat-lookup [data-{name}]")
+        return [float(each.get_attribute(f"data-{name}")) for each in shown.all()]
+
+    slider.focus()
+    page.keyboard.press("Home")
+    assert read("weight") == [0, 0, 0, 1]  # a dictionary: the melon is nearest
+    assert read("result") == [8]
+    for position in range(1, 40):
+        page.keyboard.press("ArrowRight")
+        temperature = 10 ** ((position - 20) / 10)
+        context, weights = attend(pear @ taste.T / temperature, prices)
+        assert read("weight") == pytest.approx(weights[0].tolist(), abs=1e-5)
+        assert read("result") == pytest.approx([context.item()], abs=1e-4)
+    page.keyboard.press("ArrowRight")
+    assert read("weight") == [0.25] * 4  # the plain mean
+    assert read("result") == [3.5]
+
+
+@pytest.mark.parametrize("name", ["04-self-attention", "05-transformer"])
+def test_heads_answer_to_the_keyboard(chapter: Any, name: str) -> None:
+    """Every word of every head: what is shown is the row of that head's table."""
+    page = chapter(name)
+    radios = page.locator("gat-heads input[type=radio]")
+    words = page.locator("gat-heads button")
+    tables = page.locator("gat-heads table").evaluate_all(
+        """tables => tables.map(table => [...table.tBodies[0].rows].map(row =>
+             [...row.querySelectorAll('td')].map(cell => Number(cell.textContent))))"""
+    )
+    assert len(tables) == radios.count()
+    radios.first.focus()
+    page.keyboard.press("Space")
+    for head, table in enumerate(tables):
+        if head:
+            page.keyboard.press("ArrowRight")
+        assert radios.nth(head).is_checked()
+        words.first.focus()
+        page.keyboard.press("Home")
+        for row in table:
+            assert page.locator("gat-heads button[aria-pressed=true]").count() == 1
+            shown = page.locator("gat-heads li[data-weight]").evaluate_all(
+                "items => items.map(item => Number(item.dataset.weight))"
+            )
+            assert shown == pytest.approx(row, abs=0.0051)
+            assert sum(shown) == pytest.approx(1, abs=0.002)
+            page.keyboard.press("ArrowDown")
+        radios.nth(head).focus()

@@ -57,6 +57,22 @@ def test_the_stored_losses_are_one_for_every_so_many_steps(row):
             assert all(0 < loss < math.inf for loss in done["losses"])
 
 
+def test_stored_runs_of_one_model_in_two_rows_agree():
+    """The same model, budget and seed, trained on two days."""
+    compared = 0
+    for model in ("one vector", "additive"):
+        assert ROWS["lengths"]["models"][model] == ROWS["transformers"]["models"][model]
+        one, other = (
+            {done["seed"]: done for done in stored_runs(row) if done["model"] == model}
+            for row in ("lengths", "transformers")
+        )
+        for seed in one:
+            assert one[seed]["scores"] == other[seed]["scores"]
+            assert one[seed]["loss"] == other[seed]["loss"]
+            compared += 1
+    assert compared == 10
+
+
 @every_model
 def test_each_model_is_as_large_as_the_one_that_ran(row, model):
     (parameters,) = {done["parameters"] for done in stored_runs(row) if done["model"] == model}

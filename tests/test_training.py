@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from gatutils.training import fit, learning_rate, seed_everything
+from gatutils.training import fit, learning_rate, longest_chain, seed_everything
 
 
 def line(seed=0):
@@ -170,3 +170,32 @@ def test_bad_input_names_the_argument(unchecked, options, words):
     model, batches = line()
     with pytest.raises(ValueError, match=re.compile(words)):
         fit(model, options.pop("batches", batches), squared, **options)
+
+
+def test_longest_chain_counts_what_waits_not_what_is_done():
+    x = torch.ones(1, requires_grad=True)
+    base = longest_chain(x * 2)
+    chain = x * 2
+    for _ in range(9):
+        chain = chain * 2
+    assert longest_chain(chain) == base + 9
+    side_by_side = torch.cat([x * 2 for _ in range(10)])
+    assert longest_chain(side_by_side) == base + 1
+    assert longest_chain(torch.cat([x * 2, chain])) == base + 10  # the longer way counts
+
+
+def test_longest_chain_of_a_recurrent_layer_grows_with_the_sequence():
+    """It must not recurse: 3000 steps are deeper than Python's stack."""
+    cell, state = nn.RNNCell(2, 2), torch.zeros(1, 2)
+    x = torch.ones(1, 2)
+    depths = []
+    for step in range(3000):
+        state = cell(x, state)
+        if step in (99, 199, 2999):
+            depths.append(longest_chain(state))
+    assert depths[1] - depths[0] == 100 * (depths[2] - depths[1]) / 2800
+
+
+def test_longest_chain_wants_a_gradient():
+    with pytest.raises(ValueError, match="out: expected a tensor with a gradient"):
+        longest_chain(torch.ones(1))
