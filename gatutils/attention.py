@@ -77,7 +77,7 @@ def attend(
         f"batch axes that broadcast with {tuple(scores.shape[:-2])} of scores",
         f"shape {tuple(values.shape)}",
     )
-    hidden = scores == -torch.inf
+    visible = scores
     if mask is not None:
         expect_tensor(mask, "mask", "bool")
         expect(
@@ -86,20 +86,26 @@ def attend(
             f"a shape that broadcasts to scores {tuple(scores.shape)}",
             f"shape {tuple(mask.shape)}",
         )
-        hidden = hidden | ~mask
-    if not scores.detach().masked_fill(hidden, 0).isfinite().all():
-        raise ValueError("scores: expected finite numbers where mask is True, got NaN or infinity")
+        visible = scores.masked_fill(~mask, -torch.inf)
 
     # The largest visible score is taken off each row inside softmax, so nothing overflows.
     # A row with everything hidden would be softmax(-inf, ..., -inf) = NaN, in the gradient
     # too: such a row is scored 0 first, and its weights are then set to 0 like all hidden ones.
-    nothing_to_see = hidden.all(dim=-1, keepdim=True)
-    visible = scores.masked_fill(hidden, -torch.inf).masked_fill(nothing_to_see, 0)
-    weights = visible.softmax(dim=-1).masked_fill(hidden, 0)
+    nothing_to_see = visible.detach().amax(dim=-1, keepdim=True) == -torch.inf if keys else None
+    if nothing_to_see is None or not nothing_to_see.any():
+        weights = visible.softmax(dim=-1)
+    else:
+        weights = visible.masked_fill(nothing_to_see, 0).softmax(dim=-1)
+        weights = weights.masked_fill(nothing_to_see, 0)
     context = weights @ values
-    # A weight of 0 does not hide a NaN: 0 times NaN is NaN. The contexts, a mean of the values,
-    # are fewer than these, so it is quicker to look at them.
+    # A visible score that is NaN or infinite makes its row NaN, and a weight of 0 does not hide
+    # a bad value: 0 times NaN is NaN. So the contexts tell, which are fewer than the scores.
     if not context.detach().isfinite().all():
+        bad = visible.isnan() | (visible == torch.inf)
+        if bad.any():
+            raise ValueError(
+                "scores: expected finite numbers where mask is True, got NaN or infinity"
+            )
         raise ValueError("values: expected finite numbers, got NaN or infinity")
     return context, weights
 

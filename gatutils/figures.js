@@ -149,7 +149,7 @@
         <table>
           <thead><tr>
             <th scope="col" class="key">key</th>
-            <th scope="col"><i class="step">1</i> similarity
+            <th scope="col"><i class="step">1</i> score
               <small><span class="query">query</span> · <span class="key">key</span></small></th>
             <th scope="col" class="widest"><span class="weight">weight</span>
               <small>softmax(<wbr>score/τ)</small></th>

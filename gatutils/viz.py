@@ -30,6 +30,7 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from gatutils.attention import attend
@@ -287,6 +288,7 @@ def curves(
     log: bool = False,
     shade: tuple[float, float, str] | None = None,
     legend: Corner | None = None,
+    ticks: Mapping[float, str] | None = None,
 ) -> Picture:
     """Draw curves with their spread, each labelled at its end.
 
@@ -300,6 +302,7 @@ def curves(
         log: Draw the vertical axis in powers of ten.
         shade: From, to, and what to call that range of x.
         legend: The corner of a legend instead, for lines that end in one place.
+        ticks: Places on the horizontal axis and what to write there, instead of numbers.
 
     Raises:
         ValueError: If there is no line, or one whose runs do not fit its x.
@@ -351,6 +354,12 @@ def curves(
     ax.grid(True, axis="y", color=INK, alpha=0.15, linewidth=0.6)
     ax.set_xlabel(xlabel)
     ax.set_ylabel(ylabel)
+    if ticks is not None:
+        ax.set_xticks(list(ticks), list(ticks.values()))
+    elif not all(float(tick).is_integer() for tick in ax.get_xticks()) and all(
+        isinstance(x, int) for line in lines for x in line.x
+    ):
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))  # there is no clause 2.5
     if legend is None:
         _label_ends(ax, ends)
     else:
