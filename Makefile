@@ -2,7 +2,7 @@
 # make test    the tests, then every notebook re-executed and compared with what is stored
 # make lint    format, lint, types, spelling
 # make lab     open the notebooks
-# make bench   time what the chapters and the performance page show
+# make bench   time what chapter 4 draws; make notebooks then draws it anew
 # make notebooks   execute them in place and normalise their metadata
 # Each makes its own .venv when it is missing or stale.
 

@@ -71,8 +71,7 @@ def attend(
     )
     _expect_same_dtype(values, "values", scores, "scores")
     expect(
-        _broadcasts(values.shape[:-2], scores.shape[:-2])
-        or _broadcasts(scores.shape[:-2], values.shape[:-2]),
+        _broadcasts(values.shape[:-2], scores.shape[:-2], both=True),
         "values",
         f"batch axes that broadcast with {tuple(scores.shape[:-2])} of scores",
         f"shape {tuple(values.shape)}",
@@ -100,13 +99,13 @@ def attend(
     context = weights @ values
     # A visible score that is NaN or infinite makes its row NaN, and a weight of 0 does not hide
     # a bad value: 0 times NaN is NaN. So the contexts tell, which are fewer than the scores.
-    if not context.detach().isfinite().all():
-        bad = visible.isnan() | (visible == torch.inf)
-        if bad.any():
+    if context.numel() == 0 or not context.detach().isfinite().all():
+        if (visible.isnan() | (visible == torch.inf)).any():
             raise ValueError(
                 "scores: expected finite numbers where mask is True, got NaN or infinity"
             )
-        raise ValueError("values: expected finite numbers, got NaN or infinity")
+        if not values.isfinite().all():
+            raise ValueError("values: expected finite numbers, got NaN or infinity")
     return context, weights
 
 
@@ -116,10 +115,10 @@ def _expect_same_dtype(value: Tensor, name: str, other: Tensor, other_name: str)
         raise TypeError(f"{name}: expected {other.dtype} like {other_name}, got {value.dtype}")
 
 
-def _broadcasts(shape: torch.Size, to: torch.Size) -> bool:
-    """Tell whether a tensor of ``shape`` can be expanded to the shape ``to``."""
+def _broadcasts(shape: torch.Size, to: torch.Size, both: bool = False) -> bool:
+    """Tell whether ``shape`` can be expanded to ``to``, or with ``both`` each to a third shape."""
     try:
-        return bool(torch.broadcast_shapes(shape, to) == to)
+        return bool(torch.broadcast_shapes(shape, to) == to) or both
     except RuntimeError:
         return False
 
@@ -325,7 +324,7 @@ class MultiHead(nn.Module):
 
         Raises:
             TypeError: If a dtype is wrong.
-            ValueError: If shapes do not fit.
+            ValueError: If shapes do not fit, or a number is NaN or infinite.
         """
         width = self.Q.in_features
         for name, elements in (("asking", asking), ("asked", asked)):
@@ -353,7 +352,13 @@ class MultiHead(nn.Module):
             self._split(matrix(elements))  # (..., heads, elements, d)
             for matrix, elements in ((self.Q, asking), (self.K, asked), (self.V, asked))
         )
-        contexts, weights = attend(self.score.compare(queries, keys), values, mask)
+        try:
+            contexts, weights = attend(self.score.compare(queries, keys), values, mask)
+        except ValueError:
+            for name, elements in (("asking", asking), ("asked", asked)):
+                finite = bool(elements.isfinite().all())
+                expect(finite, name, "finite numbers", "NaN or infinity")
+            raise
         joined = contexts.transpose(-2, -3).flatten(-2)  # the heads side by side
         return cast(Tensor, self.O(joined)), weights
 

@@ -10,6 +10,7 @@ __all__ = [
     "expect_int",
     "expect_list",
     "expect_sentences",
+    "expect_targets",
     "expect_tensor",
     "expect_words",
 ]
@@ -119,3 +120,21 @@ def expect_sentences(source: Tensor, mask: Tensor, vocabulary: int) -> None:
     expect(bool((lengths > 0).all()), "mask", "one True or more in each row", "an empty row")
     ends = torch.arange(source.shape[1], device=mask.device) < lengths.unsqueeze(1)
     expect(bool((mask == ends).all()), "mask", "padding only behind the words", "a gap")
+
+
+def expect_targets(target_in: Tensor, sentences: int, vocabulary: int) -> None:
+    """Raise unless ``target_in`` holds the words that a decoder reads, one sentence a row.
+
+    Args:
+        target_in: Word numbers.
+        sentences: How many rows it must have.
+        vocabulary: Number of words.
+
+    Raises:
+        TypeError: If it holds no whole numbers.
+        ValueError: If its shape is another, or a number is no word.
+    """
+    expect_tensor(target_in, "target_in", "int", ndim=2, exact=True)
+    fits = target_in.shape[0] == sentences and target_in.shape[1] > 0
+    expect(fits, "target_in", f"shape ({sentences}, at least 1)", tuple(target_in.shape))
+    expect_words(target_in, "target_in", vocabulary)

@@ -187,7 +187,7 @@ def verb_roles(english: Sequence[str]) -> dict[int, tuple[int, int]]:
 
     Raises:
         TypeError: `english` is not a sequence of words.
-        ValueError: It is no sentence of this grammar.
+        ValueError: A verb has too few nouns around it.
     """
     expect_list(english, "english", str)
     nouns = [j for j, word in enumerate(english) if word in NOUNS]

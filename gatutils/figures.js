@@ -308,6 +308,8 @@
       for (const kind of ["pointerover", "focusin", "click"])
         this.$(".left").addEventListener(kind, (event) => {
           const row = this.left.indexOf(event.target);
+          // A mouse that passes by must not take the place of a reader at the keyboard.
+          if (kind === "pointerover" && this.shadowRoot.querySelector("button:focus-visible")) return;
           if (row >= 0 && row !== this.row) this.show(this.head, row);
         });
       this.$(".left").addEventListener("keydown", (event) => {

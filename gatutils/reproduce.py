@@ -71,7 +71,7 @@ TRANSFORMERS: dict[str, dict[str, Any]] = {
     "additive, 1000 sentences": {"score": "additive", "sentences": 1000},
     "transformer, 1000 sentences": {**_ATTENTION_ALONE, "sentences": 1000},
 }
-"""Chapter 5. With "sentences" the training has so many different ones, again and again."""
+"""Chapter 5. With "sentences" the training has so many, again and again."""
 
 DEEP = {
     **{"steps": 150, "batch": 32, "lr": 3e-3, "warmup": 0.1},

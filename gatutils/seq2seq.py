@@ -18,8 +18,8 @@ from gatutils.checks import (
     expect,
     expect_int,
     expect_sentences,
+    expect_targets,
     expect_tensor,
-    expect_words,
 )
 
 __all__ = [
@@ -290,14 +290,7 @@ class Seq2Seq(nn.Module):
             ValueError: If shapes do not fit, or a sentence is empty.
         """
         expect_tensor(source, "source", "int", ndim=2, exact=True)
-        expect_tensor(target_in, "target_in", "int", ndim=2, exact=True)
-        expect(
-            target_in.shape[0] == source.shape[0] and target_in.shape[1] > 0,
-            "target_in",
-            f"shape ({source.shape[0]}, at least 1)",
-            tuple(target_in.shape),
-        )
-        expect_words(target_in, "target_in", self.decoder.embed.num_embeddings)
+        expect_targets(target_in, len(source), self.decoder.embed.num_embeddings)
         memory, state = self.begin(source, mask)
         logits, weights = self.decoder(target_in, memory, state)
         return logits, weights

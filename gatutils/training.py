@@ -147,10 +147,11 @@ def fit(
 
 
 def longest_chain(out: Tensor) -> int:
-    """Return how many operations wait for one another between the inputs and ``out``.
+    """Return how many operations wait for one another on the way to ``out``.
 
-    Counted in autograd's graph: the longest path from ``out`` back to a leaf. However many
-    processors there are, these operations must be done one after the other.
+    Counted in autograd's graph: the longest path from ``out`` back to a leaf that needs a
+    gradient. However many processors there are, these operations must be done one after the
+    other. An operation that is fused inside torch counts once, whatever it does.
 
     Raises:
         ValueError: If ``out`` has no gradient.
@@ -165,6 +166,6 @@ def longest_chain(out: Tensor) -> int:
         if missing:
             todo.extend(missing)
         else:
-            depth[node] = 1 + max((depth[f] for f in below), default=0)
+            depth[node] = 1 + max(depth[f] for f in below) if below else 0
             todo.pop()
     return depth[out.grad_fn]

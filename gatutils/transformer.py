@@ -16,8 +16,7 @@ from gatutils.checks import (
     expect,
     expect_int,
     expect_sentences,
-    expect_tensor,
-    expect_words,
+    expect_targets,
 )
 from gatutils.seq2seq import Memory
 
@@ -34,8 +33,8 @@ def sinusoids(length: int, dim: int) -> Float[Tensor, "length dim"]:
         p_{j,2w} = \sin(\omega_w j) \qquad p_{j,2w+1} = \cos(\omega_w j) \qquad
         \omega_w = 10000^{-2w / \mathrm{dim}}
 
-    for each wave w. The vector of place j + s is that of place j, turned by an angle that
-    depends on s alone.
+    for each wave w. The vector of place j + s is that of place j with each pair of numbers
+    turned by the angle :math:`\omega_w s`, whatever j is.
 
     Args:
         length: Number of places, counted from 0.
@@ -226,7 +225,7 @@ class TransformerDecoder(Stack):
 class Transformer(nn.Module):
     """Encoder and decoder together.
 
-    No dropout: the book's sentences never end, so a model hardly sees one twice.
+    No dropout: where sentences never end, a model hardly sees one twice.
 
     Args:
         source_vocabulary: Number of source words.
@@ -252,6 +251,8 @@ class Transformer(nn.Module):
         norm: Norm = "pre",
     ) -> None:
         super().__init__()
+        expect_int(source_vocabulary, "source_vocabulary", least=1)
+        expect_int(target_vocabulary, "target_vocabulary", least=1)
         self.encoder = Stack(source_vocabulary, dim, heads, layers, hidden, norm)
         self.decoder = TransformerDecoder(target_vocabulary, dim, heads, layers, hidden, norm)
 
@@ -280,12 +281,5 @@ class Transformer(nn.Module):
             ValueError: If shapes do not fit, or a number is no word.
         """
         memory, _ = self.begin(source, mask)
-        expect_tensor(target_in, "target_in", "int", ndim=2, exact=True)
-        expect(
-            target_in.shape[0] == source.shape[0] and target_in.shape[1] > 0,
-            "target_in",
-            f"shape ({source.shape[0]}, at least 1)",
-            tuple(target_in.shape),
-        )
-        expect_words(target_in, "target_in", self.decoder.embed.num_embeddings)
+        expect_targets(target_in, len(source), self.decoder.embed.num_embeddings)
         return self.decoder.read(target_in, memory)

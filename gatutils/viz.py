@@ -427,11 +427,11 @@ def heatmap(
     inside = bool(((weights >= 0) & (weights <= 1 + 1e-6)).all())
     expect(inside, "weights", "numbers from 0 to 1", "others")
     expect(bool(alt.strip()), "alt", "a sentence that says what the table shows", repr(alt))
-    table = _heat_table(weights, rows, columns, f'aria-label="{html.escape(alt)}"', marks=marks)
-    return Picture(_heat_style(role) + table, alt, caption)
+    table = _heat_table(weights, rows, columns, f'aria-label="{html.escape(alt)}"', "", marks, role)
+    return Picture(_heat_style() + table, alt, caption)
 
 
-def _heat_style(role: str) -> str:
+def _heat_style() -> str:
     """Return the few rules that heat tables on a page without the book's style need."""
     return (
         "<style>.gat-heat{border-collapse:collapse;margin:auto;font-size:.8rem}"
@@ -441,7 +441,7 @@ def _heat_style(role: str) -> str:
         ".gat-heat tbody th{text-align:right;white-space:nowrap}"
         ".gat-heat td{height:1.6em;padding:0;border:1px solid "
         "color-mix(in srgb,currentColor 12%,transparent);"
-        f"background:color-mix(in srgb,{_variable(role)} var(--w),transparent)}}"
+        "background:color-mix(in srgb,var(--role) var(--w),transparent)}"
         ".gat-heat thead td{border:0}"
         ".gat-heat td span{position:absolute;clip-path:inset(50%);width:1px;overflow:hidden}"
         ".gat-heat td.mark{outline:2px solid currentColor;outline-offset:-2px}</style>"
@@ -460,10 +460,11 @@ def _heat_table(
     attributes: str = "",
     title: str = "",
     marks: Mapping[tuple[int, int], str] | None = None,
+    role: str = "weight",
 ) -> str:
     """Return a table of weights, with a title above it or attributes that say what it is."""
     head = "".join(f'<th scope="col"><span>{html.escape(c)}</span></th>' for c in columns)
-    room = max(3.6, 0.6 + 0.6 * max(map(len, rows)))  # for the labels of the rows
+    room = max(3.6, 0.6 + 0.6 * max(map(len, rows), default=0))  # for the labels of the rows
     corner = "<td></td>" if room == 3.6 else f'<td style="width:{room:.1f}em"></td>'
     body = []
     for i, (label, row) in enumerate(zip(rows, weights.tolist(), strict=True)):
@@ -481,7 +482,8 @@ def _heat_table(
         body.append(f'<tr><th scope="row">{html.escape(label)}</th>{"".join(cells)}</tr>')
     return (
         f'<table class="gat-heat"{" " * bool(attributes)}{attributes} '
-        f'style="table-layout:fixed;width:min(100%,{1.7 * len(columns) + room:.1f}em)">'
+        f'style="--role:{_variable(role)};table-layout:fixed;'
+        f'width:min(100%,{1.7 * len(columns) + room:.1f}em)">'
         + (f"<caption>{html.escape(title)}</caption>" if title else "")
         + f"<thead><tr>{corner}{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
     )
@@ -518,7 +520,7 @@ def heads(
         ValueError: If labels do not fit, or a row of weights is no distribution.
     """
     expect_tensor(weights, "weights", "float", ndim=3, exact=True)
-    names = names or [f"head {h + 1}" for h in range(len(weights))]
+    names = [f"head {h + 1}" for h in range(len(weights))] if names is None else names
     for labels, name, count in zip(
         (names, rows, columns), ("names", "rows", "columns"), weights.shape, strict=True
     ):
@@ -530,7 +532,9 @@ def heads(
     inside = bool((weights >= 0).all() and right.all())
     expect(inside, "weights", "rows of numbers from 0 up that sum to 1, or all 0", "others")
     expect(bool(alt.strip()), "alt", "a sentence that says what the figure shows", repr(alt))
-    for chosen, count in zip(start, weights.shape, strict=False):
+    expect_list(start, "start", int)
+    expect(len(start) == 2, "start", "a head and a row", start)
+    for chosen, count in zip(start, weights.shape[:2], strict=True):
         expect_int(chosen, "start", least=0)
         expect(chosen < count, "start", f"less than {count}", chosen)
     data = {
@@ -551,7 +555,7 @@ def heads(
         "<style>.gat-heats{display:flex;flex-wrap:wrap;gap:1.5rem;justify-content:center}"
         ".gat-heats thead th{line-height:1;padding:.15em 0}</style>"  # 25 columns fit a phone
     )
-    still = f'{_heat_style("weight")}{style}<div class="gat-heats">{tables}</div>'
+    still = f'{_heat_style()}{style}<div class="gat-heats">{tables}</div>'
     return _interactive("gat-heads", data, still, alt, caption)
 
 
@@ -596,7 +600,11 @@ def lookup(
     scores = {
         word: [float(f"{math.fsum(map(operator.mul, q, k)):.12g}") for k in keys.values()]
         for word, q in queries.items()
+        if all(
+            map(math.isfinite, (x * y for k in keys.values() for x, y in zip(q, k, strict=True)))
+        )
     }
+    expect(len(scores) == len(queries), "queries", "numbers whose products are finite", "others")
     named = [[word, _vector(vector)] for word, vector in keys.items()]
     numbers = [float(value) for value in values]
     data = {

@@ -503,3 +503,45 @@ def test_the_gradient_of_heads_is_the_derivative():
 def test_heads_have_four_matrices_and_no_bias():
     shapes = {name: tuple(p.shape) for name, p in MultiHead(6, 3).named_parameters()}
     assert shapes == {f"{name}.weight": (6, 6) for name in "QKVO"}
+
+
+@pytest.mark.parametrize(
+    ("scores", "values", "word"),
+    [
+        (torch.tensor([[torch.nan, 1.0]]), torch.zeros(2, 0), "scores"),
+        (torch.full((1, 2, 2), torch.nan), torch.zeros(0, 2, 3), "scores"),
+        (torch.zeros(0, 2), torch.full((2, 3), torch.nan), "values"),
+    ],
+    ids=["no width", "no batch", "no query"],
+)
+def test_bad_numbers_are_seen_where_nothing_comes_out(unchecked, scores, values, word):
+    with pytest.raises(ValueError, match=f"{word}: expected finite"):
+        attend(scores, values)
+
+
+def test_no_keys_give_a_context_of_zeros():
+    context, weights = attend(torch.zeros(2, 0), torch.zeros(0, 3))
+    assert (context == 0).all()
+    assert context.shape == (2, 3)
+    assert weights.shape == (2, 0)
+
+
+def test_batch_axes_broadcast_like_a_product():
+    scores, values = torch.randn(3, 1, 2, 5), torch.randn(1, 4, 5, 2)
+    context, weights = attend(scores, values)
+    torch.testing.assert_close(context, scores.softmax(dim=-1) @ values)
+    assert weights.shape == (3, 1, 2, 5)
+
+
+def test_the_largest_floats_are_no_fault_of_the_values():
+    values = torch.full((6, 1), torch.finfo(torch.float32).max)
+    attend(torch.randn(4, 6, generator=torch.Generator().manual_seed(0)), values)
+
+
+def test_heads_name_what_is_not_finite(unchecked):
+    layer, bad = MultiHead(8, 2), torch.zeros(2, 8)
+    bad[0, 0] = torch.nan
+    with pytest.raises(ValueError, match="asking: expected finite numbers"):
+        layer(bad, torch.zeros(3, 8))
+    with pytest.raises(ValueError, match="asked: expected finite numbers"):
+        layer(torch.zeros(3, 8), bad)

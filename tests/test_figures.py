@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gatutils.attention import Dot, attend
-from gatutils.viz import heads, lookup
+from gatutils.viz import heads, heatmap, lookup
 
 STATIC = Path(__file__).parents[1] / "book" / "_static"
 FRUIT = {"lemon": [0.0, 1.0], "orange": [0.6, 0.8], "apple": [0.8, 0.6], "melon": [1.0, 0.0]}
@@ -103,7 +103,8 @@ def attended(query, keys, values, place):
     scores = Dot()(*(torch.tensor(x, dtype=torch.float64) for x in ([query], list(keys))))
     columns = torch.tensor(values, dtype=torch.float64)[:, None]
     if place == 0:
-        context, weights = attend(scores, columns, (scores.max() - scores) < 1e-12)
+        shown = torch.tensor([[float(f"{score:.12g}") for score in scores[0].tolist()]])
+        context, weights = attend(scores, columns, shown == shown.max())
     else:
         tau = math.inf if place == 40 else 10 ** ((place - 20) / 10)
         context, weights = attend(scores / tau, columns)
@@ -462,3 +463,31 @@ def test_what_is_touched_is_large_and_shows_its_focus(show):
             }"""
         )
         assert outline == ["solid", 3]
+
+
+def test_tables_of_two_roles_keep_their_colours(show):
+    eye = torch.eye(2)
+    page = show(
+        heatmap(eye, "ab", "ab", "queries", role="query"),
+        HEADS,
+        heatmap(eye, "ab", "ab", "values", role="value"),
+    )
+    colors = [
+        page.locator(f"table[aria-label={name}] tbody td").first.evaluate(
+            "cell => getComputedStyle(cell).backgroundColor"
+        )
+        for name in ("queries", "values")
+    ]
+    assert len(set(colors)) == 2
+
+
+def test_a_mouse_that_passes_by_does_not_move_the_keyboard(show):
+    page = show(HEADS)
+    words = page.locator("gat-heads button")
+    words.nth(3).focus()
+    page.keyboard.press("ArrowDown")
+    words.nth(0).hover()
+    assert words.nth(4).get_attribute("aria-pressed") == "true"
+    assert words.nth(4).get_attribute("tabindex") == "0"
+    page.keyboard.press("Shift+Tab")
+    assert page.evaluate("document.activeElement.shadowRoot.activeElement.type") == "radio"

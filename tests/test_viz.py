@@ -419,7 +419,7 @@ def test_bad_input_names_the_argument(unchecked, call, words):
         (lambda: fruit(queries={"q": [1, "2"]}), r"queries\['q'\]: expected only Real"),
         (lambda: asking(weights=GIVEN.tolist()), "weights: expected a float tensor"),
         (lambda: asking(rows="abc"), "rows: expected a sequence of str"),
-        (lambda: asking(start=(0.0, 1)), "start: expected an int"),
+        (lambda: asking(start=(0.0, 1)), "start: expected only int"),
     ],
 )
 def test_input_of_another_kind_names_the_argument(unchecked, call, words):
@@ -429,3 +429,25 @@ def test_input_of_another_kind_names_the_argument(unchecked, call, words):
 
 def test_a_picture_is_only_data():
     assert Picture("<svg/>", "a") == Picture("<svg/>", "a")
+
+
+def test_a_table_without_rows_is_a_table():
+    assert "<tbody></tbody>" in heatmap(torch.zeros(0, 2), [], ["a", "b"], "nothing").content
+
+
+@pytest.mark.parametrize("start", [(0,), (), (0, 0, 0), {0: 1}, 0, (0, 9), (-1, 0)])
+def test_heads_refuse_a_start_that_is_none(unchecked, start):
+    with pytest.raises((TypeError, ValueError), match="start: expected"):
+        viz.heads(torch.eye(2).unsqueeze(0), ["a", "b"], ["a", "b"], "alt", start=start)
+
+
+def test_heads_refuse_no_names(unchecked):
+    with pytest.raises(ValueError, match="names: expected"):
+        viz.heads(torch.eye(2).unsqueeze(0), ["a", "b"], ["a", "b"], "alt", names=[])
+
+
+@pytest.mark.parametrize("numbers", [([1e200], [1e200]), ([1e200, 1e200], [1e200, -1e200])])
+def test_lookup_refuses_products_that_overflow(unchecked, numbers):
+    query, key = numbers
+    with pytest.raises(ValueError, match="queries: expected numbers whose products"):
+        viz.lookup({"q": query}, {"k": key}, [1.0], "alt")
