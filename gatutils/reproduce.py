@@ -13,9 +13,10 @@ import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -23,9 +24,14 @@ import gatutils
 from gatutils.attention import Additive, Cosine, Dot, General, ScaledDot, Score
 from gatutils.checks import expect
 from gatutils.datasets import (
+    ADJECTIVES,
     ENGLISH,
     KOREAN,
+    NOUNS,
+    PLACES,
+    VERBS,
     Batch,
+    Pair,
     batches,
     collate,
     sample_pairs,
@@ -35,7 +41,7 @@ from gatutils.seq2seq import Seq2Seq, Translator, greedy, sequence_loss
 from gatutils.training import fit, seed_everything
 from gatutils.transformer import Transformer
 
-__all__ = ["BUDGET", "ROWS", "exact_match", "main", "read", "run", "translation_loss"]
+__all__ = ["BUDGET", "ROWS", "aligned", "exact_match", "main", "read", "run", "translation_loss"]
 
 BUDGET = {"steps": 400, "batch": 64, "lr": 5e-3, "embedding": 64, "hidden": 96}
 """What every model of chapters 1 and 2 gets, unless its name says otherwise."""
@@ -100,6 +106,7 @@ def _protocol(
     }
 
 
+# "looks": the weights of one sentence are kept, and how often they point at the translated word.
 # "losses": the mean training loss of every so many steps is kept.
 ROWS: dict[str, dict[str, Any]] = {
     "lengths": _protocol(BUDGET, LENGTHS),
@@ -107,6 +114,15 @@ ROWS: dict[str, dict[str, Any]] = {
         {**BUDGET, "direction": BUDGET["hidden"] // 2}, SIMILARITIES, losses=20
     ),
     "transformers": _protocol(BUDGET, TRANSFORMERS, losses=20),
+    "alignment": _protocol(
+        BUDGET,
+        {"additive": {"score": "additive"}},
+        looks={
+            "sentence": "the boy helped the deer that saw the girl that bit the horse today",
+            "drawn from": {"count": 3000, "clauses": 2, "split": "test", "seed": 5},
+            "counted on": {"count": 200, "clauses": 2, "split": "test", "seed": 8},
+        },
+    ),
     "norms": {
         **_protocol(DEEP, NORMS, losses=10),
         "training clauses": [0],
@@ -207,10 +223,46 @@ def run(row: str, model: str, seed: int, steps: int | None = None) -> dict[str, 
         "parameters": sum(p.numel() for p in translator.parameters()),
         "cpu seconds": round(cpu),
     }
+    if looks := protocol.get("looks"):
+        pairs = sample_pairs(**looks["drawn from"])
+        pair = next(p for p in pairs if " ".join(p.english) == looks["sentence"])
+        done["weights"] = _weights(translator, [pair])[0].round(decimals=6).tolist()
+        pairs = sample_pairs(**looks["counted on"])
+        done["aligned"] = round(float(aligned(_weights(translator, pairs), pairs)), 4)
     if every := protocol.get("losses"):
         starts = range(0, len(history.loss), every)
         done["losses"] = [_mean(history.loss[k : k + every]) for k in starts]
     return done
+
+
+@torch.no_grad()
+def _weights(model: nn.Module, pairs: Sequence[Pair]) -> Tensor:
+    """Return what each right word looked at, given the right words before it."""
+    batch = collate(pairs)
+    _, weights = model(batch.source, batch.source_mask, batch.target_in)
+    return cast(Tensor, weights)
+
+
+def aligned(
+    weights: Float[Tensor, "batch *heads target source"], pairs: Sequence[Pair]
+) -> Float[Tensor, "*heads"]:
+    """Return the share of words whose heaviest weight lies on the word that they translate.
+
+    Counted are nouns, verbs, adjectives and places, under each head if there are several.
+
+    Args:
+        weights: What each Korean word looked at.
+        pairs: The sentences, in the order of the rows.
+    """
+    content = {*NOUNS, *VERBS, *ADJECTIVES, *PLACES}
+    heaviest = weights.argmax(dim=-1)
+    own = [
+        heaviest[row, ..., i] == j
+        for row, pair in enumerate(pairs)
+        for i, j in enumerate(pair.alignment)
+        if j is not None and pair.english[j] in content
+    ]
+    return torch.stack(own).float().mean(dim=0)
 
 
 def _stream(plan: dict[str, Any], clauses: list[int], seed: int) -> Iterator[Batch]:

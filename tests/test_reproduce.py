@@ -4,9 +4,11 @@ import math
 from pathlib import Path
 
 import pytest
+import torch
 
 from gatutils import reproduce
-from gatutils.reproduce import BUDGET, ROWS, build, main, read, run
+from gatutils.datasets import TIMES, sample_pairs
+from gatutils.reproduce import BUDGET, ROWS, aligned, build, main, read, run
 
 RESULTS = Path(__file__).parents[1] / "book" / "results"
 MODELS = [(row, model) for row, protocol in ROWS.items() for model in protocol["models"]]
@@ -73,6 +75,39 @@ def test_stored_runs_of_one_model_in_two_rows_agree():
     assert compared == 10
 
 
+def test_stored_looks_are_of_the_sentence_and_of_the_model_of_chapter_2():
+    lengths = {done["seed"]: done for done in stored_runs("lengths") if done["model"] == "additive"}
+    words = ROWS["alignment"]["looks"]["sentence"].split()
+    for done in stored_runs("alignment"):
+        assert done["scores"] == lengths[done["seed"]]["scores"]
+        weights = torch.tensor(done["weights"])
+        assert weights.shape[1] == len(words)
+        torch.testing.assert_close(weights.sum(dim=1), torch.ones(len(weights)), atol=1e-4, rtol=0)
+        assert 0 <= done["aligned"] <= 1
+
+
+def test_aligned_counts_content_words_under_each_head():
+    pairs = sample_pairs(5, [0, 2], seed=3)
+    source = max(len(pair.english) for pair in pairs)
+    target = max(len(pair.korean) for pair in pairs)
+    right = torch.zeros(len(pairs), target, source)
+    for row, pair in enumerate(pairs):
+        for i, j in enumerate(pair.alignment):
+            if j is not None:
+                right[row, i, j] = 1
+    wrong = right.roll(1, dims=2)
+    both = torch.stack([right, wrong], dim=1)
+    assert aligned(both, pairs).tolist() == [1, 0]
+    assert aligned(right, pairs).item() == 1
+    # What is no noun, verb, adjective or place does not count: the time, the particle for "in".
+    some = right.clone()
+    for row, pair in enumerate(pairs):
+        for i, j in enumerate(pair.alignment):
+            if j is not None and pair.english[j] in {"in", *TIMES}:
+                some[row, i] = wrong[row, i]
+    assert aligned(some, pairs).item() == 1
+
+
 @every_model
 def test_each_model_is_as_large_as_the_one_that_ran(row, model):
     (parameters,) = {done["parameters"] for done in stored_runs(row) if done["model"] == model}
@@ -86,7 +121,8 @@ def test_a_run_tells_what_it_found_and_what_it_cost(row):
     done = run(row, model, seed=1, steps=3)
     every = ROWS[row].get("losses")
     keys = {"model", "seed", "scores", "loss", "parameters", "cpu seconds"}
-    assert set(done) == keys | ({"losses"} if every else set())
+    looks = {"weights", "aligned"} if ROWS[row].get("looks") else set()
+    assert set(done) == keys | looks | ({"losses"} if every else set())
     assert (done["model"], done["seed"]) == (model, 1)
     assert len(done["scores"]) == 2
     assert done == as_json(done)
