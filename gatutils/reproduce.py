@@ -79,9 +79,15 @@ TRANSFORMERS: dict[str, dict[str, Any]] = {
 }
 """Chapter 5. With "sentences" the training has so many, again and again."""
 
-DEEP = {
-    **{"steps": 150, "batch": 32, "lr": 3e-3, "warmup": 0.1},
-    **{"dim": 32, "heads": 4, "layers": 12, "think": 64, "norm": "pre"},
+DEEP: dict[str, Any] = {
+    "steps": 150,
+    "batch": 32,
+    "lr": 3e-3,
+    "warmup": 0.1,
+    **_ATTENTION_ALONE,
+    "dim": 32,
+    "layers": 12,
+    "think": 64,
 }
 """Chapter 5's deep and narrow transformer, for sentences without a clause."""
 
