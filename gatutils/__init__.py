@@ -10,6 +10,10 @@ Each module is the home of one thing, and imports only those named before it:
     Encoder, decoder with one context vector or with attention, decoding.
 ``transformer``
     Attention alone: places, blocks, encoder and decoder.
+``graph``
+    One type for every graph: a mask, written as a list of edges.
+``gnn``
+    Message passing: aggregate, combine, read out.
 ``datasets``
     What the chapters train on.
 ``training``
