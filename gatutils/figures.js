@@ -1,4 +1,4 @@
-// The book's interactive figures, as two custom elements: `lookup` and `heads` of gatutils.viz.
+// The book's interactive figures, as custom elements: `lookup`, `heads` and `masks` of gatutils.viz.
 //
 // The data is in an attribute; the content of an element is its still form, one or more tables.
 // The live form is a shadow tree laid over it. So without JavaScript the tables are there, the
@@ -23,7 +23,7 @@
   const temperature = (place) =>
     place === 0 ? 0 : place === 40 ? Infinity : 10 ** ((place - 20) / 10);
 
-  // ---- What both figures need ------------------------------------------------------------------
+  // ---- What the figures share ------------------------------------------------------------------
 
   const make = (tag, attributes = {}, ...content) => {
     const element = document.createElement(tag);
@@ -41,10 +41,28 @@
     return rest >= 0.005 ? `${words} …` : words;
   }
 
+  // Arrow keys, Home and End move the focus along a list that is one stop for Tab.
+  function walk(event, stops) {
+    const last = stops.length - 1;
+    const from = stops.indexOf(event.target);
+    const back = from - 1, on = from + 1;
+    const to = { ArrowUp: back, ArrowLeft: back, ArrowDown: on, ArrowRight: on, Home: 0, End: last };
+    if (from < 0 || !(event.key in to)) return;
+    event.preventDefault(); // the page does not scroll meanwhile
+    stops[Math.min(Math.max(to[event.key], 0), last)].focus();
+  }
+
+  const choose = (stops, chosen) =>
+    stops.forEach((stop, i) => {
+      stop.setAttribute("aria-pressed", i === chosen);
+      stop.setAttribute("tabindex", i === chosen ? 0 : -1);
+    });
+
   const STYLE = `
     :host {
       --query: var(--gat-query, #9c5a0c); --key: var(--gat-key, #2a50d7);
       --value: var(--gat-value, #137a45); --weight: var(--gat-weight, #840b7c);
+      --masked: var(--gat-masked, #5c5c5c);
       --muted: color-mix(in srgb, currentColor 75%, transparent);
       --hair: color-mix(in srgb, currentColor 18%, transparent);
       container-type: inline-size; display: block; font-size: 0.95rem; line-height: 1.5;
@@ -312,14 +330,7 @@
           if (kind === "pointerover" && this.shadowRoot.querySelector("button:focus-visible")) return;
           if (row >= 0 && row !== this.row) this.show(this.head, row);
         });
-      this.$(".left").addEventListener("keydown", (event) => {
-        const last = rows.length - 1;
-        const from = this.left.indexOf(event.target);
-        const to = { ArrowUp: from - 1, ArrowDown: from + 1, Home: 0, End: last }[event.key];
-        if (to === undefined) return;
-        event.preventDefault(); // the page does not scroll meanwhile
-        this.left[Math.min(Math.max(to, 0), last)].focus();
-      });
+      this.$(".left").addEventListener("keydown", (event) => walk(event, this.left));
       this.$(`input[value="${this.head}"]`).checked = true;
       this.show(this.head, this.row);
     }
@@ -328,10 +339,7 @@
       [this.head, this.row] = [head, row];
       const { rows, columns, weights } = this.data;
       const given = weights[head][row];
-      this.left.forEach((button, i) => {
-        button.setAttribute("aria-pressed", i === row);
-        button.tabIndex = i === row ? 0 : -1; // one stop for Tab; arrows move within
-      });
+      choose(this.left, row);
       this.right.forEach((item, j) => {
         item.dataset.weight = given[j];
         item.style.setProperty("--w", given[j]);
@@ -347,6 +355,201 @@
     }
   }
 
+  // ---- Masks and their graphs: whom a node may look at -----------------------------------------
+
+  // From a to b in a graph, straight; it keeps clear of the nodes' circles, of radius r.
+  function straight([ax, ay], [bx, by], r) {
+    const length = Math.hypot(bx - ax, by - ay);
+    const [ux, uy] = [(bx - ax) / length, (by - ay) / length];
+    return { from: [ax + r * ux, ay + r * uy], tip: [bx - r * ux, by - r * uy], along: [ux, uy] };
+  }
+
+  // From a node back to itself, on the side where no other arrow is.
+  function loop([x, y], angle, r) {
+    const at = (turn, far) => [x + far * Math.cos(angle + turn), y + far * Math.sin(angle + turn)];
+    const [from, tip, out, back] = [at(-0.5, r), at(0.5, r), at(-0.62, r + 24), at(0.62, r + 24)];
+    const length = Math.hypot(tip[0] - back[0], tip[1] - back[1]);
+    const along = [(tip[0] - back[0]) / length, (tip[1] - back[1]) / length];
+    return { from, tip, along, bend: `C${out} ${back} ` };
+  }
+
+  // An arrow as SVG: a line as far as its head, and the head.
+  function arrow({ from, tip: [x, y], along: [ux, uy], bend = "L" }, width) {
+    const [long, wide] = [4 + 1.6 * width, 2 + width];
+    const [bx, by] = [x - long * ux, y - long * uy];
+    const head = [x, y, bx - wide * uy, by + wide * ux, bx + wide * uy, by - wide * ux];
+    return `<path d="M${from}${bend}${bx + ux},${by + uy}" stroke-width="${width}"/>
+      <polygon points="${head}"/>`;
+  }
+
+  class Masks extends Figure {
+    static style = `
+      .panels {
+        display: grid; gap: 1.75rem 1rem;
+        grid-template-columns: repeat(auto-fit, minmax(min(100%, var(--panel)), 1fr));
+      }
+      table {
+        border-collapse: collapse; font-size: 0.8rem; margin: 0 auto; table-layout: fixed;
+        width: min(100%, calc(var(--room) + 2.7em * var(--nodes)));
+      }
+      caption { font-size: 0.95rem; font-weight: 600; padding-bottom: 0.25rem; }
+      th { font-weight: 400; line-height: 1.1; padding: 0; }
+      thead td { width: var(--room); }
+      thead th {
+        padding: 0.2em 0; text-align: start; transform: rotate(180deg); white-space: nowrap;
+        writing-mode: vertical-rl;
+      }
+      tbody td {
+        background: color-mix(in srgb, var(--weight) calc(4% + var(--w) * 36%), transparent);
+        border: 1px solid var(--hair); font-size: 0.64rem; height: 1.6rem;
+        letter-spacing: -0.03em; padding: 0; position: relative; text-align: center; white-space: nowrap;
+      }
+      td.masked { background: repeating-linear-gradient(135deg,
+        color-mix(in srgb, var(--masked) 70%, transparent) 0 1px, transparent 1px 5px); }
+      td.masked span, tr:not(.chosen) td span { clip-path: inset(50%); overflow: hidden;
+        position: absolute; width: 1px; }
+      .chosen { outline: 2px solid var(--query); }
+      button {
+        background: transparent; border: 0; cursor: pointer; height: 1.6rem; overflow: hidden;
+        padding: 0 0.4em 0 0; text-align: end; white-space: nowrap; width: 100%;
+      }
+      button[aria-pressed="true"] { font-weight: 700; }
+      button:focus-visible { outline-offset: -2px; }
+      svg { display: block; margin: 0.5rem auto 0; max-width: 19rem; overflow: visible; width: 100%; }
+      .arrows { fill: currentColor; stroke: currentColor; opacity: 0.3; }
+      .arrows.row { fill: var(--weight); stroke: var(--weight); opacity: 1; }
+      .arrows path { fill: none; }
+      .arrows polygon { stroke: none; }
+      .node { cursor: pointer; }
+      circle { fill: color-mix(in srgb, var(--weight) calc(4% + var(--w) * 36%), transparent);
+        pointer-events: all; stroke: currentColor; stroke-width: 1.25; }
+      .masked circle { fill: none; stroke: var(--masked); stroke-dasharray: 3 3; }
+      [aria-pressed="true"] circle { stroke: var(--query); stroke-dasharray: none; stroke-width: 3; }
+      text { fill: currentColor; text-anchor: middle; }
+      .masked:not([aria-pressed="true"]) text { fill: var(--muted); }
+      .number { font-size: 10.5px; }
+      .says { margin-top: 0.5rem; min-height: 3em; }
+      .says b { font-weight: 600; }
+      @media screen { tr:not(.chosen) td { opacity: 0.7; } }
+      @container (max-width: 26rem) {
+        table { font-size: 0.9rem; }
+        tbody td { font-size: 0.75rem; }
+      }`;
+
+    static page = `<div class="panels"></div>`;
+
+    start() {
+      const { names, labels, weights, start } = this.data;
+      const longest = Math.max(...labels.map((word) => this.em(word)));
+      const panels = this.$(".panels");
+      panels.style.setProperty("--nodes", labels.length);
+      panels.style.setProperty("--room", `${longest + 1}em`);
+      panels.style.setProperty("--panel", `${Math.max(12.5, 1.5 * labels.length + 2)}rem`);
+      this.panels = names.map((name, m) => {
+        const rows = labels.map((word, i) =>
+          make("tr", {},
+            make("th", { scope: "row" }, make("button", { type: "button", class: "query" }, word)),
+            ...weights[m][i].map((weight, j) => {
+              const says = weight === null ? "masked" : weight.toFixed(2);
+              const attributes = { title: `${word} ← ${labels[j]}: ${says}`, style: `--w: ${weight ?? 0}` };
+              if (weight === null) attributes.class = "masked";
+              return make("td", attributes, make("span", {}, says));
+            })));
+        const panel = make("div", {},
+          make("table", {},
+            make("caption", {}, name),
+            make("thead", {}, make("tr", {}, make("td"),
+              ...labels.map((word) => make("th", { scope: "col", class: "key" }, word)))),
+            make("tbody", {}, ...rows)));
+        panel.insertAdjacentHTML("beforeend", this.drawing(m));
+        const says = make("p", { class: "says", "aria-live": "polite" });
+        panel.append(says);
+        const svg = panel.querySelector("svg");
+        svg.setAttribute("aria-label", `${name}, as a graph`);
+        const nodes = [...svg.querySelectorAll(".node")];
+        nodes.forEach((node, i) => {
+          node.setAttribute("aria-label", labels[i]);
+          node.querySelector(".word").textContent = labels[i];
+        });
+        const buttons = rows.map((row) => row.querySelector("button"));
+        for (const stops of [buttons, nodes])
+          stops.forEach((stop, i) => {
+            for (const kind of ["click", "focus"]) stop.addEventListener(kind, () => this.show(i));
+            stop.addEventListener("keydown", (event) => {
+              walk(event, stops);
+              if (stops === buttons || ![" ", "Enter"].includes(event.key)) return;
+              event.preventDefault();
+              this.show(i);
+            });
+          });
+        return { rows, buttons, nodes, says, svg };
+      });
+      panels.append(...this.panels.map(({ says }) => says.parentNode));
+      this.show(start);
+    }
+
+    // About how wide a word is: a Hangul syllable as wide as high, a Latin letter a good half.
+    em(word) {
+      return sum([...word].map((letter) => (letter > "\u1100" ? 1 : 0.6)));
+    }
+
+    // The circles of a graph, each with room for a word and a number, and where they are.
+    drawing(m) {
+      const { labels, places } = this.data;
+      const size = 220 * Math.max(1, labels.length / 7), margin = 39;
+      this.places ??= [];
+      this.places[m] = places[m].map((at) => at.map((x) => margin + x * (size - 2 * margin)));
+      const apart = this.places[m].flatMap(([x, y], i) =>
+        this.places[m].slice(i + 1).map(([a, b]) => Math.hypot(a - x, b - y)));
+      const r = Math.max(12, Math.min(22, ...apart.map((distance) => 0.44 * distance)));
+      (this.radius ??= [])[m] = r;
+      const nodes = this.places[m].map(([x, y], i) => `
+        <g class="node" role="button" transform="translate(${x} ${y})"><circle r="${r}"/>
+          <text class="word" font-size="${Math.min(11.5, (2 * r - 5) / this.em(labels[i]))}"/>
+          <text class="number" y="12"/></g>`);
+      return `<svg viewBox="0 0 ${size} ${size}" role="group">
+        <g class="arrows"></g><g class="arrows row"></g>${nodes.join("")}</svg>`;
+    }
+
+    show(chosen) {
+      if (chosen === this.chosen) return; // nothing is said twice
+      this.chosen = chosen;
+      const { names, labels, weights, loops } = this.data;
+      this.panels.forEach(({ rows, buttons, nodes, says, svg }, m) => {
+        choose(buttons, chosen);
+        choose(nodes, chosen);
+        rows.forEach((row, i) => {
+          row.classList.toggle("chosen", i === chosen);
+          [...row.cells].slice(1).forEach((cell, j) => {
+            if (i === chosen) cell.dataset.weight = weights[m][i][j] ?? 0;
+            else delete cell.dataset.weight;
+          });
+        });
+        const places = this.places[m], r = this.radius[m];
+        const arrows = (i, width) => weights[m][i].map((weight, j) => weight === null ? "" :
+          arrow(i === j ? loop(places[i], loops[m][i], r) : straight(places[j], places[i], r + 1),
+            width(weight)));
+        const [others, own] = svg.querySelectorAll(".arrows");
+        others.innerHTML = labels.flatMap((_, i) => i === chosen ? [] : arrows(i, () => 1)).join("");
+        own.innerHTML = arrows(chosen, (weight) => 1.25 + 5 * weight).map((drawn, j) =>
+          drawn && `<g data-from="${j}" data-weight="${weights[m][chosen][j]}">${drawn}</g>`).join("");
+        nodes.forEach((node, j) => {
+          const weight = weights[m][chosen][j];
+          const [circle, word, number] = node.children;
+          node.classList.toggle("masked", weight === null);
+          circle.style.setProperty("--w", weight ?? 0);
+          word.setAttribute("y", weight === null ? 4 : -1);
+          number.textContent = weight === null ? "" : weight.toFixed(2);
+        });
+        const seen = labels.map((_, j) => j).filter((j) => weights[m][chosen][j] !== null);
+        seen.sort((a, b) => weights[m][chosen][b] - weights[m][chosen][a]);
+        says.replaceChildren(make("b", {}, names[m]), ": ",
+          seen.map((j) => `${labels[j]} ${weights[m][chosen][j].toFixed(2)}`).join(", ") || "nobody");
+      });
+    }
+  }
+
   customElements.define("gat-lookup", Lookup);
   customElements.define("gat-heads", Heads);
+  customElements.define("gat-masks", Masks);
 })();

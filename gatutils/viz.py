@@ -2,7 +2,7 @@
 
 Curves and drawings are made by matplotlib and shown as SVG inside the page, where colours are
 variables of the page's style and text is in the page's own colour and font. So one figure
-serves both schemes, and Hangul needs no font of ours. Heat maps are real tables. Two figures
+serves both schemes, and Hangul needs no font of ours. Heat maps are real tables. Three figures
 can be touched: custom elements (``figures.js``) over tables, which show where no script runs.
 Every figure has alternative text. ``python -m gatutils.viz`` prints the style sheet.
 """
@@ -26,30 +26,37 @@ from typing import Any, Literal
 import matplotlib
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from matplotlib.lines import Line2D
+from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from gatutils.attention import attend
 from gatutils.checks import expect, expect_int, expect_list, expect_tensor
+from gatutils.graph import Graph
 
 __all__ = [
     "INK",
     "ROLES",
     "Curve",
+    "Network",
     "Picture",
     "arrow",
     "box",
     "canvas",
+    "circle",
     "curves",
     "drawing",
     "heads",
     "heatmap",
     "lookup",
+    "masks",
+    "networks",
     "picture",
+    "strips",
     "style_sheet",
 ]
 
@@ -367,6 +374,46 @@ def curves(
     return picture(figure, alt, caption)
 
 
+def strips(
+    groups: Mapping[str, Sequence[float]],
+    alt: str,
+    xlabel: str,
+    roles: Mapping[str, str] | None = None,
+    caption: str = "",
+) -> Picture:
+    """Draw every run as a dot, a row for each group, and a bar at the mean.
+
+    Args:
+        groups: Name -> one number a run (a seed).
+        alt: What the figure shows, in words.
+        xlabel: With its unit.
+        roles: Name -> a role's colour; the others are in the text's.
+        caption: A line below the figure.
+
+    Raises:
+        ValueError: If there is no group, one is empty or holds no finite number, or ``roles`` names
+            none of them.
+    """
+    expect(len(groups) > 0, "groups", "one group or more", "none")
+    roles = roles or {}
+    expect(set(roles) <= set(groups), "roles", f"some of {', '.join(groups)}", list(roles))
+    figure, ax = canvas(5.2, 0.8 + 0.42 * len(groups))
+    for row, (name, runs) in enumerate(groups.items()):
+        numbers = np.asarray(runs, dtype=float)
+        right = numbers.ndim == 1 and numbers.size > 0 and bool(np.isfinite(numbers).all())
+        expect(right, f"groups[{name!r}]", "one finite number or more", runs)
+        color = role_color(roles[name]) if name in roles else INK
+        ax.plot(numbers, [-row] * len(numbers), "o", color=color, alpha=0.45, markersize=6)
+        ax.plot(2 * [numbers.mean()], [-row - 0.3, -row + 0.3], color=color, linewidth=2.5)
+    ax.set_ylim(-len(groups) + 0.5, 0.5)
+    ax.set_yticks([-row for row in range(len(groups))], list(groups))
+    ax.tick_params(axis="y", length=0)
+    ax.spines["left"].set_visible(False)
+    ax.grid(True, axis="x", color=INK, alpha=0.15, linewidth=0.6)
+    ax.set_xlabel(xlabel)
+    return picture(figure, alt, caption)
+
+
 def _label_ends(ax: Axes, ends: list[list[Any]]) -> None:
     """Write each label beside the end of its line, pushed apart where ends are close."""
     to_axes = ax.transData + ax.transAxes.inverted()
@@ -393,6 +440,277 @@ def _label_ends(ax: Axes, ends: list[list[Any]]) -> None:
             fontsize=10.5,
             annotation_clip=False,
         )
+
+
+Layout = Sequence[Any] | Mapping[int, Any] | np.ndarray
+"""A pair (x, y) for each node, y upwards: in a sequence, an array, or under the node's number."""
+
+
+def circle(nodes: int) -> list[tuple[float, float]]:
+    """Return places on a circle, clockwise from the top."""
+    turns = (math.tau * i / nodes for i in range(nodes))
+    return [(math.sin(turn), math.cos(turn)) for turn in turns]
+
+
+def _places(positions: Layout | None, name: str, nodes: int) -> np.ndarray:
+    """Return positions, on a circle if None, centred in a square of side 1.
+
+    They are rounded: the last digits of a layout differ between machines.
+    """
+    if positions is None:
+        positions = circle(nodes)
+    if isinstance(positions, Mapping):
+        expect(set(positions) == set(range(nodes)), name, f"nodes 0 to {nodes - 1}", "others")
+        positions = [positions[i] for i in range(nodes)]
+    try:
+        at: np.ndarray = np.asarray(positions, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name}: expected pairs of numbers, got {positions!r}") from error
+    expect(at.shape == (nodes, 2), name, f"{nodes} pairs (x, y)", f"shape {at.shape}")
+    expect(bool(np.isfinite(at).all()), name, "finite numbers", "others")
+    low, high = at.min(axis=0), at.max(axis=0)
+    side = float((high - low).max()) or 1.0
+    at = np.around((at - (low + high) / 2) / side, 3) + 0.5
+    expect(len(np.unique(at, axis=0)) == nodes, name, "a place of its own for each node", "others")
+    return at
+
+
+def _open_sides(places: np.ndarray, edges: Sequence[tuple[int, int]]) -> list[float]:
+    """Return for each node the angle that is farthest from its edges: a loop has room there."""
+    angles: list[list[float]] = [[] for _ in places]
+    for j, i in edges:
+        if i != j:
+            for a, b in ((i, j), (j, i)):
+                x, y = places[b] - places[a]
+                angles[a].append(math.atan2(y, x))
+    sides = []
+    for place, around in zip(places, map(sorted, angles), strict=True):
+        outwards = place - places.mean(axis=0)
+        middles = []
+        for low, high in zip(
+            around, [*around[1:], *(x + math.tau for x in around[:1])], strict=True
+        ):
+            middle = (low + high) / 2
+            out = float(outwards @ (math.cos(middle), math.sin(middle)))
+            middles.append((round(high - low, 3), round(out, 3), middle))
+        sides.append(max(middles)[2] if middles else math.pi / 2)
+    return sides
+
+
+@dataclass(frozen=True)
+class Network:
+    """One graph of :func:`networks`.
+
+    Attributes:
+        graph: An edge and its way back are one plain line, an edge without it is an arrow.
+        positions: A pair (x, y) for each node, y upwards; on a circle if None. What networkx's
+            layouts return will do where its nodes are 0 to n - 1.
+        title: Written above.
+        names: Written inside the nodes: a number or a short word each.
+        notes: Written beside the nodes, where there is room between their edges.
+        roles: A role's colour for each node, or None for the text's.
+        shades: How full each node is, from 0 (hollow) to 1.
+        highlight: Edges (source, target) to draw as thick arrows in the colour of weights.
+    """
+
+    graph: Graph
+    positions: Layout | None = None
+    title: str = ""
+    names: Sequence[str] | None = None
+    notes: Sequence[str] | None = None
+    roles: Sequence[str | None] | None = None
+    shades: Sequence[float] | None = None
+    highlight: Sequence[tuple[int, int]] = ()
+
+
+def networks(
+    panels: Sequence[Network],
+    alt: str,
+    caption: str = "",
+    columns: int | None = None,
+    height: float | None = None,
+    legend: Mapping[str, str] | None = None,
+) -> Picture:
+    """Draw graphs, side by side.
+
+    Args:
+        panels: What to draw, row by row.
+        alt: What the figure shows, in words.
+        caption: A line below it.
+        columns: How many stand side by side; two, or one where there is only one, if None. More
+            are hard to read on a phone.
+        height: Of each panel, in inches of 72 points; the whole figure is 5.2 wide.
+        legend: Role -> what a node of that colour is.
+
+    Raises:
+        TypeError: If ``panels`` holds something else, or positions are no numbers.
+        ValueError: If there is no panel, or what belongs to its nodes does not fit them.
+    """
+    expect_list(panels, "panels", Network)
+    expect(len(panels) > 0, "panels", "one network or more", "none")
+    columns = min(len(panels), 2) if columns is None else columns
+    expect_int(columns, "columns", least=1)
+    width = 5.2 / columns
+    height = min(3.2, 0.95 * width) if height is None else height
+    expect(math.isfinite(height) and height >= 1, "height", "1 inch or more", height)
+    rows, foot = math.ceil(len(panels) / columns), 0.35 if legend else 0.0
+    figure, ax = drawing(5.2, rows * height + foot)
+    spots = []
+    for k, panel in enumerate(panels):
+        centre = ((k % columns + 0.5) * width, (rows - k // columns - 0.5) * height + foot)
+        spots.append(_spots(panel, f"panels[{k}]", centre, width, height))
+        if panel.title:
+            top = centre[1] + height / 2 - 0.06
+            ax.text(centre[0], top, panel.title, ha="center", va="top", color=INK, fontsize=11)
+    r = min(map(_radius, spots))  # so that graphs beside each other compare
+    for panel, places in zip(panels, spots, strict=True):
+        _draw(ax, panel, places, r)
+    if legend:
+        dots = [
+            Line2D([], [], linestyle="", marker="o", markersize=9, color=role_color(role))
+            for role in legend
+        ]
+        ax.legend(
+            dots,
+            list(legend.values()),
+            loc="lower center",
+            ncols=len(dots),
+            frameon=False,
+            borderpad=0,
+            handletextpad=0.2,
+            fontsize=11,
+        )
+    return picture(figure, alt, caption)
+
+
+def _spots(
+    panel: Network, name: str, centre: tuple[float, float], width: float, height: float
+) -> np.ndarray:
+    """Return where the nodes of a graph are in its panel, in inches, once all of it fits."""
+    n = panel.graph.nodes
+    expect(n > 0, f"{name}.graph", "one node or more", "none")
+    for field in ("names", "notes", "roles", "shades"):
+        given = getattr(panel, field)
+        expect(given is None or len(given) == n, f"{name}.{field}", f"{n} of them", given)
+    inside = all(0 <= shade <= 1 for shade in panel.shades or ())
+    expect(inside, f"{name}.shades", "numbers from 0 to 1", panel.shades)
+    edges = _edges(panel.graph)
+    others = set(panel.highlight) - set(edges)
+    expect(not others, f"{name}.highlight", "edges of the graph", sorted(others))
+
+    places = _places(panel.positions, f"{name}.positions", n) - 0.5
+    before, behind = np.full((n, 2), 0.22), np.full((n, 2), 0.22)  # a node needs so much room
+    for i, side in enumerate(_open_sides(places, edges)):
+        if (i, i) in edges:
+            before[i] = behind[i] = 0.4
+        if panel.notes:
+            long, anchor = 0.085 * len(panel.notes[i]), _anchor(side)
+            before[i, 0] += {"right": long, "center": max(0.0, long / 2 - 0.22), "left": 0}[anchor]
+            behind[i, 0] += {"left": long, "center": max(0.0, long / 2 - 0.22), "right": 0}[anchor]
+            before[i, 1] += 0.2 * (math.sin(side) < -0.4)
+            behind[i, 1] += 0.2 * (math.sin(side) > 0.4)
+    head = 0.28 if panel.title else 0.0
+    free = np.array([width, height - head]) / 2 - np.where(places < 0, before, behind)
+    scale = float((free / np.maximum(np.abs(places), 1e-9)).min())
+    expect(scale > 0.3, name, "less around its nodes, or fewer columns", "no room for it")
+    return places * scale + (centre[0], centre[1] - head / 2)
+
+
+def _anchor(side: float) -> str:
+    """Return how text beside a node is aligned."""
+    x = math.cos(side)
+    return "left" if x > 0.4 else "right" if x < -0.4 else "center"
+
+
+def _edges(graph: Graph) -> list[tuple[int, int]]:
+    """Return each (source, target) once."""
+    return sorted(set(zip(graph.source.tolist(), graph.target.tolist(), strict=True)))
+
+
+def _radius(places: np.ndarray) -> float:
+    """Return how large nodes may be that leave room for the edges between them."""
+    apart = np.hypot(*(places[:, None] - places[None]).transpose(2, 0, 1))
+    return min(0.2, max(0.055, 0.3 * float((apart + 9 * np.eye(len(places))).min())))
+
+
+def _draw(ax: Axes, panel: Network, places: np.ndarray, r: float) -> None:
+    """Draw a graph whose nodes are at these places."""
+    edges = _edges(panel.graph)
+    both = {(i, j) for j, i in edges} & set(edges)
+    strong = set(panel.highlight)
+    sides = _open_sides(places, edges)
+    for j, i in sorted(edges, key=lambda edge: edge in strong):  # those on top
+        thick = (j, i) in strong
+        role, line = ("weight", 2.6) if thick else (None, 1.1 if len(places) < 16 else 0.7)
+        if i == j:
+            _loop(ax, places[i], sides[i], r, role, line)
+        elif thick or (j, i) not in both or (j < i and (i, j) not in strong):
+            _edge(ax, places, j, i, r, role, line, thick or (j, i) not in both)
+    for i, (x, y) in enumerate(places.tolist()):
+        role = panel.roles[i] if panel.roles else None
+        color = INK if role is None else role_color(role)
+        alpha = 0.14 if panel.names or role is None else 0.9
+        if panel.shades:  # text stays legible on them
+            alpha = panel.shades[i] * (0.36 if panel.names else 0.9)
+        ax.add_patch(Circle((x, y), r, facecolor=color, alpha=alpha, linewidth=0, zorder=3))
+        ax.add_patch(Circle((x, y), r, facecolor="none", edgecolor=color, linewidth=1.3, zorder=3))
+        style: Any = {"ha": "center", "va": "center_baseline", "color": INK}
+        if panel.names:
+            size = min(11.0, 2.4 * r * 72 / max(1, len(panel.names[i])))
+            ax.text(x, y, panel.names[i], fontsize=size, **style)
+        if panel.notes:
+            dx, dy = math.cos(sides[i]), math.sin(sides[i])
+            style["ha"] = _anchor(sides[i])
+            ax.text(
+                x + (r + 0.06) * dx, y + (r + 0.13) * dy, panel.notes[i], fontsize=10.5, **style
+            )
+
+
+def _edge(
+    ax: Axes,
+    places: np.ndarray,
+    j: int,
+    i: int,
+    r: float,
+    role: str | None,
+    width: float,
+    directed: bool,
+) -> None:
+    """Draw the edge from j to i as far as it is not under a node."""
+    start, way = places[j], places[i] - places[j]
+    length = float(np.hypot(*way))
+    along = way / length
+    free, begin = [], 0.0
+    ahead = (places - start) @ along
+    aside = np.abs((places - start) @ (along[1], -along[0]))
+    for k in np.argsort(ahead, kind="stable"):
+        if aside[k] < r and -r < ahead[k] < length + r:
+            half = math.sqrt(r**2 - aside[k] ** 2)
+            if ahead[k] - half > begin:
+                free.append((begin, float(ahead[k]) - half))
+            begin = max(begin, float(ahead[k]) + half)
+    color = INK if role is None else role_color(role)
+    for k, (a, b) in enumerate(free):
+        tail, tip = start + a * along, start + b * along
+        if directed and k == len(free) - 1:
+            arrow(ax, tuple(tail), tuple(tip), role, width)
+        else:
+            ax.plot(*zip(tail, tip, strict=True), color=color, linewidth=width, zorder=1)
+
+
+def _loop(
+    ax: Axes, place: np.ndarray, side: float, r: float, role: str | None, width: float
+) -> None:
+    """Draw the edge from a node to itself as a circle that looks out from under it."""
+    small, (dx, dy) = 0.7 * r, (math.cos(side), math.sin(side))
+    reach = 1.25 * r  # of its centre; it meets the node's rim at an angle of `cut`
+    cut = math.acos((reach**2 + small**2 - r**2) / (2 * reach * small))
+    turns = side + math.pi + np.linspace(cut, math.tau - cut, 24)
+    x, y = place[0] + reach * dx, place[1] + reach * dy
+    color = INK if role is None else role_color(role)
+    ax.plot(
+        x + small * np.cos(turns), y + small * np.sin(turns), color=color, linewidth=width, zorder=1
+    )
 
 
 def heatmap(
@@ -526,11 +844,7 @@ def heads(
     ):
         expect_list(labels, name, str)
         expect(len(labels) == count > 0, name, f"{count or 'one or more'} labels", len(labels))
-    weights = weights.detach().double().cpu()
-    total = weights.sum(dim=-1)
-    right = ((total - 1).abs() < 1e-3) | (total == 0)
-    inside = bool((weights >= 0).all() and right.all())
-    expect(inside, "weights", "rows of numbers from 0 up that sum to 1, or all 0", "others")
+    weights = _distributions(weights, "weights")
     expect(bool(alt.strip()), "alt", "a sentence that says what the figure shows", repr(alt))
     expect_list(start, "start", int)
     expect(len(start) == 2, "start", "a head and a row", start)
@@ -541,22 +855,123 @@ def heads(
         "rows": list(rows),
         "columns": list(columns),
         "names": list(names),
-        # Fewer digits than a machine's own, so that the HTML is the same on all of them.
-        "weights": [[[float(f"{w:.4f}") or 0 for w in r] for r in h] for h in weights.tolist()],
+        "weights": [[[_short(w) for w in row] for row in head] for head in weights.tolist()],
         "start": list(start),
         "asks": asks,
         "answers": answers,
     }
-    tables = "".join(
+    tables = [
         _heat_table(head, rows, columns, title=name)
         for head, name in zip(weights, names, strict=True)
-    )
+    ]
+    return _interactive("gat-heads", data, _side_by_side(tables), alt, caption)
+
+
+def _distributions(weights: Tensor, name: str) -> Tensor:
+    """Return weights in double precision.
+
+    Raises:
+        ValueError: If a row neither sums to 1 nor is all 0.
+    """
+    weights = weights.detach().double().cpu()
+    total = weights.sum(dim=-1)
+    right = ((total - 1).abs() < 1e-3) | (total == 0)
+    inside = bool((weights >= 0).all() and right.all())
+    expect(inside, name, "rows of numbers from 0 up that sum to 1, or all 0", "others")
+    return weights
+
+
+def _short(number: float) -> float:
+    """Return fewer digits than a machine's own, so that the HTML is the same on all of them."""
+    return float(f"{number:.4f}") or 0
+
+
+def _side_by_side(tables: Sequence[str]) -> str:
+    """Return heat tables in rows, as many beside each other as there is room for."""
     style = (
         "<style>.gat-heats{display:flex;flex-wrap:wrap;gap:1.5rem;justify-content:center}"
         ".gat-heats thead th{line-height:1;padding:.15em 0}</style>"  # 25 columns fit a phone
     )
-    still = f'{_heat_style()}{style}<div class="gat-heats">{tables}</div>'
-    return _interactive("gat-heads", data, still, alt, caption)
+    return f'{_heat_style()}{style}<div class="gat-heats">{"".join(tables)}</div>'
+
+
+def masks(
+    masks: Mapping[str, Bool[Tensor, "nodes nodes"]],
+    weights: Mapping[str, Float[Tensor, "nodes nodes"]],
+    labels: Sequence[str],
+    alt: str,
+    caption: str = "",
+    start: int = 0,
+    positions: Mapping[str, Layout] | None = None,
+) -> Picture:
+    """Let the reader choose a node, and see under each mask whom it may look at.
+
+    Each mask is a table and, below it, the same as a graph: an arrow leads from j to i where i
+    may look at j. Up to seven nodes stand well three abreast. Without JavaScript it is one heat
+    table a mask, in which the hidden cells are hatched.
+
+    Args:
+        masks: Name -> True in row i and column j where node i may look at node j.
+        weights: Name -> what :func:`gatutils.attention.attend` returns under that mask; a row
+            of zeros looks at nobody.
+        labels: The nodes' names.
+        alt: What the figure shows, in words.
+        caption: A line below it.
+        start: The node that is chosen at first.
+        positions: Name -> a pair (x, y) for each node, y upwards; on a circle where there is none.
+
+    Raises:
+        TypeError: If a mask is no bool tensor, weights are no float tensor, or ``start`` is no int.
+        ValueError: If names or sizes do not fit, a row of weights is no distribution, or what is
+            hidden weighs something.
+    """
+    expect_list(labels, "labels", str)
+    n = len(labels)
+    expect(n > 0, "labels", "one label or more", "none")
+    expect(len(masks) > 0, "masks", "one mask or more", "none")
+    expect(set(weights) == set(masks), "weights", f"those of {', '.join(masks)}", list(weights))
+    positions = positions or {}
+    expect(
+        set(positions) <= set(masks), "positions", f"some of {', '.join(masks)}", list(positions)
+    )
+    expect(bool(alt.strip()), "alt", "a sentence that says what the figure shows", repr(alt))
+    expect_int(start, "start", least=0)
+    expect(start < n, "start", f"less than {n}", start)
+
+    shown, places, loops, tables = [], [], [], []
+    for name, mask in masks.items():
+        for square, of, kind in ((mask, "masks", "bool"), (weights[name], "weights", "float")):
+            expect_tensor(square, f"{of}[{name!r}]", kind, ndim=2, exact=True)
+            fits = tuple(square.shape) == (n, n)
+            expect(fits, f"{of}[{name!r}]", f"shape {(n, n)}", tuple(square.shape))
+        given = _distributions(weights[name], f"weights[{name!r}]")
+        hidden = [(i, j) for i, j in (~mask).nonzero().tolist()]
+        zero = all(given[i, j] == 0 for i, j in hidden)
+        expect(zero, f"weights[{name!r}]", "0 where the mask hides", "others")
+        shown.append([[_short(w) for w in row] for row in given.tolist()])
+        for i, j in hidden:
+            shown[-1][i][j] = None
+        at = _places(positions.get(name), f"positions[{name!r}]", n)
+        at[:, 1] = 1 - at[:, 1]  # in SVG y points down
+        places.append(at.round(3).tolist())
+        edges = [(j, i) for i, j in mask.nonzero().tolist()]
+        loops.append([_short(angle) for angle in _open_sides(at, edges)])
+        marks = dict.fromkeys(hidden, "masked")
+        tables.append(_heat_table(given, labels, labels, title=name, marks=marks))
+    data = {
+        "names": list(masks),
+        "labels": list(labels),
+        "weights": shown,
+        "places": places,
+        "loops": loops,
+        "start": start,
+    }
+    style = (
+        "<style>.gat-masked .gat-heat td.mark{outline:0;background:repeating-linear-gradient("
+        f"135deg,{_variable('masked')} 0 1px,transparent 1px 5px)}}</style>"
+    )
+    still = f'{style}<div class="gat-masked">{_side_by_side(tables)}</div>'
+    return _interactive("gat-masks", data, still, alt, caption)
 
 
 def lookup(

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gatutils.attention import Dot, attend
-from gatutils.viz import heads, heatmap, lookup
+from gatutils.graph import Graph
+from gatutils.viz import heads, heatmap, lookup, masks
 
 STATIC = Path(__file__).parents[1] / "book" / "_static"
 FRUIT = {"lemon": [0.0, 1.0], "orange": [0.6, 0.8], "apple": [0.8, 0.6], "melon": [1.0, 0.0]}
@@ -33,6 +34,16 @@ ACROSS = heads(
     asks="looks for",
     answers="is found",
 )
+
+SEVEN = ["the", "cat", "that", "the", "dog", "saw", "slept"]
+TREE = Graph.from_edges([(1, 6), (0, 1), (5, 1), (2, 5), (4, 5), (3, 4)], 7, undirected=True)
+ALL = torch.ones(7, 7, dtype=torch.bool)
+UNDER = {"full": ALL, "causal": ALL.tril(), "a <tree>": TREE.with_self_loops().mask()}
+UNDER["a <tree>"][3] = False  # the second "the" may ask nobody
+SCORES = 2 * torch.randn(7, 7, generator=torch.manual_seed(4))
+GIVEN = {name: attend(SCORES, torch.eye(7), mask)[1] for name, mask in UNDER.items()}
+PLACES = {"a <tree>": [(0, 1), (1, 2), (1.2, 0), (2.2, -0.9), (3, 0), (2, 1), (2, 3)]}
+MASKS = masks(UNDER, GIVEN, SEVEN, "three masks", start=1, positions=PLACES)
 
 
 def html_of(*figures, theme="light"):
@@ -222,7 +233,11 @@ def test_names_are_text_never_html(show):
     page = show(
         lookup({"<b>q</b>": [1.0], "r": [0.0]}, {"<i>k</i>'\"&": [1.0]}, [1.0], '"<s>'),
         heads(torch.eye(1)[None], ["<b>w"], ["</script>"], "<s>", names=["<u>h"]),
+        masks({"<em>m": ALL[:1, :1]}, {"<em>m": torch.eye(1)}, ["<a>n"], "one"),
     )
+    assert page.get_by_role("table", name="<em>m", exact=True).is_visible()
+    assert page.get_by_role("button", name="<a>n", exact=True).count() == 2
+    assert panels(page)[0]["says"] == "<em>m: <a>n 1.00"
     for text in ("<i>k</i>'\"&", "<b>w", "</script>", "<u>h"):
         assert page.get_by_text(text, exact=True).locator("visible=true").count() == 1
     assert page.get_by_role("option", name="<b>q</b>").count() == 1
@@ -366,11 +381,206 @@ def test_lines_meet_their_words(show):
     assert ends["high"] < 54  # 25 rows of 1.7 em, heads, sentence and tables below
 
 
-# ---- Both ------------------------------------------------------------------------------------
+# ---- masks -----------------------------------------------------------------------------------
+
+
+def panels(page, at=0):
+    """What each panel of a figure of masks shows."""
+    return (
+        page.locator("gat-masks")
+        .nth(at)
+        .evaluate(
+            """figure => [...figure.shadowRoot.querySelectorAll('table')].map(table => {
+          const panel = table.parentElement, all = s => [...panel.querySelectorAll(s)];
+          const seen = e => !getComputedStyle(e).clipPath.startsWith('inset');
+          const matrix = e => e.getAttribute('transform').match(/[-\\d.]+/g).map(Number);
+          const nodes = all('.node');
+          return {
+            name: table.caption.textContent,
+            rows: all('tbody tr').flatMap((row, i) => row.className === 'chosen' ? [i] : []),
+            pressed: [all('button'), nodes].map(stops => stops.flatMap((stop, i) =>
+              stop.getAttribute('aria-pressed') === 'true' ? [i] : [])),
+            stops: [all('button'), nodes].map(stops => stops.flatMap((stop, i) =>
+              stop.getAttribute('tabindex') === '0' ? [i] : [])),
+            cells: all('td[data-weight]').map(cell => Number(cell.dataset.weight)),
+            texts: all('tbody span').flatMap(s => seen(s) ? [s.textContent] : []),
+            hatched: all('tbody tr').map(row => [...row.cells].slice(1).map(cell =>
+              getComputedStyle(cell).backgroundImage.includes('gradient'))),
+            tints: all('td[data-weight]').map(c => getComputedStyle(c).backgroundColor),
+            words: all('.word').map(word => word.textContent),
+            numbers: all('.number').map(number => number.textContent),
+            dashed: nodes.map(node =>
+              getComputedStyle(node.firstElementChild).strokeDasharray !== 'none'),
+            places: nodes.map(matrix),
+            radius: Number(panel.querySelector('circle').getAttribute('r')),
+            own: all('.row [data-weight]').map(g => [Number(g.dataset.from),
+              Number(g.dataset.weight), Number(g.firstElementChild.getAttribute('stroke-width'))]),
+            lines: all('.arrows path').map(p => p.getAttribute('d').match(/^M([-\\d.]+),([-\\d.]+)/)
+              .slice(1).map(Number)),
+            tips: all('.arrows polygon').map(p => p.getAttribute('points').split(',')
+              .slice(0, 2).map(Number)),
+            says: panel.querySelector('[aria-live=polite]').textContent,
+          };
+        })"""
+        )
+    )
+
+
+def check_masks(found, i):
+    """All panels show row i of what Python gave."""
+    assert [panel["name"] for panel in found] == list(UNDER)
+    for panel, mask, weights in zip(found, UNDER.values(), GIVEN.values(), strict=True):
+        row, visible = weights[i].tolist(), mask[i].tolist()
+        assert panel["rows"] == [i]
+        assert panel["pressed"] == panel["stops"] == [[i], [i]]
+        assert panel["words"] == SEVEN
+        assert panel["cells"] == pytest.approx(row, abs=5.1e-5)
+        written = [f"{w:.2f}" for w, see in zip(panel["cells"], visible, strict=True) if see]
+        assert panel["texts"] == [text for text in panel["numbers"] if text] == written
+        assert [text != "" for text in panel["numbers"]] == visible
+        assert panel["hatched"] == (~mask).tolist()
+        assert panel["dashed"] == [not see and j != i for j, see in enumerate(visible)]
+        alphas = [float(re.search(r"[/,] ?([\d.e-]+)\)$", t)[1]) for t in panel["tints"]]
+        shown = [(a, w) for a, w, v in zip(alphas, row, visible, strict=True) if v]
+        assert [a for a, _ in shown] == pytest.approx([0.04 + 0.36 * w for _, w in shown], abs=0.01)
+        assert [j for j, *_ in panel["own"]] == [j for j in range(7) if visible[j]]
+        for j, weight, width in panel["own"]:
+            assert weight == pytest.approx(row[j], abs=5.1e-5)
+            assert width == pytest.approx(1.25 + 5 * weight)
+        order = sorted(filter(visible.__getitem__, range(7)), key=lambda j: -row[j])
+        words = ", ".join(f"{SEVEN[j]} {panel['cells'][j]:.2f}" for j in order)
+        assert panel["says"] == f"{panel['name']}: {words or 'nobody'}"
+
+
+def test_nodes_are_chosen_by_keyboard_in_every_table_and_graph(show):
+    page = show(MASKS)
+    check_masks(panels(page), 1)
+    page.evaluate("addEventListener('keydown', e => window.kept = e.defaultPrevented)")
+    at = 1
+    for stop in range(6):  # one for each table and each graph
+        page.keyboard.press("Tab")
+        focus = "document.activeElement.shadowRoot.activeElement"
+        assert page.evaluate(f"{focus}.localName") == ("button", "g")[stop % 2]
+        assert page.evaluate(f"getComputedStyle({focus}).outlineStyle") == "solid"
+        forth, back = (("ArrowDown", "ArrowUp"), ("ArrowRight", "ArrowLeft"))[stop % 2]
+        for key, row in ((forth, at + 1), (back, at), ("Home", 0), (back, 0), ("End", 6)):
+            page.keyboard.press(key)
+            assert page.evaluate("kept")  # the choice moves, the page does not
+            check_masks(panels(page), row)
+        page.keyboard.press(forth)
+        page.keyboard.press(back)
+        at = 5
+        check_masks(panels(page), at)
+    page.keyboard.press("Space")
+    assert page.evaluate("kept")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.localName") == "body"
+
+
+def test_a_node_is_chosen_by_mouse_touch_and_a_reader_of_the_screen(show):
+    page = show(MASKS)
+    second = page.get_by_role("group", name="causal, as a graph")
+    second.get_by_role("button", name="saw").click()
+    check_masks(panels(page), 5)
+    page.get_by_role("table", name="full").get_by_role("button", name="that").click()
+    check_masks(panels(page), 2)
+    second.get_by_role("button", name="dog").dispatch_event("click")  # without focus
+    check_masks(panels(page), 4)
+    page.get_by_role("button", name="slept").nth(3).hover()
+    check_masks(panels(page), 4)
+    touch = show(MASKS, has_touch=True, viewport={"width": 360, "height": 740})
+    touch.get_by_role("group", name="a <tree>, as a graph").get_by_role("button").nth(3).tap()
+    check_masks(panels(touch), 3)
+    assert panels(touch)[2]["says"] == "a <tree>: nobody"
+
+
+def test_what_was_said_is_not_said_again(show):
+    page = show(MASKS)
+    node = page.get_by_role("group", name="full, as a graph").get_by_role("button", name="saw")
+    node.click()
+    page.locator("gat-masks").evaluate(
+        """figure => new MutationObserver(() => window.said = true)
+             .observe(figure.shadowRoot, {childList: true, subtree: true})"""
+    )
+    node.click()
+    page.keyboard.press("Enter")
+    assert not page.evaluate("window.said")
+    page.keyboard.press("ArrowLeft")
+    assert page.evaluate("window.said")
+
+
+def test_arrows_of_a_graph_are_the_true_cells_of_its_mask(show):
+    for panel, mask in zip(panels(show(MASKS)), UNDER.values(), strict=True):
+        places = torch.tensor(panel["places"])
+
+        def nearest(points, places=places):
+            distance, node = torch.cdist(torch.tensor(points), places).min(dim=1)
+            return distance, node.tolist()
+
+        begin, sources = nearest(panel["lines"])
+        end, targets = nearest(panel["tips"])
+        assert sorted(zip(targets, sources, strict=True)) == [
+            tuple(edge) for edge in mask.nonzero().tolist()
+        ]
+        r = panel["radius"]
+        for distance in (begin, end):
+            assert (distance - r).abs().max() < 1.5  # at the rim, never in the word
+        assert torch.pdist(places).min() > 2 * r + 2
+
+
+def test_words_and_numbers_fit_their_nodes_and_cells(show):
+    long = ["고양이가", "chased", "it", "international", "문", "a", "그"]
+    names = masks(UNDER, GIVEN, long, "long names")
+    for page in (
+        show(MASKS, names, viewport={"width": 720, "height": 900}),
+        show(MASKS, names, viewport={"width": 360, "height": 740}),
+    ):
+        wide = page.locator("gat-masks .node").evaluate_all(
+            """all => all.flatMap(node => [...node.querySelectorAll('text')].map(text =>
+                 text.getBBox().width / node.querySelector('circle').getBBox().width))"""
+        )
+        assert max(wide) < 1
+        over = page.locator("gat-masks .node").evaluate_all(
+            """all => all.filter(node => node.children[2].textContent).map(node => {
+                 const [, word, number] = [...node.children].map(e => e.getBBox());
+                 return word.y + word.height - number.y;
+               })"""
+        )
+        assert max(over) < 1
+        out = page.locator("gat-masks").first.locator("tbody :is(.chosen span, button)")
+        cut = """all => all.filter(e => e.getBoundingClientRect().width >
+                   e.parentElement.getBoundingClientRect().width + 1).length"""
+        assert out.evaluate_all(cut) == 0
+
+
+@pytest.mark.parametrize(("width", "abreast"), [(704, 3), (360, 1)])
+def test_masks_stand_side_by_side_where_there_is_room(show, width, abreast):
+    page = show(MASKS, viewport={"width": width, "height": 740})
+    tops = page.locator("gat-masks .panels table").evaluate_all(
+        "all => all.map(e => Math.round(e.getBoundingClientRect().top))"
+    )
+    assert max(map(tops.count, tops)) == abreast
+
+
+def test_on_paper_all_rows_of_the_masks_are_plain(show):
+    page = show(MASKS)
+    fades = "all => [...new Set(all.map(e => getComputedStyle(e).opacity))]"
+    cells = page.locator("gat-masks .panels tbody td")
+    assert cells.evaluate_all(fades) == ["0.7", "1"]
+    page.emulate_media(media="print")
+    assert cells.evaluate_all(fades) == ["1"]
+    assert page.get_by_role("table", name="causal").is_visible()
+    assert page.get_by_role("group", name="causal, as a graph").is_visible()
+
+
+# ---- All -------------------------------------------------------------------------------------
 
 
 def test_figures_on_one_page_do_not_disturb_each_other(show):
-    page = show(LOOKUP, HEADS, LOOKUP, HEADS)
+    page = show(LOOKUP, HEADS, LOOKUP, HEADS, MASKS, MASKS)
+    page.get_by_role("button", name="slept").last.click()
+    check_masks(panels(page), 1)
+    check_masks(panels(page, 1), 6)
     page.get_by_role("slider").nth(1).fill("0")
     page.get_by_role("radio", name="head 4").nth(1).check()
     page.get_by_role("button", name="today").nth(1).hover()
@@ -396,15 +606,20 @@ def test_a_figure_comes_alive_when_it_is_put_into_a_page(shared_page):
             old.replaceWith(script);
           }
         }""",
-        LOOKUP.content + HEADS.content,
+        LOOKUP.content + HEADS.content + MASKS.content,
     )
+    check_masks(panels(shared_page), 1)
     check(numbers(shared_page))
     check_heads(state(shared_page), 1, 3)
 
 
 def test_without_javascript_there_are_tables(show):
-    page = show(LOOKUP, HEADS, java_script_enabled=False)
-    assert page.get_by_role("table").count() == 5
+    page = show(LOOKUP, HEADS, MASKS, java_script_enabled=False)
+    assert page.get_by_role("table").count() == 5 + 3
+    for name, mask in UNDER.items():
+        cells = page.get_by_role("table", name=name).locator("tbody td")
+        hatched = "all => all.map(e => getComputedStyle(e).backgroundImage.includes('gradient'))"
+        assert cells.evaluate_all(hatched) == (~mask).flatten().tolist()
     assert page.get_by_role("slider").count() == 0
     assert page.get_by_role("columnheader", name="weight at temperature τ").is_visible()
     assert page.get_by_role("table", name="head 4").is_visible()
@@ -422,7 +637,7 @@ def test_on_paper_a_lookup_is_its_table(show):
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_axe_finds_nothing(show, axe, theme):
-    page = show(LOOKUP, HEADS, ACROSS, theme=theme)
+    page = show(LOOKUP, HEADS, ACROSS, MASKS, theme=theme)
     for summary in page.locator("summary").all():
         summary.click()
     assert axe(page) == {}
@@ -431,7 +646,7 @@ def test_axe_finds_nothing(show, axe, theme):
 @pytest.mark.parametrize("scripts", [True, False])
 def test_figures_fit_a_phone(show, scripts):
     page = show(
-        *(LOOKUP, HEADS, ACROSS),
+        *(LOOKUP, HEADS, ACROSS, MASKS),
         viewport={"width": 360, "height": 740},
         java_script_enabled=scripts,
     )
@@ -443,17 +658,19 @@ def test_figures_fit_a_phone(show, scripts):
     )
     assert out == []
     assert page.evaluate("document.documentElement.scrollWidth") == 360
-    cut = page.locator("button, .word")
+    cut = page.locator("button, span.word")
     assert not any(cut.evaluate_all("all => all.map(e => e.scrollWidth > e.clientWidth)"))
 
 
 def test_what_is_touched_is_large_and_shows_its_focus(show):
-    page = show(LOOKUP, HEADS, viewport={"width": 360, "height": 740})
-    targets = page.locator("select, input[type=range], label:has([type=radio]), button, summary")
+    page = show(LOOKUP, HEADS, MASKS, viewport={"width": 360, "height": 740})
+    targets = page.locator(
+        "select, input[type=range], label:has([type=radio]), button, summary, .node circle"
+    )
     heights = targets.evaluate_all("all => all.map(e => e.getBoundingClientRect().height)")
-    assert len(heights) == 2 + 4 + 11 + 1
+    assert len(heights) == 2 + 4 + 11 + 1 + 3 * (7 + 7)
     assert min(heights) >= 24
-    for _ in range(5):
+    for _ in range(5 + 6):
         page.keyboard.press("Tab")
         outline = page.evaluate(
             """() => {

@@ -1,27 +1,34 @@
 import html
 import itertools
 import json
+import math
 import re
 import subprocess
 import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
+import networkx as nx
 import pytest
 import torch
 
 from gatutils import viz
 from gatutils.attention import attend
+from gatutils.graph import Graph
 from gatutils.viz import (
     Curve,
+    Network,
     Picture,
     arrow,
     box,
+    circle,
     curves,
     drawing,
     heads,
     heatmap,
     lookup,
+    masks,
+    networks,
     picture,
 )
 
@@ -108,7 +115,19 @@ def heat(**options):
     return heatmap(weights, ["개", "<를>"], ["the", "dog"], "weights", **options)
 
 
-MAKERS = [lambda: curves(lines(), "falls", "x", "y"), sketch, heat]
+# A pair each way, an arrow, and a loop.
+FOUR = Graph.from_edges([(0, 1), (1, 0), (1, 2), (2, 2)], 4)
+
+
+def net(graph=FOUR, alt="four nodes", columns=None, height=None, legend=None, **options):
+    return networks([Network(graph, **options)], alt, "", columns, height, legend)
+
+
+def four():
+    return net(title="a <title>", names=list("abcd"), roles=["weight", "key", None, "value"])
+
+
+MAKERS = [lambda: curves(lines(), "falls", "x", "y"), sketch, heat, four]
 
 
 @pytest.mark.parametrize("make", MAKERS)
@@ -265,6 +284,9 @@ QUERIES = {'"apple"': [0.8, 0.6], "pear": [0.96, 0.28]}
 ASKS, ASKED = ["고양이", "<가>", "개"], ["the", "cat"]
 GIVEN = torch.tensor([[[0.25, 0.75], [0, 0], [1, 0]], [[0.5, 0.5], [1 / 3, 2 / 3], [0, 1]]])
 
+SEES = torch.ones(3, 3).tril().bool()
+LOOKS = torch.tensor([[1, 0, 0], [0, 0, 0], [0.25, 0, 0.75]])
+
 
 def fruit(queries=QUERIES, keys=FRUIT, values=(1, 2, 3, 8), alt="a <lookup>", **options):
     return lookup(queries, keys, values, alt, **options)
@@ -281,18 +303,22 @@ def parts(figure):
     return element, json.loads(element.get("data-figure")), script
 
 
-@pytest.mark.parametrize("make", [fruit, asking])
+def masked(mask=SEES, weights=LOOKS, labels=ASKS, alt="whom <it> sees", **options):
+    return masks({"<causal>": mask}, {"<causal>": weights}, labels, alt, **options)
+
+
+@pytest.mark.parametrize("make", [fruit, asking, masked])
 def test_interactive_figures_bring_all_they_need(make):
     assert make() == make()
     element, _, script = parts(make())
     assert element.get("role") == "group"
-    assert element.get("aria-label") in {"a <lookup>", "who <asks>"}
+    assert element.get("aria-label") in {"a <lookup>", "who <asks>", "whom <it> sees"}
     for end in ("</script", "<!--", "http:", "https:", "import", "innerHTML +="):
         assert end not in script
     assert f'customElements.define("{element.tag}"' in script
 
 
-@pytest.mark.parametrize("make", [fruit, asking])
+@pytest.mark.parametrize("make", [fruit, asking, masked])
 def test_interactive_figures_have_the_colours_of_the_page(make):
     content = make().content
     for role, color in re.findall(r"var\(--gat-(\w+), ?(#\w+)\)", content):
@@ -359,6 +385,159 @@ def test_heads_are_tables_and_rounded_data():
     assert nudged == asking()
 
 
+def test_masks_are_tables_and_rounded_data():
+    line = {2: (0, 5), 0: (-3, 5), 1: (7, 5)}
+    element, data, _ = parts(masked(start=2, positions={"<causal>": line}))
+    (table,) = element.iter("table")
+    assert table.findtext("caption") == "<causal>"
+    rows = table.findall("tbody/tr")
+    assert [row.findtext("th") for row in rows] == ASKS
+    shown = [[td.findtext("span") for td in row.findall("td")] for row in rows]
+    assert shown == [[f"{w:.2f}" for w in row] for row in LOOKS.tolist()]
+    hidden = [[td.get("class") == "mark" for td in row.findall("td")] for row in rows]
+    assert hidden == (~SEES).tolist()
+    assert rows[0].findall("td")[1].get("title") == "고양이 ← <가>: 0.00 (masked)"
+    assert data["weights"] == [[[1, None, None], [0, 0, None], [0.25, 0, 0.75]]]
+    assert (data["names"], data["labels"], data["start"]) == (["<causal>"], ASKS, 2)
+    assert data["places"] == [[[0, 0.5], [1, 0.5], [0.3, 0.5]]]
+    nudged = LOOKS + 1e-6 * torch.tensor([-1, 0, 1]) * (LOOKS > 0) * (LOOKS < 1)
+    assert masked(weights=nudged) == masked()
+
+
+def test_nodes_stand_on_a_circle_y_upwards_and_loops_look_outwards():
+    assert circle(4)[1] == pytest.approx((1, 0))
+    assert circle(4)[2] == pytest.approx((0, -1))
+    every = torch.ones(4, 4, dtype=torch.bool)
+    _, data, _ = parts(masked(every, torch.full((4, 4), 0.25), list("abcd")))
+    assert data["places"] == [[[0.5, 0], [1, 0.5], [0.5, 1], [0, 0.5]]]  # from the top, clockwise
+    turned = [round(angle % math.tau, 3) for angle in data["loops"][0]]  # in SVG y points down
+    assert turned == [round(k * math.pi / 2, 3) for k in (3, 0, 1, 2)]
+
+
+# ---- Graphs ----------------------------------------------------------------------------------
+
+
+def strokes(content, style):
+    """The ends of each stroke of that width."""
+    paths = re.findall(rf'<path d="([^"]*)"[^>]*stroke-width: {style}\b[^.]', content)
+    return [[tuple(map(float, xy)) for xy in re.findall(r"([-\d.]+) ([-\d.]+)", d)] for d in paths]
+
+
+def discs(content):
+    """Middle and radius of each node; each is drawn twice, its ground and its rim."""
+    found = []
+    for d in re.findall(r'<path d="(M[^"]*C[^"]*z\s*)"', content):
+        points = torch.tensor([float(v) for v in re.findall(r"-?[\d.]+", d)]).view(-1, 2)
+        low, high = points.amin(dim=0), points.amax(dim=0)
+        found.append((*((low + high) / 2).tolist(), ((high - low)[0] / 2).item()))
+    return found[1::2]
+
+
+def test_a_pair_is_a_line_one_way_an_arrow_and_a_node_looks_at_itself():
+    content = net().content
+    nodes = discs(content)
+    assert len(nodes) == 4
+    drawn = strokes(content, "1.1")
+    plain = [ends for ends in drawn if len(ends) == 2]
+    ends = [
+        [min(range(4), key=lambda k: math.dist(p, nodes[k][:2])) for p in line] for line in plain
+    ]
+    assert ends == [[0, 1]]
+    for line, joined in zip(plain, ends, strict=True):
+        for point, k in zip(line, joined, strict=True):
+            assert math.dist(point, nodes[k][:2]) == pytest.approx(nodes[k][2], abs=0.05)
+    (loop,) = (line for line in drawn if len(line) == 24)
+    assert {min(range(4), key=lambda k: math.dist(p, nodes[k][:2])) for p in loop} == {2}
+    away = [math.dist(point, nodes[2][:2]) for point in loop]
+    assert away[:: len(away) - 1] == pytest.approx([nodes[2][2]] * 2, abs=0.05)  # rim to rim
+    assert max(away) == pytest.approx(1.95 * nodes[2][2], abs=0.2)
+    one_way = Graph.from_edges([(1, 2)], 4)
+    arrows = [line for line in strokes(net(one_way).content, "1.1") if len(line) > 2]
+    assert len(arrows) == 2  # a line and its head
+    tip = arrows[1][1]
+    assert min(range(4), key=lambda k: math.dist(tip, nodes[k][:2])) == 2
+
+
+def test_a_line_passes_under_a_node_in_between():
+    three = Graph.from_edges([(0, 2)], 3, undirected=True)
+    content = net(three, positions=[(0, 0), (1, 0), (2, 0)]).content
+    (_, y, r), *_ = nodes = discs(content)
+    pieces = strokes(content, "1.1")
+    assert [[x for x, _ in piece] for piece in pieces] == [
+        pytest.approx([nodes[k][0] + r, nodes[k + 1][0] - r], abs=0.05) for k in (0, 1)
+    ]
+    assert [v for piece in pieces for _, v in piece] == pytest.approx([y] * 4, abs=0.05)
+
+
+def test_highlighted_edges_are_thick_arrows_in_the_colour_of_weights():
+    content = net(highlight=[(1, 0), (2, 2)]).content
+    thick = re.findall(r"stroke: var\(--gat-weight, #840b7c\)[^>]*stroke-width: 2.6", content)
+    assert len(thick) == 2 + 1  # an arrow's line and head, and a loop
+    assert not strokes(
+        net(Graph.from_edges([(0, 1), (1, 0)], 2), highlight=[(0, 1)]).content, "1.1"
+    )
+    assert "--gat-weight" not in net().content
+
+
+def test_roles_shades_names_notes_titles_and_legend_reach_the_picture():
+    content = net(
+        title="a <title>",
+        names=["a", "b", "개", "d"],
+        notes=["0.25", "0.98765", "", "<x>"],
+        roles=["query", "key", None, "value"],
+        legend={"query": "asks", "key": "is asked"},
+    ).content
+    for word in ("a &lt;title&gt;", ">개<", "0.25", "0.98765", "&lt;x&gt;", ">asks<", ">is asked<"):
+        assert word in content
+    for role in ("query", "key", "value"):
+        assert f"var(--gat-{role}, " in content
+    assert re.findall(r"opacity: ([\d.]+)", net(shades=[0, 0.5, 1, 0.1]).content) == [
+        *("0", "0.45", "0.9", "0.09")
+    ]
+    on_text = net(shades=[0, 0.5, 1, 0.1], names=list("abcd")).content
+    assert re.findall(r"opacity: ([\d.]+)", on_text) == ["0", "0.18", "0.36", "0.04"]
+
+
+@pytest.mark.parametrize("columns", [None, 1, 3])
+def test_graphs_stand_in_rows_without_touching(columns):
+    g = Graph.from_networkx(nx.cycle_graph(5)).with_self_loops()
+    notes = ["[1, 0]", "[0.5, 0.5]", "x", "y", "[0.25, 0.75]"]
+    panels = [Network(g, title=f"after {k}", notes=notes if columns == 1 else None) for k in "0123"]
+    content = networks(panels, "four", columns=columns).content
+    nodes = discs(content)
+    assert len(nodes) == 20
+    assert [r for *_, r in nodes] == pytest.approx([nodes[0][2]] * 20, abs=0.02)
+    boxes = []
+    for k in range(4):
+        xs, ys, rs = zip(*nodes[5 * k : 5 * k + 5], strict=True)
+        boxes.append((min(xs) - rs[0], max(xs) + rs[0], min(ys) - rs[0], max(ys) + rs[0]))
+    for a, b in itertools.combinations(boxes, 2):
+        assert a[1] < b[0] or b[1] < a[0] or a[3] < b[2] or b[3] < a[2]
+    row = [box for box in boxes if abs(box[2] - boxes[0][2]) < 1]
+    assert len(row) == (columns or 2)
+    width, height = map(float, re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', content).groups())
+    assert width == pytest.approx(5.2 * 72)
+    assert all(min(a, c) > 0 and b < width and d < height for a, b, c, d in boxes)
+
+
+def test_a_layout_that_differs_in_its_last_digits_is_the_same_picture():
+    club = nx.karate_club_graph()
+    graph, at = Graph.from_networkx(club), nx.kamada_kawai_layout(club)
+    moved = {node: place + 1e-9 for node, place in at.items()}
+    assert net(graph, positions=at) == net(graph, positions=moved)
+    flat = [at[node].tolist() for node in range(34)]
+    assert net(graph, positions=flat) == net(graph, positions=at)
+    assert net(graph, positions=2 * torch.tensor(flat).double().numpy() + 7) == net(
+        graph, positions=at
+    )
+    assert len(discs(net(graph, positions=at).content)) == 34
+
+
+def test_a_graph_of_one_node_is_a_picture():
+    ((_, _, r),) = discs(net(Graph.from_edges([(0, 0)], 1)).content)
+    assert r == pytest.approx(0.2 * 72, rel=0.05)  # as large as nodes get
+
+
 def test_labels_of_rows_have_room():
     assert "<thead><tr><td/>" not in heat().content
     assert "<td></td>" in heat().content
@@ -405,6 +584,34 @@ def test_saving_writes_the_whole_file(tmp_path):
         (lambda: asking(start=(2, 0)), "start: expected less than 2, got 2"),
         (lambda: asking(start=(0, -1)), "start: expected an int of at least 0"),
         (lambda: asking(alt=" "), "alt: expected a sentence"),
+        (lambda: masks({}, {}, ["a"], "m"), "masks: expected one mask"),
+        (lambda: masked(labels=[]), "labels: expected one label"),
+        (lambda: masked(labels=["a", "b"]), r"masks\['<causal>'\]: expected shape \(2, 2\)"),
+        (lambda: masked(weights=LOOKS[:, :2]), r"weights\['<causal>'\]: expected shape \(3, 3\)"),
+        (lambda: masked(weights=LOOKS * 0.9), r"weights\['<causal>'\]: expected rows of numbers"),
+        (lambda: masked(weights=LOOKS.flip(1)), r"weights\['<causal>'\]: expected 0 where"),
+        (lambda: masks({"a": SEES}, {"b": LOOKS}, ASKS, "m"), "weights: expected those of a"),
+        (lambda: masked(positions={"b": circle(3)}), "positions: expected some of <causal>"),
+        (lambda: masked(positions={"<causal>": circle(4)}), r"positions\[.*3 pairs \(x, y\)"),
+        (lambda: masked(start=3), "start: expected less than 3, got 3"),
+        (lambda: masked(alt=""), "alt: expected a sentence"),
+        (lambda: networks([], "n"), "panels: expected one network"),
+        (lambda: net(Graph.from_edges([], 0)), r"panels\[0\].graph: expected one node"),
+        (lambda: net(names=["a"]), r"panels\[0\].names: expected 4 of them"),
+        (lambda: net(notes=["a"] * 5), r"panels\[0\].notes: expected 4 of them"),
+        (lambda: net(roles=["key"]), r"panels\[0\].roles: expected 4 of them"),
+        (lambda: net(roles=["kye"] * 4), "role: expected one of query, key"),
+        (lambda: net(shades=[0, 0, 0, 2]), r"panels\[0\].shades: expected numbers from 0 to 1"),
+        (lambda: net(highlight=[(2, 1)]), r"panels\[0\].highlight: .*graph, got \[\(2, 1\)\]"),
+        (lambda: net(positions=[(0, 0)] * 4), r"panels\[0\].positions: expected a place of its"),
+        (lambda: net(positions=[(0, 0)]), r"panels\[0\].positions: expected 4 pairs"),
+        (lambda: net(positions={1: (0, 0)}), r"panels\[0\].positions: expected nodes 0 to 3"),
+        (lambda: net(positions=[(0, math.nan)] * 4), r"panels\[0\].positions: expected finite"),
+        (lambda: net(notes=["a long note " * 9] * 4), r"panels\[0\]: expected less around"),
+        (lambda: net(columns=0), "columns: expected an int of at least 1"),
+        (lambda: net(height=0.5), "height: expected 1 inch or more"),
+        (lambda: net(legend={"kye": "key"}), "role: expected one of query, key"),
+        (lambda: net(alt=" "), "alt: expected a sentence"),
     ],
 )
 def test_bad_input_names_the_argument(unchecked, call, words):
@@ -420,6 +627,12 @@ def test_bad_input_names_the_argument(unchecked, call, words):
         (lambda: asking(weights=GIVEN.tolist()), "weights: expected a float tensor"),
         (lambda: asking(rows="abc"), "rows: expected a sequence of str"),
         (lambda: asking(start=(0.0, 1)), "start: expected only int"),
+        (lambda: masked(mask=SEES.float()), r"masks\['<causal>'\]: expected a bool tensor"),
+        (lambda: masked(weights=SEES), r"weights\['<causal>'\]: expected a float tensor"),
+        (lambda: masked(labels="abc"), "labels: expected a sequence of str"),
+        (lambda: masked(start=1.0), "start: expected an int"),
+        (lambda: networks([FOUR], "n"), "panels: expected only Network"),
+        (lambda: net(positions=["a"] * 4), r"panels\[0\].positions: expected pairs of numbers"),
     ],
 )
 def test_input_of_another_kind_names_the_argument(unchecked, call, words):
