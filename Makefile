@@ -50,10 +50,12 @@ notebooks: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python benchmarks/attention_cost.py
 
-# What is drawn or written by code and stored: the logo, the home page's picture, the style.
+# What is drawn or written by code and stored: the logo, the home page's picture, the style, and
+# the graph of SciPy's API, read from its sources.
 drawings: $(STAMP)
 	$(BIN)/python book/draw.py
 	$(BIN)/python -m gatutils.viz > book/_static/roles.css
+	$(BIN)/python book/scipy_api.py
 
 env: $(STAMP)
 

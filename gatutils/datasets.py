@@ -1,4 +1,4 @@
-"""What the chapters train on: so far a small, endless grammar of English and Korean.
+"""What the chapters train on: an endless grammar of English and Korean, graphs, and puzzles.
 
 English puts the object after the verb and nests relative clauses to the right; Korean puts the
 verb last and nests to the left, so a translator must look far back and far ahead:
@@ -9,6 +9,8 @@ verb last and nests to the left, so a translator must look far back and far ahea
 Every English sentence has exactly one Korean sentence, so a translation is right or wrong and no
 score has to be estimated. The rules that make it so: a noun carries at most one relative clause,
 place and time belong to the main clause, and the noun inside an object relative is bare of clauses.
+
+The graphs come with this package or with networkx, so nothing is downloaded.
 """
 
 import difflib
@@ -17,12 +19,16 @@ import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 
+import networkx as nx
+import numpy as np
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from gatutils.checks import expect_int, expect_list
+from gatutils.checks import expect, expect_int, expect_list, expect_tensor
+from gatutils.graph import Graph
 
 # English word -> Korean word; a verb has a past form and an adnominal one, which precedes a noun.
 NOUNS = {
@@ -45,7 +51,7 @@ PLACE = 0.4  # the sentence names a place
 TIME = 0.4  # the sentence names a time
 SUBJECT_CLAUSE = 0.25  # one of the clauses hangs on the subject; all others nest in the object
 OBJECT_RELATIVE = 0.5  # the innermost clause of a chain is an object relative; outer ones cannot be
-TEST_ONE_IN = 5  # one sentence in so many belongs to the test split
+TEST_ONE_IN = 5  # one sentence, or one puzzle, in so many belongs to the test split
 
 PAD, BOS, EOS = 0, 1, 2
 SPECIAL = ("<pad>", "<bos>", "<eos>")
@@ -221,7 +227,11 @@ def split_of(english: Sequence[str]) -> str:
         TypeError: `english` is not a sequence of words.
     """
     expect_list(english, "english", str)
-    digest = hashlib.sha256(" ".join(english).encode()).digest()
+    return _split_of(" ".join(english))
+
+
+def _split_of(text: str) -> str:
+    digest = hashlib.sha256(text.encode()).digest()
     return "test" if int.from_bytes(digest[:8], "big") % TEST_ONE_IN == 0 else "train"
 
 
@@ -451,3 +461,407 @@ def score_by_clauses(
         said = [KOREAN.decode(list(ids)) for ids in translate(batch)]
         scores.append(exact_match(said, batch.pairs))
     return scores
+
+
+# ---- Graphs --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Citations:
+    """A graph of things that refer to each other, each with a few words about it.
+
+    Attributes:
+        graph: An edge in both directions for each reference; the label is the number of a class,
+            and the features say which share of a node's words is which word.
+        names: What the nodes are called.
+        classes: What the labels mean.
+        words: What the columns of the features mean.
+    """
+
+    graph: Graph
+    names: tuple[str, ...]
+    classes: tuple[str, ...]
+    words: tuple[str, ...]
+
+
+def scipy_api() -> Citations:
+    """Returns the functions and classes of SciPy 1.17.1; the label is the subpackage.
+
+    Two are joined if one's documentation refers to the other (See Also, `:func:`, `:class:`) or
+    one's source uses it. The words are those of the one-line summaries, without the names of
+    subpackages; a row of features sums to 1, but for the few nodes without a word, whose row is
+    zero.
+
+    Source:
+        SciPy 1.17.1, Copyright (c) 2001-2002 Enthought, Inc. 2003, SciPy Developers, under the
+        BSD 3-Clause License, which lies in the file. `book/scipy_api.py` makes the file, and says
+        what is taken.
+    """
+    with np.load(Path(__file__).with_name("scipy_api.npz"), allow_pickle=False) as file:
+        names, classes, words = (tuple(file[key].tolist()) for key in ("names", "classes", "words"))
+        labels, edges, counts = (
+            torch.from_numpy(file[key].astype(np.int64)) for key in ("labels", "edges", "counts")
+        )
+    features = torch.zeros(len(names), len(words))
+    node, word, count = counts.T
+    features[node, word] = count.float()
+    features /= features.sum(dim=1, keepdim=True).clamp(min=1)
+    one, other = edges.T
+    ends = torch.cat([one, other]), torch.cat([other, one])
+    return Citations(Graph(len(names), *ends, features, labels), names, classes, words)
+
+
+def split(
+    labels: Int[Tensor, " nodes"], per_class: int, seed: int
+) -> tuple[Bool[Tensor, " nodes"], Bool[Tensor, " nodes"]]:
+    """Draws the nodes whose labels are shown in training; all others are for testing.
+
+    Args:
+        labels: The number of each node's class.
+        per_class: How many to draw of each class.
+        seed: Same seed, same nodes.
+
+    Returns:
+        Two masks, `train` and `test`: each node is in exactly one.
+
+    Raises:
+        TypeError: `labels` holds no whole numbers, or `per_class` or `seed` is not an int.
+        ValueError: `labels` is not one row, `per_class` < 1, or a class has no more nodes than
+            that, so that none is left for testing.
+    """
+    expect_tensor(labels, "labels", "int", ndim=1, exact=True)
+    expect_int(per_class, "per_class", least=1)
+    expect_int(seed, "seed")
+    train = torch.zeros(len(labels), dtype=torch.bool)
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
+    for label in labels.unique().tolist():
+        members = order[labels[order] == label]
+        wanted = f"more than {per_class} nodes of class {label}"
+        expect(len(members) > per_class, "labels", wanted, len(members))
+        train[members[:per_class]] = True
+    return train, ~train
+
+
+def karate() -> Graph:
+    """Returns the friendships in a karate club of 34, which later split in two.
+
+    The label is the club that a member went to: 0 the instructor's, 1 the officers'. There are no
+    features.
+
+    Source:
+        Zachary (1977), An Information Flow Model for Conflict and Fission in Small Groups; it
+        comes with networkx.
+    """
+    club = nx.karate_club_graph()
+    labels = torch.tensor([int(went == "Officer") for _, went in club.nodes(data="club")])
+    return Graph.from_networkx(club, labels=labels)
+
+
+def atlas() -> list[Graph]:
+    """Returns all 1,253 graphs of up to seven nodes, that without a node first.
+
+    No two are the same graph with other numbers. Every feature is 1, so what tells two nodes
+    apart is their edges alone.
+
+    Source:
+        Read and Wilson (1998), An Atlas of Graphs; it comes with networkx.
+    """
+    return [
+        Graph.from_networkx(graph, features=torch.ones(len(graph), 1))
+        for graph in nx.graph_atlas_g()
+    ]
+
+
+QUESTIONS: dict[str, Callable[[Graph], float]] = {
+    "number of leaves": lambda graph: float((graph.degree == 1).sum()),
+    "share of leaves": lambda graph: float((graph.degree == 1).double().mean()),
+    "a node of degree four or more": lambda graph: float((graph.degree >= 4).any()),
+    "a triangle": lambda graph: float(graph.adjacency().matrix_power(3).trace() > 0),
+}
+"""What can be asked of an undirected graph -> its answer; for yes or no 1 or 0."""
+
+
+def atlas_split(seed: int, count: int = 1000) -> tuple[list[Graph], list[Graph]]:
+    """Draws ``count`` graphs of the atlas to train on; all others are for testing.
+
+    The graph without a node is in neither.
+
+    Raises:
+        TypeError: ``seed`` or ``count`` is not an int.
+        ValueError: ``count`` is below 1, or leaves none for testing.
+    """
+    expect_int(seed, "seed")
+    expect_int(count, "count", least=1)
+    graphs = [graph for graph in atlas() if graph.nodes]
+    expect(count < len(graphs), "count", f"less than {len(graphs)}", count)
+    random.Random(seed).shuffle(graphs)
+    return graphs[:count], graphs[count:]
+
+
+def random_graphs(count: int, seed: int, least: int = 15, most: int = 40) -> list[Graph]:
+    """Draws undirected graphs, larger than the atlas has; every feature is 1.
+
+    The number n of nodes is drawn from ``least`` to ``most``, that of edges from n/2 to 3n/2, and
+    then so many of all pairs of nodes.
+
+    Raises:
+        TypeError: An argument is not an int.
+        ValueError: ``count`` or ``least`` is below 1, or ``most`` below ``least``.
+    """
+    expect_int(count, "count", least=1)
+    expect_int(seed, "seed")
+    expect_int(least, "least", least=1)
+    expect_int(most, "most", least=least)
+    rng = random.Random(seed)
+    graphs = []
+    for _ in range(count):
+        nodes = rng.randint(least, most)
+        edges = rng.randint(nodes // 2, nodes + nodes // 2)
+        drawn = nx.gnm_random_graph(nodes, edges, seed=rng.randrange(2**32))
+        graphs.append(Graph.from_networkx(drawn, features=torch.ones(nodes, 1)))
+    return graphs
+
+
+TOKENS = 8
+"""How many tokens a :func:`relay` knows."""
+
+
+def relay(length: int, count: int, generator: torch.Generator) -> Graph:
+    """Draws paths along which one token has to be carried from the first node to all others.
+
+    Every node holds a random token (one-hot) and the first one a flag besides. The label of all
+    nodes of a path is the first one's token, so what the others hold must be let pass.
+
+    Args:
+        length: Edges of a path, which has one node more.
+        count: How many paths.
+        generator: Draws the tokens.
+
+    Returns:
+        A batch of ``count`` graphs with ``TOKENS`` + 1 features.
+
+    Raises:
+        TypeError: ``length`` or ``count`` is not an int.
+        ValueError: One of them is below 1.
+    """
+    expect_int(length, "length", least=1)
+    expect_int(count, "count", least=1)
+    nodes = length + 1
+    tokens = torch.randint(TOKENS, (count, nodes), generator=generator)
+    flag = torch.zeros(count, nodes, 1)
+    flag[:, 0] = 1
+    held = torch.cat([torch.nn.functional.one_hot(tokens, TOKENS), flag], dim=-1)
+    path = [(k, k + 1) for k in range(length)]
+    batch = Graph.batch([Graph.from_edges(path, nodes, undirected=True)] * count)
+    labels = tokens[:, :1].expand(-1, nodes).flatten()
+    return batch.with_features(held.flatten(0, 1), labels)
+
+
+# ---- Puzzles -------------------------------------------------------------------------------------
+# After bAbI (Weston et al., 2015) in the symbols of Li et al. (2016): facts about entities that are
+# mere numbers, drawn anew for each puzzle, so nothing can be learned by heart. The answer is one of
+# them.
+
+CHAINS = 4  # of a deduction
+RING = 20  # nodes of a small world
+REWIRED = 0.2  # share of its edges that lead elsewhere
+
+RELATIONS = {"deduction": ("is", "fears"), "path": ("meets",)}
+"""Task -> what its facts say. To meet holds both ways."""
+
+
+@dataclass(frozen=True)
+class Puzzle:
+    """Facts, a question and its answer.
+
+    Attributes:
+        task: `"deduction"` or `"path"`.
+        size: How far the answer is to seek: see `deduction` and `next_step`.
+        entities: How many there are; they are called 0, 1 and so on.
+        facts: Each (subject, relation, object), in the order in which they are told.
+        asked: The entities that the question names.
+        answer: The entity to find.
+    """
+
+    task: str
+    size: int
+    entities: int
+    facts: tuple[tuple[int, str, int], ...]
+    asked: tuple[int, ...]
+    answer: int
+
+    def __str__(self) -> str:
+        told = ", ".join(f"{a} {relation} {b}" for a, relation, b in self.facts)
+        ask = "what does {} fear" if self.task == "deduction" else "from {} to {}, by way of whom"
+        return f"{told}; {ask.format(*self.asked)}? {self.answer}"
+
+
+def deduction(size: int, rng: random.Random) -> Puzzle:
+    """Draws four chains of `size` facts "a is b"; their ends fear one another.
+
+    Asked is what the first of one chain fears. Each end fears one other and is feared by one, so
+    until word has come from the one asked along its chain, and on to the one that its end fears,
+    nobody can do better than guess.
+
+    Args:
+        size: Facts of a chain, 1 or more; with 1 it is bAbI's task 15, in symbols.
+        rng: Where the chance comes from; it is advanced.
+
+    Raises:
+        TypeError: `size` is not an int.
+        ValueError: `size` is below 1.
+    """
+    expect_int(size, "size", least=1)
+    end = CHAINS * size  # the first of the ends; a step along a chain is CHAINS further
+    facts = [(a, "is", a + CHAINS) for a in range(end)]
+    fears = list(range(CHAINS))
+    while any(k == fears[k] for k in range(CHAINS)):  # nobody fears itself
+        fears = _shuffled(CHAINS, rng)
+    facts += [(end + k, "fears", end + other) for k, other in enumerate(fears)]
+    asked = int(rng.random() * CHAINS)
+    return _told("deduction", size, end + CHAINS, facts, [asked], end + fears[asked], rng)
+
+
+def next_step(size: int, rng: random.Random) -> Puzzle:
+    """Draws a puzzle of the task `"path"`: the first step of the only shortest way to a goal.
+
+    It leads through a small world (Watts and Strogatz, 1998): a ring of 20, of which some edges
+    lead elsewhere.
+
+    Args:
+        size: Edges of the way from where it starts to the goal, 2 to 6.
+        rng: Where the chance comes from; it is advanced.
+
+    Raises:
+        TypeError: `size` is not an int.
+        ValueError: `size` is not in 2 ... 6.
+    """
+    expect_int(size, "size", least=2)
+    expect(size <= 6, "size", "2 to 6", size)
+    while True:
+        edges = {(i, (i + 1) % RING) for i in range(RING)}
+        for i in range(RING):
+            end = int(rng.random() * RING)
+            fits = end != i and not {(i, end), (end, i)} & edges
+            if rng.random() < REWIRED and fits:
+                edges.remove((i, (i + 1) % RING))
+                edges.add((i, end))
+        near = np.zeros((RING, RING), int)
+        for a, b in edges:
+            near[a, b] = near[b, a] = 1
+        # How many walks of k edges lead from a node to another, for each k.
+        walks = [np.linalg.matrix_power(near, k) for k in range(size + 1)]
+        ends = np.argwhere((walks[size] == 1) & (sum(walks[:size]) == 0)).tolist()
+        if ends:
+            start, goal = ends[int(rng.random() * len(ends))]
+            answer = int((near[start] * walks[size - 1][goal]).argmax())
+            facts = [(a, "meets", b) for a, b in sorted(edges)]
+            return _told("path", size, RING, facts, [start, goal], answer, rng)
+
+
+def _told(
+    task: str,
+    size: int,
+    entities: int,
+    facts: Sequence[tuple[int, str, int]],
+    asked: Sequence[int],
+    answer: int,
+    rng: random.Random,
+) -> Puzzle:
+    """Give the entities new numbers and the facts a new order."""
+    name, order = _shuffled(entities, rng), _shuffled(len(facts), rng)
+    told = [(name[a], relation, name[b]) for a, relation, b in (facts[k] for k in order)]
+    return Puzzle(task, size, entities, tuple(told), tuple(name[a] for a in asked), name[answer])
+
+
+def _shuffled(count: int, rng: random.Random) -> list[int]:
+    # Python promises only random() itself to stay the same in later versions, not shuffle().
+    return sorted(range(count), key=lambda _: rng.random())
+
+
+def sample_puzzles(
+    task: str, count: int, sizes: int | Sequence[int], split: str = "train", seed: int = 0
+) -> list[Puzzle]:
+    """Draws puzzles of one task and one split.
+
+    The splits share no puzzle, not even with its facts in another order; but the same one with
+    other numbers may be in both.
+
+    Args:
+        task: `"deduction"` or `"path"`.
+        count: Number of puzzles.
+        sizes: As in `deduction` and `next_step`; from a sequence each drawn equally often.
+        split: `"train"` or `"test"`.
+        seed: Same seed, same puzzles, on every machine.
+
+    Raises:
+        TypeError: `count`, `sizes` or `seed` is not of whole numbers.
+        ValueError: `count` is negative, `sizes` is empty or holds one out of range, or `task` or
+            `split` is another word.
+    """
+    expect(task in RELATIONS, "task", " or ".join(map(repr, RELATIONS)), repr(task))
+    expect_int(count, "count", least=0)
+    choice = [sizes] if isinstance(sizes, int) else sizes
+    expect_list(choice, "sizes", int)
+    expect(len(choice) > 0, "sizes", "an int or at least one", sizes)
+    expect(split in ("train", "test"), "split", "'train' or 'test'", repr(split))
+    expect_int(seed, "seed")
+    rng = random.Random(f"{task} {split} {seed}")
+    draw = deduction if task == "deduction" else next_step
+    puzzles: list[Puzzle] = []
+    while len(puzzles) < count:
+        size = choice[int(rng.random() * len(choice))]
+        puzzle = draw(size, rng)
+        while _split_of(repr((sorted(puzzle.facts), puzzle.asked))) != split:
+            puzzle = draw(size, rng)
+        puzzles.append(puzzle)
+    return puzzles
+
+
+@dataclass
+class PuzzleBatch:
+    """Puzzles as graphs side by side, and as rows of tokens.
+
+    Attributes:
+        graphs: One for each kind of edge, over the same nodes: each relation and its way back,
+            which are one kind for "meets".
+        marks: 1 in column k at the k-th entity that the question names, else 0.
+        tokens: The facts, three tokens each, then what is asked. The entities come first among
+            the tokens, then the relations.
+        answer: The entity to find.
+        puzzles: The puzzles themselves.
+    """
+
+    graphs: list[Graph]
+    marks: Float[Tensor, "nodes asked"]
+    tokens: Int[Tensor, "puzzles length"]
+    answer: Int[Tensor, " puzzles"]
+    puzzles: Sequence[Puzzle]
+
+
+def collate_puzzles(puzzles: Sequence[Puzzle]) -> PuzzleBatch:
+    """Puts puzzles of one task, and of as many facts and entities, side by side.
+
+    Raises:
+        TypeError: `puzzles` is not a sequence of `Puzzle`.
+        ValueError: `puzzles` is empty, or they differ in one of the three.
+    """
+    expect_list(puzzles, "puzzles", Puzzle)
+    shapes = {(puzzle.task, puzzle.entities, len(puzzle.facts)) for puzzle in puzzles}
+    expect(len(shapes) == 1, "puzzles", "some of one task and size", sorted(shapes) or "none")
+    ((task, entities, _),) = shapes
+    graphs = []
+    for relation in RELATIONS[task]:
+        forth = [[(a, b) for a, said, b in p.facts if said == relation] for p in puzzles]
+        back = [[(b, a) for a, b in edges] for edges in forth]
+        both = relation == "meets"
+        for kind in [forth] if both else [forth, back]:
+            alone = [Graph.from_edges(edges, entities, undirected=both) for edges in kind]
+            graphs.append(Graph.batch(alone))
+    asked = torch.tensor([puzzle.asked for puzzle in puzzles])
+    marks = torch.nn.functional.one_hot(asked, entities).transpose(1, 2).flatten(0, 1).float()
+    token = {relation: entities + k for k, relation in enumerate(RELATIONS[task])}
+    rows = [[t for a, said, b in p.facts for t in (a, token[said], b)] for p in puzzles]
+    tokens = torch.cat([torch.tensor(rows), asked], dim=1)
+    answer = torch.tensor([puzzle.answer for puzzle in puzzles])
+    return PuzzleBatch(graphs, marks, tokens, answer, puzzles)

@@ -30,6 +30,7 @@ __all__ = [
     "MessagePassing",
     "Readout",
     "aggregate",
+    "attend_edges",
     "readout",
 ]
 
@@ -78,6 +79,46 @@ def aggregate(
         return scale * aggregate(scale * states, graph)
     expect(how == "max", "how", "'sum', 'mean', 'max' or 'symmetric'", repr(how))
     return cast(Tensor, torch.sparse.mm(_edges(graph, states), states, "amax"))
+
+
+def attend_edges(
+    scores: Float[Tensor, " edges"], values: Float[Tensor, "nodes dim"], graph: Graph
+) -> tuple[Float[Tensor, "nodes dim"], Float[Tensor, " edges"]]:
+    r"""Mix the values as :func:`gatutils.attention.attend` does, over a graph's edges alone.
+
+    What a mask would hide is not there: no pair without an edge is scored or stored. An edge that
+    is there twice counts twice. A node without an incoming edge gets a context of zeros.
+
+    Args:
+        scores: :math:`e_{ij}`, one for each edge from j to i, in the order of the graph's edges.
+        values: :math:`v_j`, one row a node.
+        graph: Who may look at whom.
+
+    Returns:
+        The contexts :math:`c_i`, and the weight :math:`\alpha_{ij}` of each edge.
+
+    Raises:
+        TypeError: If ``scores`` or ``values`` is no float tensor, or both are not of one dtype.
+        ValueError: If sizes do not fit, or a number is NaN or infinite.
+
+    Source:
+        Velickovic et al. (2018), equation 2.
+    """
+    _expect_states(values, graph, "values")
+    expect_tensor(scores, "scores", "float", ndim=1, exact=True)
+    expect(len(scores) == graph.edges, "scores", f"{graph.edges}, one an edge", len(scores))
+    if values.dtype != scores.dtype:
+        raise TypeError(f"values: expected {scores.dtype} like scores, got {values.dtype}")
+    for numbers, name in ((scores, "scores"), (values, "values")):
+        expect(bool(numbers.isfinite().all()), name, "finite numbers", "NaN or infinity")
+    target = graph.target
+    # The largest score is taken off each node's, so nothing overflows; the weights stay the same.
+    largest = scores.new_zeros(graph.nodes)
+    largest = largest.scatter_reduce(0, target, scores.detach(), "amax", include_self=False)
+    powers = (scores - largest[target]).exp()
+    weights = powers / powers.new_zeros(graph.nodes).index_add(0, target, powers)[target]
+    carried = weights.unsqueeze(1) * values[graph.source]
+    return torch.zeros_like(values).index_add(0, target, carried), weights
 
 
 def readout(
@@ -135,17 +176,17 @@ def _edges(graph: Graph, like: Tensor) -> Tensor:
     return torch.sparse_csr_tensor(graph.offsets, graph.source, ones, (graph.nodes, graph.nodes))
 
 
-def _expect_states(states: Tensor, graph: Graph) -> None:
+def _expect_states(states: Tensor, graph: Graph, name: str = "states") -> None:
     if not isinstance(graph, Graph):
         raise TypeError(f"graph: expected a Graph, got {type(graph).__name__}")
-    expect_tensor(states, "states", "float", ndim=2, exact=True)
-    expect(len(states) == graph.nodes, "states", f"{graph.nodes} rows, one a node", len(states))
+    expect_tensor(states, name, "float", ndim=2, exact=True)
+    expect(len(states) == graph.nodes, name, f"{graph.nodes} rows, one a node", len(states))
 
 
 class MessagePassing(nn.Module):
     """One layer: every node hears its neighbours, then changes its state.
 
-    A layer is a choice of :attr:`how` (see :func:`aggregate`), :meth:`message` and
+    A layer is a choice of ``how`` (see :func:`aggregate`), :meth:`message` and
     :meth:`combine`.
 
     Source:

@@ -194,12 +194,12 @@ class Graph:
 
     @cached_property
     def offsets(self) -> Int[Tensor, " nodes_and_one"]:
-        """Where the edges of each target begin: those of i are offsets[i] to offsets[i + 1] - 1."""
+        """Where the edges of each target begin; those of i are offsets[i] to offsets[i + 1] - 1."""
         return _offsets(self.target, self.nodes)
 
     @cached_property
     def by_source(self) -> Int[Tensor, " edges"]:
-        """The edges in the order of their sources: the way back, for gradients."""
+        """The edges in the order of their sources, which is the way back, for gradients."""
         return self.source.argsort(stable=True)
 
     @cached_property
@@ -233,6 +233,18 @@ class Graph:
         """Return the graph in which each edge is there once."""
         target, source = torch.stack([self.target, self.source]).unique(dim=1)
         return self._like(source, target)
+
+    def with_features(
+        self, features: Float[Tensor, "nodes dim"] | None, labels: Tensor | None = None
+    ) -> Graph:
+        """Return the same nodes and edges with other features and labels."""
+        graph = Graph(self.nodes, self.source, self.target, features, labels)
+        graph.sizes = self.sizes
+        return graph
+
+    def without_edges(self) -> Graph:
+        """Return the nodes alone: nobody looks at anybody."""
+        return self._like(self.source[:0], self.target[:0])
 
     def permuted(self, order: Int[Tensor, " nodes"]) -> Graph:
         """Return the same graph with other numbers: its node k is node ``order[k]`` of this one.

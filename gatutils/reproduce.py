@@ -32,11 +32,36 @@ from gatutils.datasets import (
     VERBS,
     Batch,
     Pair,
+    atlas_split,
     batches,
     collate,
+    collate_puzzles,
+    random_graphs,
     sample_pairs,
+    sample_puzzles,
+    scipy_api,
     score_by_clauses,
+    split,
 )
+from gatutils.experiments import (
+    Deep,
+    Relay,
+    Solver,
+    TokenReader,
+    accuracy,
+    carry,
+    far_end,
+    fit_nodes,
+    fit_puzzles,
+    fit_question,
+    grade,
+    label_propagation,
+    layers,
+    question_net,
+    smooth,
+    solved,
+)
+from gatutils.gnn import GraphNet
 from gatutils.seq2seq import Seq2Seq, Translator, greedy, sequence_loss
 from gatutils.training import fit, seed_everything
 from gatutils.transformer import Transformer
@@ -112,6 +137,85 @@ def _protocol(
     }
 
 
+_GRAPH = {
+    "kind": "GCN",
+    "edges": True,
+    "hidden": 32,
+    "layers": 2,
+    "dropout": 0.5,
+    "steps": 200,
+    "lr": 0.01,
+    "weight decay": 5e-4,
+}
+NODES: dict[str, dict[str, Any]] = {
+    "logistic regression": {"edges": False, "layers": 1},
+    "MLP": {"edges": False},
+    "label propagation": {"kind": "labels", "rounds": 10},
+    "GCN": {},
+    "SAGE, mean": {"kind": "SAGE"},
+    "SAGE, max": {"kind": "SAGE", "how": "max"},
+    "SAGE, sum": {"kind": "SAGE", "how": "sum"},
+    "GIN": {"kind": "GIN"},
+}
+"""Chapters 7 and 8. An MLP is a GCN to which the edges are not shown."""
+
+DEPTHS: dict[str, dict[str, Any]] = {
+    **{f"GCN, {k}": {"layers": k} for k in (1, 2, 4, 8, 16, 32)},
+    **{f"smooth, {k}": {"kind": "smooth", "rounds": k} for k in (1, 2, 4, 8, 16, 32, 64, 128)},
+    **{f"gated, {k}": {"kind": "gated", "rounds": k} for k in (1, 2, 4, 8, 16, 32)},
+}
+"""Chapters 8 and 9. "smooth": so many aggregations first, then a logistic regression."""
+
+_ATLAS = {"how": "sum", "width": 32, "layers": 2, "train": 1000, "steps": 600, "size": 50}
+READOUTS: dict[str, dict[str, Any]] = {
+    f"{question}, {read}": {"question": question, "read": read}
+    for question in ("number of leaves", "share of leaves", "a node of degree four or more")
+    for read in ("sum", "mean", "max")
+}
+"""Chapter 7: which readout answers which question."""
+
+TRIANGLES: dict[str, dict[str, Any]] = {
+    how: {"question": "a triangle", "read": "sum", "how": how, "steps": 2000}
+    for how in ("sum", "mean", "max")
+}
+"""Chapter 8: which aggregation sees a triangle."""
+
+RELAYS: dict[str, dict[str, Any]] = {
+    **{kind: {} for kind in ("gated", "SAGE", "GCN", "GCN, added", "tanh", "GIN", "SAGE, untied")},
+    "gated, one length": {"kind": "gated", "lengths": [16]},
+    "SAGE, one length": {"kind": "SAGE", "lengths": [16]},
+}
+"""Chapter 9: who carries a token how far."""
+
+_PUZZLE = {
+    "task": "path",
+    "sizes": [2, 3, 4, 5],
+    "examples": 250,
+    "layer": "gated",
+    "rounds": 5,
+    "width": 32,
+    "steps": 300,
+    "size": 50,
+    "lr": 5e-3,
+}
+_READER = {"layer": "tokens", "embedding": 32, "width": 64, "steps": 600, "lr": 3e-3}
+_SAGE = {"layer": "SAGE", "lr": 3e-3}
+_SHORT = {"task": "deduction", "sizes": [1]}
+_LONG = {"task": "deduction", "sizes": [3], "examples": 50}
+PUZZLES: dict[str, dict[str, Any]] = {
+    **{f"path, gated, {k} rounds, 250 examples": {"rounds": k} for k in (1, 2, 3)},
+    **{f"path, gated, 5 rounds, {n} examples": {"examples": n} for n in (50, 250, 1000)},
+    **{f"path, SAGE, 5 rounds, {n} examples": {**_SAGE, "examples": n} for n in (50, 250, 1000)},
+    **{f"path, tokens, {n} examples": {**_READER, "examples": n} for n in (50, 250, 1000)},
+    **{f"deduction 3, gated, {k} rounds, 50 examples": {**_LONG, "rounds": k} for k in range(1, 6)},
+    **{f"deduction 1, gated, 5 rounds, {n} examples": {**_SHORT, "examples": n} for n in (2, 50)},
+    **{
+        f"deduction 1, tokens, {n} examples": {**_SHORT, **_READER, "examples": n}
+        for n in (50, 1000)
+    },
+}
+"""Chapter 9: who solves which puzzles, from how many of them."""
+
 # "looks": the weights of one sentence are kept, and how often they point at the translated word.
 # "losses": the mean training loss of every so many steps is kept.
 ROWS: dict[str, dict[str, Any]] = {
@@ -134,8 +238,128 @@ ROWS: dict[str, dict[str, Any]] = {
         "training clauses": [0],
         "test": {"clauses": [0], "count": 200, "seed": 1, "split": "test"},
     },
+    "nodes": {
+        "budget": _GRAPH,
+        "models": NODES,
+        "data": "scipy_api, 20 labels a class drawn by the seed, all other nodes for the test",
+        "measure": "share of nodes whose class is right, of the test, of the training",
+    },
+    "depths": {
+        "budget": _GRAPH,
+        "models": DEPTHS,
+        "data": "scipy_api, 20 labels a class drawn by the seed, all other nodes for the test",
+        "measure": "share of nodes whose class is right, of the test, of the training",
+    },
+    "readouts": {
+        "budget": _ATLAS,
+        "models": READOUTS,
+        "large": {"count": 200, "nodes": [15, 40]},
+        "measure": "mean absolute error, or share right, on unseen graphs of the atlas, on large",
+    },
+    "triangles": {
+        "budget": _ATLAS,
+        "models": TRIANGLES,
+        "large": {"count": 200, "nodes": [15, 40]},
+        "measure": "share right on unseen graphs of the atlas, on large ones",
+    },
+    "relay": {
+        "budget": {
+            "lengths": list(range(1, 17)),
+            "width": 32,
+            "steps": 1500,
+            "size": 16,
+            "lr": 0.01,
+        },
+        "models": RELAYS,
+        "test": {"lengths": [8, 16, 32, 64], "count": 200},
+        "measure": "share of paths whose last node says the first one's token, for each length",
+    },
+    "puzzles": {
+        "budget": _PUZZLE,
+        "models": PUZZLES,
+        "test": {"count": 500, "split": "test", "seed": 1},
+        "measure": "share of puzzles solved, then, of several sizes, that of each",
+    },
 }
 """Row of the command -> its protocol, as it is stored with the results."""
+
+
+def _nodes(plan: dict[str, Any], _: str, seed: int) -> list[float]:
+    """Train on the labels that the seed draws; return the shares right of test and training."""
+    graph = scipy_api().graph
+    labels = cast(Tensor, graph.labels)
+    train, test = split(labels, 20, seed)
+    if plan["kind"] == "labels":
+        said = label_propagation(graph, train, plan["rounds"]).argmax(dim=1)
+        return [float((said == labels)[nodes].double().mean()) for nodes in (test, train)]
+    seed_everything(seed)
+    classes = int(labels.max()) + 1
+    width, drop = plan["hidden"], plan["dropout"]
+    if plan["kind"] == "smooth":
+        graph = graph.with_features(smooth(graph, plan["rounds"]), labels)
+        plan = {**plan, "kind": "GCN", "edges": False, "layers": 1}
+    if not plan["edges"]:
+        graph = graph.without_edges()
+    inputs = cast(Tensor, graph.features).shape[1]
+    net: nn.Module
+    if plan["kind"] == "gated":
+        net = Deep(inputs, width, classes, plan["rounds"], drop)
+    else:
+        widths = [inputs, *[width] * (plan["layers"] - 1), classes]
+        net = GraphNet(layers(plan["kind"], widths, plan.get("how")), drop)
+    amount = {"steps": plan["steps"], "lr": plan["lr"], "weight_decay": plan["weight decay"]}
+    fit_nodes(net, graph, train, seed, **amount)
+    return [accuracy(net, graph, nodes) for nodes in (test, train)]
+
+
+def _atlas(plan: dict[str, Any], _: str, seed: int) -> list[float]:
+    """Train on graphs of the atlas; return the grades on others of it, and on larger ones."""
+    small, unseen = atlas_split(seed, plan["train"])
+    seed_everything(seed)
+    model = question_net(plan["how"], plan["read"], plan["width"], plan["layers"])
+    question = plan["question"]
+    fit_question(model, question, small, seed, steps=plan["steps"], size=plan["size"])
+    large = random_graphs(200, seed, 15, 40)
+    return [grade(model, question, graphs) for graphs in (unseen, large)]
+
+
+def _relay(plan: dict[str, Any], model: str, seed: int) -> list[float]:
+    """Train on short paths; return how often the token arrives on longer ones."""
+    seed_everything(seed)
+    net = Relay(plan.get("kind", model), plan["width"])
+    amount = {name: plan[name] for name in ("lengths", "steps", "size", "lr")}
+    carry(net, seed, **amount)
+    test = ROWS["relay"]["test"]
+    return [far_end(net, length, test["count"]) for length in test["lengths"]]
+
+
+def _puzzles(plan: dict[str, Any], _: str, seed: int) -> list[float]:
+    """Train on the puzzles that the seed draws; return the shares solved, of all and by size."""
+    task, sizes, layer = plan["task"], plan["sizes"], plan["layer"]
+    test = sample_puzzles(task, sizes=sizes, **ROWS["puzzles"]["test"])
+    one = collate_puzzles(test[:1])
+    seed_everything(seed)
+    model: nn.Module
+    if layer == "tokens":
+        model = TokenReader(task, test[0].entities, plan["embedding"], plan["width"])
+    else:
+        kinds, marks = len(one.graphs), one.marks.shape[1]
+        model = Solver(kinds, marks, plan["rounds"], layer, plan["width"])
+    amount = {name: plan[name] for name in ("steps", "size", "lr")}
+    fit_puzzles(model, sample_puzzles(task, plan["examples"], sizes, seed=seed), seed, **amount)
+    groups = [[puzzle for puzzle in test if puzzle.size == size] for size in sizes]
+    return [solved(model, group) for group in ([test, *groups] if len(sizes) > 1 else [test])]
+
+
+GRAPHS: dict[str, Callable[[dict[str, Any], str, int], list[float]]] = {
+    "nodes": _nodes,
+    "depths": _nodes,
+    "readouts": _atlas,
+    "triangles": _atlas,
+    "relay": _relay,
+    "puzzles": _puzzles,
+}
+"""Rows about graphs -> what one run of them does."""
 
 
 def build(plan: dict[str, Any]) -> Seq2Seq | Transformer:
@@ -207,14 +431,20 @@ def run(row: str, model: str, seed: int, steps: int | None = None) -> dict[str, 
     models = protocol["models"]
     expect(model in models, "model", f"one of {', '.join(models)}", repr(model))
     plan = {**protocol["budget"], **models[model]}
+    if steps is not None:
+        plan["steps"] = steps
+    start = time.process_time()
+    if row in GRAPHS:
+        scores = [round(score, 4) for score in GRAPHS[row](plan, model, seed)]
+        took = round(time.process_time() - start)
+        return {"model": model, "seed": seed, "scores": scores, "cpu seconds": took}
     seed_everything(seed)
     translator = build(plan)
-    start = time.process_time()
     history = fit(
         translator,
         _stream(plan, protocol["training clauses"], seed),
         translation_loss,
-        plan["steps"] if steps is None else steps,
+        plan["steps"],
         lr=plan["lr"],
         warmup=plan.get("warmup", 0.05),
         seed=seed,

@@ -66,6 +66,7 @@ def fit(
     lr: float = 3e-3,
     warmup: float = 0.05,
     clip: float = 1.0,
+    weight_decay: float = 0.0,
     seed: int = 0,
     evaluate: Callable[[nn.Module], float] | None = None,
     every: int = 0,
@@ -81,6 +82,8 @@ def fit(
         lr: Highest learning rate; see :func:`learning_rate`.
         warmup: Share of the steps in which the rate rises, 0 to 1.
         clip: Longest gradient that is applied as it is; a longer one is shortened to it.
+        weight_decay: So much of each weight is added to its gradient, after clipping (L2 inside
+            Adam, as in Kipf and Welling 2017).
         seed: Seeds torch's generator while training (dropout); it is put back afterwards.
         evaluate: Called without gradients in evaluation mode, for ``History.scores``.
         every: Steps between two evaluations; 0 for none.
@@ -99,12 +102,13 @@ def fit(
     expect(lr > 0, "lr", "above 0", lr)
     expect(0 <= warmup <= 1, "warmup", "a share from 0 to 1", warmup)
     expect(clip > 0, "clip", "above 0", clip)
+    expect(weight_decay >= 0, "weight_decay", "0 or more", weight_decay)
     expect_int(every, "every", least=0)
     expect((evaluate is None) == (every == 0), "every", "steps along with evaluate", every)
     if progress is None:
         progress = os.environ.get("GATUTILS_PROGRESS", "1") != "0"
     history = History()
-    optimizer = torch.optim.Adam(model.parameters(), lr=lr)
+    optimizer = torch.optim.Adam(model.parameters(), lr=lr, weight_decay=weight_decay)
     stream: Iterator[Batch] = iter(batches)
     model.train()
     with (

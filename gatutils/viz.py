@@ -443,7 +443,7 @@ def _label_ends(ax: Axes, ends: list[list[Any]]) -> None:
 
 
 Layout = Sequence[Any] | Mapping[int, Any] | np.ndarray
-"""A pair (x, y) for each node, y upwards: in a sequence, an array, or under the node's number."""
+"""A pair (x, y) for each node, y upwards, in a sequence, an array, or under the node's number."""
 
 
 def circle(nodes: int) -> list[tuple[float, float]]:

@@ -1,10 +1,19 @@
-"""The grammar, checked against rules of Korean and a parser that the module does not know."""
+"""The grammar, checked against rules of Korean and a parser that the module does not know.
 
+Then the graphs: that of SciPy is made anew from SciPy's sources and compared.
+"""
+
+import ast
 import hashlib
+import importlib.util
 import random
 from collections import Counter
+from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
+from pathlib import Path
 
+import networkx as nx
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -16,13 +25,26 @@ import gatutils.datasets as module
 from gatutils.datasets import (
     ENGLISH,
     KOREAN,
+    QUESTIONS,
+    TOKENS,
     Pair,
+    Puzzle,
     Vocabulary,
+    atlas,
+    atlas_split,
     batches,
     collate,
+    collate_puzzles,
+    deduction,
     exact_match,
+    karate,
+    next_step,
+    random_graphs,
+    relay,
     sample_pair,
     sample_pairs,
+    sample_puzzles,
+    scipy_api,
     split_of,
     verb_roles,
 )
@@ -551,3 +573,571 @@ def test_verb_roles_refuse_what_is_no_sentence():
         verb_roles(["saw", "the"])
     with pytest.raises(TypeError, match="english"):
         verb_roles("the dog saw the cat")
+
+
+# --- SciPy's API as a graph -----------------------------------------------------------------------
+SCIPY = scipy_api()
+EDGES = list(zip(SCIPY.graph.source.tolist(), SCIPY.graph.target.tolist(), strict=True))
+STORED = Path(module.__file__).with_name("scipy_api.npz")
+
+
+def scipy_version():
+    try:
+        return version("scipy")
+    except PackageNotFoundError:
+        return "none"
+
+
+@pytest.fixture(scope="module")
+def builder():
+    path = Path(__file__).parents[1] / "book" / "scipy_api.py"
+    spec = importlib.util.spec_from_file_location("scipy_api", path)
+    loaded = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(loaded)
+    return loaded
+
+
+needs_scipy = pytest.mark.skipif(
+    scipy_version() != "1.17.1",
+    reason=f"the graph is of SciPy 1.17.1, and installed is {scipy_version()}",
+)
+
+
+@needs_scipy
+def test_the_stored_file_is_what_the_builder_makes(builder, tmp_path):
+    """Arrays, not bytes: another build of zlib may pack them otherwise."""
+    made = builder.build()
+    with np.load(STORED, allow_pickle=False) as stored:
+        assert set(stored) == set(made)
+        for key in made:
+            assert stored[key].dtype == made[key].dtype, key
+            assert np.array_equal(stored[key], made[key]), key
+    first, again = tmp_path / "first.npz", tmp_path / "again.npz"
+    builder.write(made, first)
+    builder.write(made, again)
+    assert first.read_bytes() == again.read_bytes()
+    assert STORED.stat().st_size < 40_000
+
+
+@needs_scipy
+def test_each_node_is_a_thing_of_its_own_in_scipy():
+    found = []
+    for name in SCIPY.names:
+        home, _, attribute = f"scipy.{name}".rpartition(".")
+        found.append(getattr(importlib.import_module(home), attribute))
+    assert all(map(callable, found))
+    assert len(set(map(id, found))) == len(found) == SCIPY.graph.nodes
+
+
+def test_another_scipy_is_refused(builder, monkeypatch):
+    monkeypatch.setattr(builder, "VERSION", "0.1")
+    with pytest.raises(SystemExit, match=f"scipy: expected version 0.1, got {scipy_version()}"):
+        builder.build()
+
+
+def test_a_file_is_written_whole_or_not_at_all(builder, tmp_path):
+    path = tmp_path / "a.npz"
+    path.write_text("before")
+    with pytest.raises(ValueError, match="allow_pickle"):
+        builder.write({"good": np.arange(3), "bad": np.array([{}])}, path)
+    assert [p.read_text() for p in tmp_path.iterdir()] == ["before"]
+
+
+def test_what_the_builder_reads_in_a_docstring(builder):
+    doc = """Title
+
+.. autosummary::
+   :toctree: generated/
+
+   solve - Solve it.
+   deep.inside     -- Look \\
+                      further.
+   bare
+                   -- of the line before
+
+   other
+
+Text of the page.
+
+   no_entry
+"""
+    assert list(builder.listed(doc)) == [
+        ("solve", "Solve it."),
+        ("deep.inside", "Look                        further."),
+        ("bare", ""),
+        ("other", ""),
+    ]
+    doc = """Summary of :func:`~scipy.linalg.solve` and `quiet`, :class:`KDTree`.
+
+See Also
+--------
+one, two : Both
+    three
+`four`
+:func:`scipy.five`: more
+This is prose.
+
+Notes
+-----
+six : not here
+"""
+    assert sorted(builder.named(doc)) == sorted(
+        ["scipy.linalg.solve", "KDTree", "scipy.five", "one", "two", "four", "scipy.five"]
+    )
+
+
+def test_what_the_builder_reads_in_a_source(builder):
+    source = """
+def f(given, *, norm):
+    local = special.gamma(given)
+    return helper(local, norm, linalg.lu.solve) + given.eig
+
+class C(Base):
+    def one(self, solve):
+        return solve(self)
+    def two(self):
+        return solve(self)
+"""
+    f, c = ast.parse(source).body
+    assert set(builder.used(f)) == {
+        "special", "special.gamma", "helper", "linalg", "linalg.lu", "linalg.lu.solve",
+    }  # fmt: skip
+    assert set(builder.used(c)) == {"Base", "solve"}  # a variable of `one` is none of `two`
+
+
+def test_counts_of_the_scipy_graph():
+    graph = SCIPY.graph
+    assert (graph.nodes, graph.edges, len(SCIPY.words)) == (1091, 2 * 2309, 431)
+    sizes = dict(zip(SCIPY.classes, graph.labels.bincount().tolist(), strict=True))
+    assert sizes == {
+        "interpolate": 53, "linalg": 90, "ndimage": 66, "optimize": 60,
+        "signal": 159, "sparse": 85, "special": 230, "stats": 348,
+    }  # fmt: skip
+    assert min(sizes.values()) >= 40
+    same = graph.labels[graph.source] == graph.labels[graph.target]
+    assert same.float().mean().item() == pytest.approx(0.794, abs=5e-4)
+
+
+def test_the_scipy_graph_is_simple_and_leaves_nobody_out():
+    assert set(EDGES) == {(j, i) for i, j in EDGES}
+    assert len(set(EDGES)) == len(EDGES)
+    assert all(i != j for i, j in EDGES)
+    assert SCIPY.graph.degree.min() >= 1
+
+
+def test_names_are_sorted_and_begin_with_their_class():
+    assert list(SCIPY.names) == sorted(set(SCIPY.names))
+    labels = [SCIPY.classes[label] for label in SCIPY.graph.labels]
+    assert labels == [name.partition(".")[0] for name in SCIPY.names]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("linalg.lu_factor", "linalg.lu_solve"),  # See Also
+        ("interpolate.Rbf", "linalg.lu_factor"),  # used in a method, imported from elsewhere
+        ("signal.butter", "signal.iirfilter"),  # used in a function
+        ("stats.norm", "stats.rv_continuous"),  # an instance; its class is derived from the other
+        ("signal.ShortTimeFFT", "signal.spectrogram"),  # :class: in a docstring
+        ("special.psi", "special.polygamma"),  # used in a function; the other is compiled
+    ],
+)
+def test_edges_by_hand(one, other):
+    assert (SCIPY.names.index(one), SCIPY.names.index(other)) in EDGES
+
+
+def test_words_do_not_tell_the_class_and_make_no_sentence():
+    public = {part for name in SCIPY.names for part in name.split(".")[:-1]}
+    assert set(SCIPY.classes) <= public
+    others = {"scipy", "cluster", "fft", "fftpack", "integrate", "io", "spatial"}
+    assert not (public | others) & set(SCIPY.words)
+    assert list(SCIPY.words) == sorted(set(SCIPY.words))
+    assert all(word.isalpha() and word.islower() and len(word) > 2 for word in SCIPY.words)
+    with np.load(STORED, allow_pickle=False) as file:
+        texts = {key for key in file if file[key].dtype.kind == "U"}
+        assert texts == {"licence", "names", "classes", "words"}
+        assert not any(" " in text for key in texts - {"licence"} for text in file[key])
+        counts = file["counts"].tolist()
+        assert counts == sorted(counts)  # by node, then by word: the order of a sentence is lost
+        assert "Copyright (c) 2001-2002 Enthought, Inc. 2003, SciPy Dev" in str(file["licence"])
+        assert "Redistributions in binary form must reproduce" in str(file["licence"])
+        assert len(str(file["licence"])) < 2000  # SciPy's own, not that of what it bundles
+
+
+def test_features_are_shares_of_words():
+    features = SCIPY.graph.features
+    assert features.shape == (1091, 431)
+    sums = features.sum(dim=1)
+    some = sums > 0
+    assert (features[~some] == 0).all()
+    assert (~some).sum() == 4
+    torch.testing.assert_close(sums[some], torch.ones(1087))
+    assert ((features > 0).sum(dim=0) >= 3).all()  # no word of fewer than three summaries
+    mine = features[SCIPY.names.index("stats.norm")]  # "A normal continuous random variable."
+    said = {SCIPY.words[i]: mine[i].item() for i in mine.nonzero().flatten()}
+    assert said == {"normal": 0.25, "continuous": 0.25, "random": 0.25, "variable": 0.25}
+
+
+# --- splits and small graphs ----------------------------------------------------------------------
+
+
+@given(st.integers(1, 5), st.integers(0, 2**31), st.lists(st.integers(0, 3), max_size=20))
+@quick
+def test_split_shows_as_many_of_each_class(per_class, seed, more):
+    labels = torch.tensor([0, 1, 2, 3] * (per_class + 1) + more)
+    train, test = module.split(labels, per_class, seed)
+    assert train.dtype == test.dtype == torch.bool
+    assert torch.equal(train, ~test)
+    assert labels[train].bincount().tolist() == [per_class] * 4
+
+
+def test_split_is_drawn_by_its_seed():
+    labels = SCIPY.graph.labels
+    state = torch.get_rng_state()
+    first, again = (module.split(labels, 20, 1)[0] for _ in range(2))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.equal(first, again)
+    masks = torch.stack([module.split(labels, 20, seed)[0] for seed in range(300)])
+    assert len(masks.unique(dim=0)) == 300
+    share = 20 / labels.bincount()[labels]  # every node of a class is drawn equally often
+    assert ((masks.float().mean(dim=0) - share).abs() < 0.15).all()
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "words"),
+    [
+        (lambda: module.split([0, 1], 1, 0), TypeError, "labels.*list"),
+        (lambda: module.split(torch.ones(4), 1, 0), TypeError, "labels.*float"),
+        (lambda: module.split(torch.zeros(2, 2, dtype=torch.long), 1, 0), ValueError, "labels"),
+        (lambda: module.split(torch.tensor([0, 0, 1]), 1, 0), ValueError, "more than 1.*class 1"),
+        (lambda: module.split(torch.tensor([0, 0]), 0, 0), ValueError, "per_class.*0"),
+        (lambda: module.split(torch.tensor([0, 0]), 1.0, 0), TypeError, "per_class.*1.0"),
+        (lambda: module.split(torch.tensor([0, 0]), 1, None), TypeError, "seed.*None"),
+    ],
+)
+@pytest.mark.usefixtures("unchecked")
+def test_bad_splits_are_named(call, error, words):
+    with pytest.raises(error, match=words):
+        call()
+
+
+def test_karate_is_zachary_s():
+    graph = karate()
+    assert (graph.nodes, graph.edges) == (34, 2 * 78)
+    assert torch.equal(graph.mask(), graph.mask().T)
+    assert graph.degree[[0, 33, 32]].tolist() == [16, 17, 12]  # both leaders, and one more
+    assert graph.labels.bincount().tolist() == [17, 17]
+    assert graph.labels[[0, 33]].tolist() == [0, 1]
+    assert graph.features is None
+
+
+def test_atlas_holds_every_small_graph_once():
+    graphs = atlas()
+    sizes = Counter(graph.nodes for graph in graphs)
+    assert sizes == {0: 1, 1: 1, 2: 2, 3: 4, 4: 11, 5: 34, 6: 156, 7: 1044}  # OEIS A000088
+    assert all(torch.equal(graph.features, torch.ones(graph.nodes, 1)) for graph in graphs)
+    assert all(torch.equal(graph.mask(), graph.mask().T) for graph in graphs)
+    # networkx counts the edges upwards: none to all six of four nodes
+    assert [graph.edges // 2 for graph in graphs if graph.nodes == 4] == [
+        0, 1, 2, 2, 3, 3, 3, 4, 4, 5, 6,
+    ]  # fmt: skip
+    five = [nx.Graph(graph.to_networkx()) for graph in graphs if graph.nodes == 5]
+    assert not any(nx.is_isomorphic(a, b) for i, a in enumerate(five) for b in five[:i])
+
+
+def listed(graph):
+    """What tells two graphs of the atlas apart."""
+    return graph.nodes, tuple(zip(graph.source.tolist(), graph.target.tolist(), strict=True))
+
+
+def test_questions_are_answered_as_networkx_answers_them():
+    graphs = [*atlas()[1:], *random_graphs(20, 0)]
+    for graph in graphs:
+        undirected = nx.Graph(graph.to_networkx())
+        degrees = [degree for _, degree in undirected.degree()]
+        leaves = degrees.count(1)
+        assert {question: ask(graph) for question, ask in QUESTIONS.items()} == {
+            "number of leaves": leaves,
+            "share of leaves": pytest.approx(leaves / len(degrees)),
+            "a node of degree four or more": max(degrees) >= 4,
+            "a triangle": any(nx.triangles(undirected).values()),
+        }
+    answers = [{ask(graph) for graph in graphs} for ask in QUESTIONS.values()]
+    assert answers[2] == answers[3] == {0, 1}
+    assert all(isinstance(answer, float) for some in answers for answer in some)
+
+
+def test_atlas_split_draws_from_all_graphs_with_a_node():
+    train, test = atlas_split(3)
+    assert (len(train), len(test)) == (1000, 252)
+    drawn = [listed(graph) for graph in train + test]
+    assert sorted(drawn) == sorted(map(listed, atlas()[1:]))
+    assert drawn != list(map(listed, atlas()[1:]))
+    again, few = atlas_split(3)[0], atlas_split(3, 10)[0]
+    assert list(map(listed, again)) == drawn[:1000]
+    assert list(map(listed, few)) == drawn[:10]
+    assert [listed(graph) for graph in atlas_split(4)[0]] != drawn[:1000]
+    assert len(atlas_split(0, 1251)[1]) == 1
+
+
+def test_random_graphs_are_simple_and_of_the_sizes_promised():
+    graphs = random_graphs(300, 5, 3, 8)
+    assert len(graphs) == 300
+    assert {graph.nodes for graph in graphs} == set(range(3, 9))
+    for graph in graphs:
+        assert torch.equal(graph.features, torch.ones(graph.nodes, 1))
+        mask = graph.mask()  # which refuses an edge that is there twice
+        assert torch.equal(mask, mask.T)
+        assert not mask.diagonal().any()
+        assert graph.labels is None
+    for nodes in (4, 7):
+        edges = {graph.edges // 2 for graph in graphs if graph.nodes == nodes}
+        most = min(nodes + nodes // 2, nodes * (nodes - 1) // 2)
+        assert edges == set(range(nodes // 2, most + 1))
+    assert {graph.nodes for graph in random_graphs(300, 0)} == set(range(15, 41))
+
+
+def test_random_graphs_are_drawn_by_their_seed():
+    state = random.getstate()
+    one, other, again = ([listed(g) for g in random_graphs(9, seed)] for seed in (0, 1, 0))
+    assert random.getstate() == state
+    assert one == again != other
+    assert len(set(one)) == 9
+    assert [listed(g) for g in random_graphs(4, 0)] == one[:4]
+
+
+@pytest.mark.parametrize("length", [1, 5])
+def test_relay_holds_a_token_to_carry(length):
+    batch = relay(length, 300, torch.Generator().manual_seed(0))
+    assert (batch.graphs, batch.nodes) == (300, 300 * (length + 1))
+    path = {(k, k + 1) for k in range(length)} | {(k + 1, k) for k in range(length)}
+    for start in range(0, batch.nodes, length + 1):
+        mine = batch.member[batch.source] == start // (length + 1)
+        ends = torch.stack([batch.source[mine], batch.target[mine]]) - start
+        assert set(map(tuple, ends.T.tolist())) == path
+        assert ends.shape[1] == len(path)
+    tokens, flag = batch.features.view(300, length + 1, TOKENS + 1).split([TOKENS, 1], dim=2)
+    assert (tokens.sum(dim=2) == 1).all()
+    assert tokens.unique().tolist() == [0, 1]
+    assert torch.equal(flag.squeeze(2), torch.tensor([1.0] + [0.0] * length).expand(300, -1))
+    held = tokens.argmax(dim=2)
+    assert torch.equal(batch.labels.view(300, -1), held[:, :1].expand(-1, length + 1))
+    for node in range(length + 1):  # no token is favoured, and none is the first one's again
+        assert set(held[:, node].tolist()) == set(range(TOKENS))
+        assert held[:, node].bincount().max() < 2 * 300 / TOKENS
+        assert node == 0 or (held[:, node] == held[:, 0]).float().mean() < 2 / TOKENS
+
+
+def test_relay_is_drawn_by_its_generator():
+    state = torch.get_rng_state()
+    generator = torch.Generator().manual_seed(1)
+    one, next_one = relay(3, 9, generator), relay(3, 9, generator)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.equal(relay(3, 9, torch.Generator().manual_seed(1)).features, one.features)
+    assert not torch.equal(next_one.features, one.features)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "words"),
+    [
+        (lambda: atlas_split("0"), TypeError, "seed.*'0'"),
+        (lambda: atlas_split(0, 0), ValueError, "count.*0"),
+        (lambda: atlas_split(0, 1.0), TypeError, "count.*1.0"),
+        (lambda: atlas_split(0, 1252), ValueError, "count.*less than 1252.*1252"),
+        (lambda: random_graphs(0, 0), ValueError, "count.*0"),
+        (lambda: random_graphs(1, None), TypeError, "seed.*None"),
+        (lambda: random_graphs(1, 0, 0, 3), ValueError, "least.*0"),
+        (lambda: random_graphs(1, 0, 4, 3), ValueError, "most.*4.*3"),
+        (lambda: relay(0, 1, torch.Generator()), ValueError, "length.*0"),
+        (lambda: relay(2.0, 1, torch.Generator()), TypeError, "length.*2.0"),
+        (lambda: relay(1, 0, torch.Generator()), ValueError, "count.*0"),
+    ],
+)
+@pytest.mark.usefixtures("unchecked")
+def test_bad_orders_of_graphs_are_named(call, error, words):
+    with pytest.raises(error, match=words):
+        call()
+
+
+# --- puzzles --------------------------------------------------------------------------------------
+TASKS = {"deduction": [1, 2, 3], "path": [2, 3, 4, 5, 6]}
+every_task = pytest.mark.parametrize("task", TASKS)
+TINY = Puzzle("deduction", 1, 4, ((2, "is", 0), (1, "fears", 3), (0, "fears", 1)), (2,), 1)
+
+
+def same_whatever_the_order(puzzle):
+    return puzzle.task, frozenset(puzzle.facts), puzzle.asked
+
+
+@given(st.integers(1, 6), st.integers())
+@quick
+def test_a_deduction_follows_from_its_facts(size, seed):
+    puzzle = deduction(size, random.Random(seed))
+    known = {(who, relation): whom for who, relation, whom in puzzle.facts}
+    assert len(known) == len(puzzle.facts) == 4 * (size + 1) == puzzle.entities
+    assert (puzzle.task, puzzle.size) == ("deduction", size)
+    at = puzzle.asked[0]
+    for _ in range(size):
+        at = known[at, "is"]
+    assert puzzle.answer == known[at, "fears"]
+    nobody_is = set(range(puzzle.entities)) - {b for (_, r), b in known.items() if r == "is"}
+    assert len(nobody_is) == 4
+    assert puzzle.asked[0] in nobody_is
+    ends = {a for a, r in known if r == "fears"}
+    assert len(ends) == 4
+    assert ends == {b for (_, r), b in known.items() if r == "fears"}  # each is feared once
+    assert not ends & {a for a, r in known if r == "is"}
+    assert all(a != b for (a, _), b in known.items())
+
+
+@given(st.integers(2, 6), st.integers())
+@quick
+def test_there_is_one_shortest_way_and_its_first_step_is_the_answer(size, seed):
+    puzzle = next_step(size, random.Random(seed))
+    world = nx.Graph([(a, b) for a, relation, b in puzzle.facts if relation == "meets"])
+    (way,) = nx.all_shortest_paths(world, *puzzle.asked)
+    assert len(way) == size + 1
+    assert puzzle.answer == way[1]
+    assert (puzzle.task, puzzle.size, puzzle.entities) == ("path", size, 20)
+    assert len(puzzle.facts) == world.number_of_edges() == 20  # none twice, not even turned round
+    assert all(a != b for a, b in world.edges)
+
+
+def test_a_small_world_is_a_ring_of_which_a_fifth_leads_elsewhere(monkeypatch):
+    monkeypatch.setattr(module, "_shuffled", lambda count, rng: list(range(count)))
+    rng = random.Random(0)
+    facts = [fact for _ in range(200) for fact in next_step(2, rng).facts]
+    elsewhere = [(a, b) for a, _, b in facts if b != (a + 1) % 20]
+    # Somewhat less than a fifth: it would be the node itself, or an edge that is there.
+    assert len(elsewhere) / len(facts) == pytest.approx(0.2 * 17 / 20, abs=0.015)
+    assert {b for _, b in elsewhere} == set(range(20))
+
+
+@every_task
+def test_numbers_and_order_tell_nothing(task):
+    puzzles = sample_puzzles(task, 2000, TASKS[task][0], seed=1)
+    places = [lambda p: p.answer, lambda p: p.asked[0], lambda p: p.facts[0][0]]
+    places.append(lambda p: next(k for k, fact in enumerate(p.facts) if p.asked[0] in fact[::2]))
+    for place in places[:3]:
+        counts = Counter(map(place, puzzles))
+        fair = 2000 / puzzles[0].entities
+        assert len(counts) == puzzles[0].entities
+        assert all(0.5 * fair < count < 1.5 * fair for count in counts.values())
+    first = Counter(map(places[3], puzzles))
+    assert len(first) > len(puzzles[0].facts) / 2
+
+
+@every_task
+def test_sizes_are_drawn_equally_often(task):
+    sizes = TASKS[task]
+    counts = Counter(puzzle.size for puzzle in sample_puzzles(task, 1000, sizes, "test", 2))
+    assert set(counts) == set(sizes)
+    fair = 1000 / len(sizes)
+    assert all(0.75 * fair < count < 1.25 * fair for count in counts.values())
+
+
+@every_task
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_split_of_a_puzzle_is_the_hash_of_its_facts(task, split):
+    for puzzle in sample_puzzles(task, 200, TASKS[task], split, 3):
+        text = repr((sorted(puzzle.facts), puzzle.asked))
+        number = int(hashlib.sha256(text.encode()).hexdigest()[:16], 16)
+        assert split == ("train" if number % 5 else "test")
+
+
+def test_splits_of_puzzles_share_nothing():
+    few = [
+        {same_whatever_the_order(p) for p in sample_puzzles("deduction", 4000, 1, split, 4)}
+        for split in ("train", "test")
+    ]
+    assert not few[0] & few[1]
+
+
+def test_same_seed_same_puzzles_on_every_machine():
+    puzzles = [p for task in TASKS for p in sample_puzzles(task, 50, TASKS[task], "test", 7)]
+    everything = "\n".join(map(str, puzzles)) + str(collate_puzzles(puzzles[50:]).tokens.tolist())
+    assert hashlib.sha256(everything.encode()).hexdigest()[:16] == "DIGEST"
+
+
+@every_task
+def test_puzzles_are_drawn_by_their_seed(task):
+    state = random.getstate()
+    sizes = TASKS[task]
+    streams = [
+        sample_puzzles(task, 8, sizes, split, s) for split in ("train", "test") for s in (0, 1)
+    ]
+    assert random.getstate() == state
+    assert len({puzzle for stream in streams for puzzle in stream}) == 32
+    assert sample_puzzles(task, 20, sizes)[:8] == streams[0]
+    assert sample_puzzles(task, 0, sizes) == []
+    assert sample_puzzles(task, 5, sizes[0]) == sample_puzzles(task, 5, sizes[:1])
+
+
+def test_str_of_a_puzzle():
+    assert str(TINY) == "2 is 0, 1 fears 3, 0 fears 1; what does 2 fear? 1"
+    path = Puzzle("path", 2, 3, ((0, "meets", 2), (1, "meets", 2)), (1, 0), 2)
+    assert str(path) == "0 meets 2, 1 meets 2; from 1 to 0, by way of whom? 2"
+
+
+@every_task
+def test_a_batch_of_puzzles_holds_every_fact_and_the_question(task):
+    puzzles = sample_puzzles(task, 5, TASKS[task][1], seed=6)
+    batch = collate_puzzles(puzzles)
+    relations = {"deduction": ["is", "fears"], "path": ["meets"]}[task]
+    count = puzzles[0].entities
+    assert batch.puzzles == puzzles
+    assert batch.answer.tolist() == [puzzle.answer for puzzle in puzzles]
+    assert len(batch.graphs) == {"deduction": 4, "path": 1}[task]
+    for graph in batch.graphs:
+        assert graph.sizes.tolist() == [count] * 5
+    for row, puzzle in enumerate(puzzles):
+        said = [t if t < count else relations[t - count] for t in batch.tokens[row].tolist()]
+        told = [word for fact in puzzle.facts for word in fact]
+        assert said == [*told, *puzzle.asked]
+        marks = batch.marks[row * count : (row + 1) * count]
+        assert marks.sum() == len(puzzle.asked)
+        assert marks.argmax(dim=0).tolist() == list(puzzle.asked)
+        kinds = []
+        for graph in batch.graphs:
+            mine = graph.member[graph.source] == row
+            assert torch.equal(mine, graph.member[graph.target] == row)
+            ends = torch.stack([graph.source[mine], graph.target[mine]]) - row * count
+            kinds.append(sorted(map(tuple, ends.T.tolist())))
+        forth = [[(a, b) for a, r, b in puzzle.facts if r == relation] for relation in relations]
+        back = [[(b, a) for a, b in edges] for edges in forth]
+        if task == "path":
+            assert kinds == [sorted(forth[0] + back[0])]
+        else:
+            assert kinds == [
+                sorted(edges) for pair in zip(forth, back, strict=True) for edges in pair
+            ]
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "words"),
+    [
+        (lambda: deduction(0, RNG), ValueError, "size.*at least 1.*0"),
+        (lambda: deduction(1.0, RNG), TypeError, "size.*1.0"),
+        (lambda: next_step(1, RNG), ValueError, "size.*at least 2.*1"),
+        (lambda: next_step(7, RNG), ValueError, "size.*2 to 6.*7"),
+        (lambda: next_step(True, RNG), TypeError, "size.*True"),
+        (lambda: sample_puzzles("chess", 1, 1), ValueError, "task.*'deduction' or 'path'.*'chess'"),
+        (lambda: sample_puzzles("path", -1, 2), ValueError, "count.*-1"),
+        (lambda: sample_puzzles("path", 1.0, 2), TypeError, "count.*1.0"),
+        (lambda: sample_puzzles("path", 1, []), ValueError, r"sizes.*at least one.*\[\]"),
+        (lambda: sample_puzzles("path", 1, [2.0]), TypeError, "sizes.*2.0"),
+        (lambda: sample_puzzles("path", 1, "2"), TypeError, "sizes.*'2'"),
+        (lambda: sample_puzzles("path", 1, [7]), ValueError, "size.*7"),
+        (lambda: sample_puzzles("path", 1, 2, "dev"), ValueError, "split.*'dev'"),
+        (lambda: sample_puzzles("path", 1, 2, seed=None), TypeError, "seed.*None"),
+        (lambda: collate_puzzles([]), ValueError, "puzzles.*none"),
+        (lambda: collate_puzzles(TINY), TypeError, "puzzles"),
+        (lambda: collate_puzzles([TINY, PAIR]), TypeError, "puzzles"),
+        (lambda: collate_puzzles([TINY, deduction(1, RNG)]), ValueError, "puzzles.*one task and"),
+        (lambda: collate_puzzles([TINY, next_step(2, RNG)]), ValueError, "puzzles.*one task and"),
+    ],
+)
+@pytest.mark.usefixtures("unchecked")
+def test_bad_orders_of_puzzles_are_named(call, error, words):
+    with pytest.raises(error, match=words):
+        call()

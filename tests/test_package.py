@@ -18,6 +18,8 @@ ORDER = [
     "attention",
     "seq2seq",
     "transformer",
+    "graph",
+    "gnn",
     "datasets",
     "training",
     "viz",
