@@ -219,6 +219,7 @@ def fit_question(
         size: Graphs of a batch.
         lr: See :func:`~gatutils.training.fit`.
     """
+    expect(len(graphs) > 0, "graphs", "one graph or more", "none")
     starts = range(0, len(graphs), size)
     made = [(Graph.batch(g), _answers(question, g)) for g in (graphs[k : k + size] for k in starts)]
 
@@ -427,6 +428,7 @@ class TokenReader(nn.Module):
 
     def __init__(self, task: str, entities: int, embedding: int = 32, width: int = 64) -> None:
         super().__init__()
+        expect(task in RELATIONS, "task", f"one of {', '.join(RELATIONS)}", repr(task))
         self.embed = nn.Embedding(entities + len(RELATIONS[task]), embedding)
         self.gru = nn.GRU(embedding, width, batch_first=True)
         self.say = nn.Linear(width, entities)
@@ -456,6 +458,7 @@ def fit_puzzles(
         size: Puzzles of a batch.
         lr: See :func:`~gatutils.training.fit`.
     """
+    expect(len(puzzles) > 0, "puzzles", "one or more", "none")
     starts = range(0, len(puzzles), size)
     made = [collate_puzzles(puzzles[k : k + size]) for k in starts]
 

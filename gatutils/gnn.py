@@ -78,7 +78,7 @@ def aggregate(
         scale = degree.rsqrt().masked_fill(degree == 0, 0)
         return scale * aggregate(scale * states, graph)
     expect(how == "max", "how", "'sum', 'mean', 'max' or 'symmetric'", repr(how))
-    return cast(Tensor, torch.sparse.mm(_edges(graph, states), states, "amax"))
+    return _reduce(graph.offsets, graph.source, states, "amax")
 
 
 def attend_edges(
@@ -156,24 +156,30 @@ class _Sum(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, states: Tensor, graph: Graph) -> Tensor:
         ctx.graph = graph
-        return cast(Tensor, torch.sparse.mm(_edges(graph, states), states, "sum"))
+        return _reduce(graph.offsets, graph.source, states, "sum")
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:
         graph = ctx.graph
-        back = torch.sparse_csr_tensor(
-            graph.source_offsets,
-            graph.target[graph.by_source],
-            gradient.new_ones(graph.edges),
-            (graph.nodes, graph.nodes),
-        )
-        return torch.sparse.mm(back, gradient.contiguous(), "sum"), None
+        targets = graph.target[graph.by_source]
+        return _reduce(graph.source_offsets, targets, gradient.contiguous(), "sum"), None
 
 
-def _edges(graph: Graph, like: Tensor) -> Tensor:
-    """Return the adjacency matrix with its zeros left out."""
-    ones = like.new_ones(graph.edges)
-    return torch.sparse_csr_tensor(graph.offsets, graph.source, ones, (graph.nodes, graph.nodes))
+def _reduce(offsets: Tensor, others: Tensor, states: Tensor, how: str) -> Tensor:
+    """Return for each node the sum or the maximum (amax) of the states of its ``others``."""
+    nodes = len(states)
+    if states.device.type == "cpu":  # a sparse matrix: no state is copied to each edge
+        ones = states.new_ones(len(others))
+        matrix = torch.sparse_csr_tensor(offsets, others, ones, (nodes, nodes))
+        return cast(Tensor, torch.sparse.mm(matrix, states, how))
+    return _reduce_copies(offsets, others, states, how)
+
+
+def _reduce_copies(offsets: Tensor, others: Tensor, states: Tensor, how: str) -> Tensor:
+    """Return the same, as other devices can do it."""
+    ends = torch.arange(len(states), device=states.device).repeat_interleave(offsets.diff())
+    rows = ends.unsqueeze(1).expand(-1, states.shape[1])
+    return torch.zeros_like(states).scatter_reduce(0, rows, states[others], how, include_self=False)
 
 
 def _expect_states(states: Tensor, graph: Graph, name: str = "states") -> None:
@@ -181,6 +187,14 @@ def _expect_states(states: Tensor, graph: Graph, name: str = "states") -> None:
         raise TypeError(f"graph: expected a Graph, got {type(graph).__name__}")
     expect_tensor(states, name, "float", ndim=2, exact=True)
     expect(len(states) == graph.nodes, name, f"{graph.nodes} rows, one a node", len(states))
+
+
+def _expect_fit(states: Tensor, weight: Tensor) -> None:
+    """Raise unless states are as wide as a matrix takes them, and of its dtype."""
+    width = weight.shape[1]
+    expect(states.shape[1] == width, "states", f"width {width}", states.shape[1])
+    if states.dtype != weight.dtype:
+        raise TypeError(f"states: expected {weight.dtype} like the weights, got {states.dtype}")
 
 
 class MessagePassing(nn.Module):
@@ -246,6 +260,7 @@ class GCN(MessagePassing):
 
     def message(self, states: Tensor) -> Tensor:
         """Return :math:`W h_j`; W may stand before the sum or behind, and here it is narrower."""
+        _expect_fit(states, self.W.weight)
         return cast(Tensor, self.W(states))
 
     def combine(self, states: Tensor, received: Tensor) -> Tensor:
@@ -256,6 +271,7 @@ class GCN(MessagePassing):
         self, states: Float[Tensor, "nodes dim"], graph: Graph
     ) -> Float[Tensor, "nodes out"]:
         """Pass messages once, over the graph with a self-loop at each node."""
+        _expect_states(states, graph)
         return super().forward(states, graph.with_self_loops())
 
 
@@ -285,6 +301,7 @@ class SAGE(MessagePassing):
 
     def combine(self, states: Tensor, received: Tensor) -> Tensor:
         """Return :math:`W h_i + U c_i + b`."""
+        _expect_fit(states, self.W.weight)
         return cast(Tensor, self.W(states) + self.U(received))
 
 
@@ -318,6 +335,7 @@ class GIN(MessagePassing):
 
     def combine(self, states: Tensor, received: Tensor) -> Tensor:
         """Return the network of the weighted node and what it received."""
+        _expect_fit(states, cast(Tensor, self.mlp[0].weight))
         return cast(Tensor, self.mlp((1 + self.eps) * states + received))
 
 
@@ -362,9 +380,11 @@ class Gated(nn.Module):
         graphs = [graph] if isinstance(graph, Graph) else graph
         expect_list(graphs, "graph", Graph)
         expect(len(graphs) == len(self.W), "graph", f"{len(self.W)} kinds of edges", len(graphs))
+        for edges in graphs:
+            _expect_states(states, edges)
+        _expect_fit(states, self.gru.weight_hh)
         received = torch.zeros_like(states)
         for W, edges in zip(self.W, graphs, strict=True):
-            _expect_states(states, edges)
             received = received + aggregate(W(states), edges)
         return cast(Tensor, self.gru(received, states))
 
@@ -407,6 +427,8 @@ class Readout(nn.Module):
 
     def __init__(self, net: nn.Module, how: How, in_features: int, out_features: int) -> None:
         super().__init__()
+        if not isinstance(net, nn.Module):
+            raise TypeError(f"net: expected a Module, got {type(net).__name__}")
         _expect_widths(in_features, out_features)
         expect(how in ("sum", "mean", "max"), "how", "'sum', 'mean' or 'max'", repr(how))
         self.net = net

@@ -237,7 +237,8 @@ class Graph:
     def with_features(
         self, features: Float[Tensor, "nodes dim"] | None, labels: Tensor | None = None
     ) -> Graph:
-        """Return the same nodes and edges with other features and labels."""
+        """Return the same nodes and edges with other features, and with other labels if given."""
+        labels = self.labels if labels is None else labels
         graph = Graph(self.nodes, self.source, self.target, features, labels)
         graph.sizes = self.sizes
         return graph

@@ -10,6 +10,7 @@ from torch import nn
 from torch_geometric.nn import GatedGraphConv, GCNConv, GINConv, SAGEConv
 from torch_geometric.utils import add_remaining_self_loops
 
+from gatutils import gnn
 from gatutils.attention import attend
 from gatutils.gnn import (
     GCN,
@@ -113,6 +114,24 @@ def test_the_gradient_of_aggregate_is_its_derivative(how, problem):
     assert torch.autograd.gradcheck(
         lambda h: aggregate(h, graph, how), states.requires_grad_(), fast_mode=False
     )
+
+
+@every_how
+@settings(max_examples=25)
+@given(problem=problems())
+def test_the_way_of_other_devices_gives_the_same(how, problem):
+    states, edges = problem
+    graph = plain(len(states), edges)
+    results = []
+    for reduce in (gnn._reduce, gnn._reduce_copies):
+        h = states.clone().requires_grad_()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(gnn, "_reduce", reduce)
+            out = aggregate(h, graph, how)
+        (slope,) = torch.autograd.grad((out * out).sum(), h)
+        results.append((out.detach(), slope))
+    for one, other in zip(*results, strict=True):
+        assert_near(one, other)
 
 
 @every_how
@@ -671,6 +690,17 @@ X, G, E = torch.zeros(3, 2), plain(3, [(0, 1), (1, 2)]), torch.zeros(2)
         (lambda: Gated(2)(X.int(), G), TypeError, "states: expected a float.*int32"),
         (lambda: Gated(2)(X, G.mask()), TypeError, "graph: expected a sequence of Graph"),
         (lambda: Gated(2)(X, [None]), TypeError, "graph: expected only Graph, got None"),
+        (lambda: GCN(2, 2)(X, [G]), TypeError, "graph: expected a Graph, got list"),
+        (lambda: GCN(3, 2)(X, G), ValueError, "states: expected width 3, got 2"),
+        (lambda: SAGE(3, 2)(X, G), ValueError, "states: expected width 3, got 2"),
+        (lambda: GIN(1, 2)(X, G), ValueError, "states: expected width 1, got 2"),
+        (lambda: Gated(3)(X, G), ValueError, "states: expected width 3, got 2"),
+        (lambda: GCN(2, 2)(X.double(), G), TypeError, "states: .*float32 like the weights"),
+        (lambda: SAGE(2, 2)(X.double(), G), TypeError, "states: .*float32 like the weights"),
+        (lambda: GIN(2, 2)(X.double(), G), TypeError, "states: .*float32 like the weights"),
+        (lambda: Gated(2)(X.double(), G), TypeError, "states: .*float32 like the weights"),
+        (lambda: Gated(2)(X.tolist(), G), TypeError, "states: expected a float tensor, got list"),
+        (lambda: Readout(3, "sum", 2, 2), TypeError, "net: expected a Module, got int"),
         (lambda: Gated(2, kinds=2)(X, G), ValueError, "graph: expected 2 kinds of edges, got 1"),
         (lambda: Gated(2)(X, [G, G]), ValueError, "graph: expected 1 kinds of edges, got 2"),
         (lambda: Gated(2, 2)(X, [G, plain(2, [])]), ValueError, "states: expected 2 rows, .*got 3"),

@@ -233,9 +233,9 @@ def test_other_features_and_no_edges_leave_the_rest_as_it_was(problem):
     other = batch.with_features(features, labels)
     assert other.features is features
     assert other.labels is labels
-    bare = batch.with_features(None)
+    bare = other.with_features(None)
     assert bare.features is None
-    assert bare.labels is None
+    assert bare.labels is labels
     for graph in (other, bare):
         assert pairs(graph) == pairs(batch)
         assert graph.sizes.tolist() == batch.sizes.tolist() == [nodes, 1]

@@ -30,6 +30,7 @@ from gatutils.viz import (
     masks,
     networks,
     picture,
+    strips,
 )
 
 GROUNDS = ("#ffffff", "#121212")
@@ -249,6 +250,43 @@ def test_curves_show_mean_range_and_labels():
     for word in ("looks back", "one &lt;vector&gt;", "clauses", "share"):
         assert word in content
     assert "고양이" in sketch().content
+
+
+def test_strips_show_every_run_and_the_mean(monkeypatch):
+    drawn = []
+    plain = Picture("<svg/>", "dots")
+    monkeypatch.setattr(viz, "picture", lambda figure, *_: drawn.append(figure) or plain)
+    strips({"few": [1.0, 3.0], "<one>": [2.0]}, "dots", "share", {"few": "weight"}, "seeds")
+    ax = drawn[0].axes[0]
+    assert ax.get_xlabel() == "share"
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["few", "<one>"]
+    dots, bar, one, _ = ax.lines
+    assert list(dots.get_xdata()) == [1, 3]
+    assert list(bar.get_xdata()) == [2, 2]
+    assert dots.get_color() == bar.get_color() == viz.ROLES["weight"][0]
+    assert one.get_color() == viz.INK
+    assert len(set(dots.get_ydata()) | set(one.get_ydata())) == 2  # a row each
+
+
+def test_strips_are_a_picture():
+    shown = strips({"<one>": [2.0]}, "a <dot>", "share", caption="a seed")
+    assert (shown.alt, shown.caption) == ("a <dot>", "a seed")
+    assert "&lt;one&gt;" in shown.content
+
+
+@pytest.mark.parametrize(
+    ("groups", "roles", "words"),
+    [
+        ({}, {}, "groups: expected one group or more, got none"),
+        ({"a": []}, {}, r"groups\['a'\]: expected one finite number or more"),
+        ({"a": [1.0, math.nan]}, {}, r"groups\['a'\]: expected one finite number"),
+        ({"a": [1.0]}, {"b": "key"}, "roles: expected some of a, got"),
+        ({"a": [1.0]}, {"a": "colour"}, "role: expected one of"),
+    ],
+)
+def test_strips_refuse_what_they_cannot_draw(groups, roles, words):
+    with pytest.raises(ValueError, match=words):
+        strips(groups, "dots", "share", roles)
 
 
 def test_labels_at_close_ends_do_not_overlap():
