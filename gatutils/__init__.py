@@ -18,6 +18,8 @@ Each module is the home of one thing, and imports only those named before it:
     What the chapters train on.
 ``training``
     One fit loop for every model of the book.
+``experiments``
+    What the graph chapters train, one function an experiment.
 ``viz``
     The figures, with one colour per role.
 ``reproduce``

@@ -395,14 +395,19 @@ class GraphNet(nn.Module):
     Args:
         layers: Called as ``layer(states, graph)``.
         dropout: Share of the numbers that go dark before each layer, while training.
+        added: Add what goes into a layer to what comes out, where both are of one width, so that
+            a path without any layer leads through them (He et al. 2016).
     """
 
-    def __init__(self, layers: Sequence[nn.Module], dropout: float = 0.0) -> None:
+    def __init__(
+        self, layers: Sequence[nn.Module], dropout: float = 0.0, added: bool = False
+    ) -> None:
         super().__init__()
         expect_list(layers, "layers", nn.Module)
         expect(0 <= dropout < 1, "dropout", "a share from 0 to below 1", dropout)
         self.layers = nn.ModuleList(layers)
         self.dropout = nn.Dropout(dropout)
+        self.added = added
 
     def forward(
         self, states: Float[Tensor, "nodes dim"], graph: Graph
@@ -411,7 +416,8 @@ class GraphNet(nn.Module):
         for k, layer in enumerate(self.layers):
             if k:
                 states = states.relu()
-            states = layer(self.dropout(states), graph)
+            new = layer(self.dropout(states), graph)
+            states = new + states if self.added and new.shape == states.shape else new
         return states
 
 

@@ -161,10 +161,16 @@ NODES: dict[str, dict[str, Any]] = {
 
 DEPTHS: dict[str, dict[str, Any]] = {
     **{f"GCN, {k}": {"layers": k} for k in (1, 2, 4, 8, 16, 32)},
+    **{
+        f"GCN, free, {k}": {"layers": k, "dropout": 0, "weight decay": 0}
+        for k in (1, 2, 4, 8, 16, 32)
+    },
+    **{f"GCN, added, {k}": {"layers": k, "added": True} for k in (4, 8, 16, 32)},
     **{f"smooth, {k}": {"kind": "smooth", "rounds": k} for k in (1, 2, 4, 8, 16, 32, 64, 128)},
     **{f"gated, {k}": {"kind": "gated", "rounds": k} for k in (1, 2, 4, 8, 16, 32)},
 }
-"""Chapters 8 and 9. "smooth": so many aggregations first, then a logistic regression."""
+"""Chapters 8 and 9. "free" of dropout and weight decay; "added" to what went in; "smooth": so many
+aggregations first, then a logistic regression."""
 
 _ATLAS = {"how": "sum", "width": 32, "layers": 2, "train": 1000, "steps": 600, "size": 50}
 READOUTS: dict[str, dict[str, Any]] = {
@@ -277,7 +283,7 @@ ROWS: dict[str, dict[str, Any]] = {
     "puzzles": {
         "budget": _PUZZLE,
         "models": PUZZLES,
-        "test": {"count": 500, "split": "test", "seed": 1},
+        "test": {"count": 2000, "split": "test", "seed": 1},
         "measure": "share of puzzles solved, then, of several sizes, that of each",
     },
 }
@@ -306,7 +312,8 @@ def _nodes(plan: dict[str, Any], _: str, seed: int) -> list[float]:
         net = Deep(inputs, width, classes, plan["rounds"], drop)
     else:
         widths = [inputs, *[width] * (plan["layers"] - 1), classes]
-        net = GraphNet(layers(plan["kind"], widths, plan.get("how")), drop)
+        stack = layers(plan["kind"], widths, plan.get("how"))
+        net = GraphNet(stack, drop, plan.get("added", False))
     amount = {"steps": plan["steps"], "lr": plan["lr"], "weight_decay": plan["weight decay"]}
     fit_nodes(net, graph, train, seed, **amount)
     return [accuracy(net, graph, nodes) for nodes in (test, train)]

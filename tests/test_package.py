@@ -22,6 +22,7 @@ ORDER = [
     "gnn",
     "datasets",
     "training",
+    "experiments",
     "viz",
     "reproduce",
 ]

@@ -6,23 +6,53 @@ from pathlib import Path
 import pytest
 import torch
 
-from gatutils import reproduce
-from gatutils.datasets import TIMES, sample_pairs
-from gatutils.reproduce import BUDGET, ROWS, aligned, build, main, read, run
+from gatutils import datasets, reproduce
+from gatutils.datasets import TIMES, atlas, sample_pairs, sample_puzzles, scipy_api
+from gatutils.experiments import Deep, Solver, TokenReader
+from gatutils.gnn import GCN, GIN, SAGE, Gated
+from gatutils.reproduce import BUDGET, GRAPHS, ROWS, aligned, build, main, read, run
 
 RESULTS = Path(__file__).parents[1] / "book" / "results"
 MODELS = [(row, model) for row, protocol in ROWS.items() for model in protocol["models"]]
+TRANSLATIONS = [row for row in ROWS if row not in GRAPHS]
 every_row = pytest.mark.parametrize("row", ROWS)
-every_model = pytest.mark.parametrize(("row", "model"), MODELS)
+every_translation = pytest.mark.parametrize("row", TRANSLATIONS)
+
+
+def every_model(rows):
+    return pytest.mark.parametrize(("row", "model"), [pair for pair in MODELS if pair[0] in rows])
+
+
+@pytest.fixture(scope="module")
+def small():
+    """The atlas, which takes a while to read."""
+    return atlas()
 
 
 @pytest.fixture(autouse=True)
-def few_test_sentences(request, monkeypatch):
+def little_to_test(request, monkeypatch):
     """Untrained models talk on for ever: two sentences of each length are enough for them."""
-    if "stored" not in request.node.name.split("[")[0].split("_"):
-        for protocol in ROWS.values():
-            few = {**protocol["test"], "count": 2, "clauses": [0, 1]}
-            monkeypatch.setitem(protocol, "test", few)
+    if "stored" in request.node.name.split("[")[0].split("_"):
+        return
+    for row in TRANSLATIONS:
+        few = {**ROWS[row]["test"], "count": 2, "clauses": [0, 1]}
+        monkeypatch.setitem(ROWS[row], "test", few)
+    monkeypatch.setitem(ROWS["relay"], "test", {"lengths": [1, 3], "count": 4})
+    monkeypatch.setitem(ROWS["puzzles"]["test"], "count", 40)
+    few = request.getfixturevalue("small")[1::20]
+    monkeypatch.setattr(datasets, "atlas", lambda: list(few))
+    for row in ("readouts", "triangles"):
+        monkeypatch.setitem(ROWS[row], "budget", {**ROWS[row]["budget"], "train": 20})
+
+
+def scores_of(row, model):
+    """How many scores a run has."""
+    protocol = ROWS[row]
+    if row == "relay":
+        return len(protocol["test"]["lengths"])
+    if row == "puzzles":
+        return 5 if model.startswith("path") else 1
+    return 2 if row in GRAPHS else len(protocol["test"]["clauses"])
 
 
 def as_json(value):
@@ -38,13 +68,15 @@ def test_the_stored_results_are_those_of_this_code(row):
     stored = json.loads((RESULTS / f"{row}.json").read_text())
     protocol = ROWS[row]
     assert stored["protocol"] == as_json(protocol)
+    seeds = range(max(5, len({r["seed"] for r in stored["runs"]})))
     assert sorted((r["model"], r["seed"]) for r in stored["runs"]) == sorted(
-        (model, seed) for model in protocol["models"] for seed in range(5)
+        (model, seed) for model in protocol["models"] for seed in seeds
     )
     for done in stored["runs"]:
-        assert len(done["scores"]) == len(protocol["test"]["clauses"])
-        assert all(0 <= score <= 1 for score in done["scores"])
-        assert math.isfinite(done["loss"])
+        assert len(done["scores"]) == scores_of(row, done["model"])
+        errors = done["model"].startswith(("number", "share"))  # of a number, not a share right
+        assert all(0 <= score <= (math.inf if errors else 1) for score in done["scores"])
+        assert row in GRAPHS or math.isfinite(done["loss"])
     assert set(stored["versions"]) == {"gatutils", "torch", "python", "machine", "threads"}
 
 
@@ -108,14 +140,14 @@ def test_aligned_counts_content_words_under_each_head():
     assert aligned(some, pairs).item() == 1
 
 
-@every_model
+@every_model(TRANSLATIONS)
 def test_each_model_is_as_large_as_the_one_that_ran(row, model):
     (parameters,) = {done["parameters"] for done in stored_runs(row) if done["model"] == model}
     built = build({**ROWS[row]["budget"], **ROWS[row]["models"][model]})
     assert sum(p.numel() for p in built.parameters()) == parameters
 
 
-@every_row
+@every_translation
 def test_a_run_tells_what_it_found_and_what_it_cost(row):
     model = next(iter(ROWS[row]["models"]))
     done = run(row, model, seed=1, steps=3)
@@ -126,6 +158,142 @@ def test_a_run_tells_what_it_found_and_what_it_cost(row):
     assert (done["model"], done["seed"]) == (model, 1)
     assert len(done["scores"]) == 2
     assert done == as_json(done)
+
+
+@every_model(GRAPHS)
+def test_a_run_on_graphs_has_as_many_scores_as_its_row_says(row, model):
+    done = run(row, model, seed=1, steps=2)
+    assert set(done) == {"model", "seed", "scores", "cpu seconds"}
+    assert (done["model"], done["seed"]) == (model, 1)
+    assert len(done["scores"]) == scores_of(row, model)
+    assert all(math.isfinite(score) for score in done["scores"])
+    assert done == as_json(done)
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """With what a run trains, instead of the training."""
+    seen = {}
+
+    def spy(*arguments, **options):
+        seen.update(model=arguments[0], given=arguments[1:], **options)
+
+    for name in ("fit_nodes", "fit_question", "carry", "fit_puzzles"):
+        monkeypatch.setattr(reproduce, name, spy)
+    return seen
+
+
+@every_model(["nodes", "depths"])
+def test_a_run_trains_the_network_of_its_plan(row, model, trained):
+    run(row, model, seed=1)
+    if model == "label propagation":
+        assert trained == {}
+        return
+    graph, train, seed = trained["given"]
+    assert seed == 1
+    assert torch.equal(train, datasets.split(scipy_api().graph.labels, 20, 1)[0])
+    amount = [trained[name] for name in ("steps", "lr", "weight_decay")]
+    assert amount == [200, 0.01, 5e-4]
+    net = trained["model"]
+    assert net.dropout.p == 0.5
+    kind, _, number = model.partition(", ")
+    if kind == "gated":
+        assert (type(net), net.rounds) == (Deep, int(number))
+        return
+    depth = int(number) if row == "depths" and kind == "GCN" else 2
+    depth = 1 if kind in ("logistic regression", "smooth") else depth
+    made = {"SAGE": SAGE, "GIN": GIN}.get(kind, GCN)
+    assert [type(layer) for layer in net.layers] == [made] * depth
+    if kind == "SAGE":
+        assert [layer.how for layer in net.layers] == [number] * depth
+    alone = kind in ("logistic regression", "MLP", "smooth")
+    assert graph.edges == (0 if alone else 2 * 2309)
+    if kind == "smooth":
+        smoothed = reproduce.smooth(scipy_api().graph, int(number))
+        torch.testing.assert_close(graph.features, smoothed)
+
+
+@every_model(["readouts", "triangles"])
+def test_a_run_asks_the_question_of_its_plan(row, model, trained, small, monkeypatch):
+    graded = []
+    monkeypatch.setattr(reproduce, "grade", lambda *given: graded.append(given) or 0.0)
+    monkeypatch.setattr(datasets, "atlas", lambda: list(small))
+    monkeypatch.setitem(ROWS[row]["budget"], "train", 1000)
+    run(row, model, seed=1)
+    question, graphs, seed = trained["given"]
+    how = model if row == "triangles" else "sum"
+    read_by = "sum" if row == "triangles" else model.split(", ")[1]
+    assert question == ("a triangle" if row == "triangles" else model.split(", ")[0])
+    assert (seed, len(graphs)) == (1, 1000)
+    assert [(type(layer), layer.how) for layer in trained["model"].net.layers] == [(GIN, how)] * 2
+    assert trained["model"].how == read_by
+    assert (trained["steps"], trained["size"]) == (2000 if row == "triangles" else 600, 50)
+    assert [given[:2] for given in graded] == [(trained["model"], question)] * 2
+    unseen, large = (given[2] for given in graded)
+    assert len(unseen) == 252
+    assert not {id(graph) for graph in unseen} & {id(graph) for graph in graphs}
+    assert len(large) == 200
+    assert {graph.nodes for graph in large} <= set(range(15, 41))
+
+
+@every_model(["relay"])
+def test_a_run_carries_over_the_lengths_of_its_plan(row, model, trained, monkeypatch):
+    asked = []
+    monkeypatch.setattr(reproduce, "far_end", lambda *given: asked.append(given) or 0.0)
+    run(row, model, seed=1)
+    kind, _, one = model.partition(", one length")
+    assert trained["model"].kind == kind
+    assert trained["given"] == (1,)
+    assert trained["lengths"] == ([16] if one or "one length" in model else list(range(1, 17)))
+    assert (trained["steps"], trained["size"], trained["lr"]) == (1500, 16, 0.01)
+    assert asked == [(trained["model"], 1, 4), (trained["model"], 3, 4)]
+
+
+@every_model(["puzzles"])
+def test_a_run_solves_the_puzzles_of_its_plan(row, model, trained, monkeypatch):
+    asked = []
+    monkeypatch.setattr(reproduce, "solved", lambda *given: asked.append(given) or 0.0)
+    run(row, model, seed=1)
+    task, kind, *rounds, examples = model.split(", ")
+    task, _, size = task.partition(" ")
+    sizes = [int(size)] if size else [2, 3, 4, 5]
+    puzzles, seed = trained["given"]
+    assert seed == 1
+    assert puzzles == sample_puzzles(task, int(examples.split()[0]), sizes, "train", 1)
+    made = trained["model"]
+    if kind == "tokens":
+        assert type(made) is TokenReader
+        assert (made.embed.embedding_dim, made.gru.hidden_size) == (32, 64)
+        assert made.say.out_features == puzzles[0].entities
+    else:
+        assert (type(made), made.width) == (Solver, 32)
+        assert isinstance(made.layer, Gated) == (kind == "gated")
+        assert made.rounds == int(rounds[0].split()[0])
+    amount = tuple(trained[name] for name in ("steps", "size", "lr"))
+    assert amount == {
+        "gated": (300, 50, 5e-3), "SAGE": (300, 50, 3e-3), "tokens": (600, 50, 3e-3),
+    }[kind]  # fmt: skip
+    test = sample_puzzles(task, 40, sizes, "test", 1)
+    by_size = [[puzzle for puzzle in test if puzzle.size == size] for size in sizes]
+    groups = [test, *by_size] if task == "path" else [test]
+    assert asked == [(made, group) for group in groups]
+
+
+def test_weights_are_drawn_by_the_seed(trained):
+    """Before anything else is drawn, so that models of one shape begin alike."""
+    for row, one, other in (
+        ("nodes", "GCN", "GCN"),
+        ("depths", "GCN, 2", "GCN, 2"),
+        ("readouts", "share of leaves, sum", "number of leaves, mean"),
+        ("relay", "gated", "gated, one length"),
+        ("puzzles", "path, gated, 5 rounds, 50 examples", "path, gated, 1 rounds, 250 examples"),
+    ):
+        weights = []
+        for model, seed in ((one, 1), (other, 1), (one, 2)):
+            run(row, model, seed, steps=1)
+            weights.append(torch.cat([p.flatten() for p in trained["model"].parameters()]))
+        assert torch.equal(weights[0], weights[1])
+        assert not torch.equal(weights[0], weights[2])
 
 
 def test_a_run_trains_the_model_that_departs_from_the_budget():
@@ -208,6 +376,13 @@ def test_rows_do_not_mix(tmp_path):
     )
     assert one["protocol"]["budget"] != other["protocol"]["budget"]
     assert one["runs"][0]["parameters"] > other["runs"][0]["parameters"]
+
+
+@pytest.mark.parametrize("row", GRAPHS)
+def test_the_same_seed_gives_the_same_run_on_graphs(row):
+    model = next(iter(ROWS[row]["models"]))
+    one, other = (run(row, model, seed=3, steps=3) for _ in range(2))
+    assert one["scores"] == other["scores"]
 
 
 def test_the_same_seed_gives_the_same_run():

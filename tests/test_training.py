@@ -92,6 +92,30 @@ def test_long_gradients_are_shortened():
     assert seen[0] == pytest.approx(0.5, rel=1e-3)
 
 
+def test_weight_decay_is_adam_s():
+    """Added to the gradient, after it is clipped."""
+    weights = []
+    for decay in (0.0, 0.3):
+        model, batches = line()
+        x = next(batches)
+        fit(model, [x] * 5, squared, 5, lr=0.1, warmup=0, clip=0.5, weight_decay=decay)
+        by_hand, _ = line()
+        adam = torch.optim.Adam(by_hand.parameters(), weight_decay=decay)
+        for step in range(5):
+            adam.param_groups[0]["lr"] = learning_rate(step, 5, 0.1, 0)
+            adam.zero_grad()
+            squared(by_hand, x).backward()
+            nn.utils.clip_grad_norm_(by_hand.parameters(), 0.5)
+            adam.step()
+        torch.testing.assert_close(model.state_dict(), by_hand.state_dict())
+        weights.append(model.weight.item())
+    assert weights[0] != weights[1]
+    model, batches = line()
+    plain = fit(model, batches, squared, 5, lr=0.1)  # none unless asked for
+    model, batches = line()
+    assert fit(model, batches, squared, 5, lr=0.1, weight_decay=0.0) == plain
+
+
 def test_evaluation_runs_in_evaluation_mode_and_training_goes_on():
     model, batches = line()
     modes = []
@@ -160,6 +184,7 @@ def test_a_gradient_that_is_not_finite_stops_before_the_weights_are_lost():
         ({"steps": 3, "lr": 0}, "lr: .*above 0, got 0"),
         ({"steps": 3, "warmup": 2}, "warmup: .*0 to 1, got 2"),
         ({"steps": 3, "clip": -1}, "clip: .*above 0, got -1"),
+        ({"steps": 3, "weight_decay": -0.1}, "weight_decay: .*0 or more, got -0.1"),
         ({"steps": 3, "every": 5}, "every: .*along with evaluate, got 5"),
         ({"steps": 3, "evaluate": lambda m: 1.0}, "every: .*along with evaluate, got 0"),
         ({"steps": 3, "every": -1}, "every: .*at least 0, got -1"),
