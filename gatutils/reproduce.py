@@ -169,8 +169,8 @@ DEPTHS: dict[str, dict[str, Any]] = {
     **{f"smooth, {k}": {"kind": "smooth", "rounds": k} for k in (1, 2, 4, 8, 16, 32, 64, 128)},
     **{f"gated, {k}": {"kind": "gated", "rounds": k} for k in (1, 2, 4, 8, 16, 32)},
 }
-"""Chapters 8 and 9. "free" of dropout and weight decay; "added" to what went in; "smooth": so many
-aggregations first, then a logistic regression."""
+"""Chapters 8 and 9. "free" is without dropout and weight decay, "added" adds a layer's input to its
+output, "smooth" is so many aggregations first, then a logistic regression."""
 
 _ATLAS = {"how": "sum", "width": 32, "layers": 2, "train": 1000, "steps": 600, "size": 50}
 READOUTS: dict[str, dict[str, Any]] = {
@@ -178,20 +178,20 @@ READOUTS: dict[str, dict[str, Any]] = {
     for question in ("number of leaves", "share of leaves", "a node of degree four or more")
     for read in ("sum", "mean", "max")
 }
-"""Chapter 7: which readout answers which question."""
+"""In chapter 7, which readout answers which question."""
 
 TRIANGLES: dict[str, dict[str, Any]] = {
     how: {"question": "a triangle", "read": "sum", "how": how, "steps": 2000}
     for how in ("sum", "mean", "max")
 }
-"""Chapter 8: which aggregation sees a triangle."""
+"""In chapter 8, which aggregation sees a triangle."""
 
 RELAYS: dict[str, dict[str, Any]] = {
     **{kind: {} for kind in ("gated", "SAGE", "GCN", "GCN, added", "tanh", "GIN", "SAGE, untied")},
     "gated, one length": {"kind": "gated", "lengths": [16]},
     "SAGE, one length": {"kind": "SAGE", "lengths": [16]},
 }
-"""Chapter 9: who carries a token how far."""
+"""In chapter 9, who carries a token how far."""
 
 _PUZZLE = {
     "task": "path",
@@ -220,7 +220,7 @@ PUZZLES: dict[str, dict[str, Any]] = {
         for n in (50, 1000)
     },
 }
-"""Chapter 9: who solves which puzzles, from how many of them."""
+"""In chapter 9, who solves which puzzles, from how many of them."""
 
 # "looks": the weights of one sentence are kept, and how often they point at the translated word.
 # "losses": the mean training loss of every so many steps is kept.

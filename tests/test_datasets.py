@@ -899,6 +899,7 @@ def test_random_graphs_are_simple_and_of_the_sizes_promised():
         edges = {graph.edges // 2 for graph in graphs if graph.nodes == nodes}
         most = min(nodes + nodes // 2, nodes * (nodes - 1) // 2)
         assert edges == set(range(nodes // 2, most + 1))
+    assert len(set(map(listed, graphs))) > 100  # not always the same of so many nodes and edges
     assert {graph.nodes for graph in random_graphs(300, 0)} == set(range(15, 41))
 
 
