@@ -429,6 +429,7 @@ def test_a_batch_is_its_graphs_one_by_one(name, parts):
 
 @every_layer
 def test_every_weight_learns(name):
+    torch.manual_seed(0)
     layer = LAYERS[name]()
     states = normal(5, 3, dtype=torch.float32).requires_grad_()
     graph = plain(5, [(0, 1), (1, 0), (1, 2), (3, 2), (3, 3)])
@@ -576,6 +577,16 @@ class Seen(nn.Module):
     def forward(self, states, graph):
         self.got = states
         return states
+
+
+def test_graphnet_adds_what_went_in_where_the_width_stays():
+    x, graph = normal(5, 3), plain(5, [(0, 1), (2, 1), (3, 3)])
+    layers = [GCN(3, 4).double(), GCN(4, 4).double(), GCN(4, 2).double()]
+    first = layers[0](x, graph).relu()
+    second = layers[1](first, graph) + first
+    want = layers[2](second.relu(), graph)
+    assert_near(GraphNet(layers, added=True)(x, graph), want)
+    assert not torch.allclose(GraphNet(layers)(x, graph), want)
 
 
 def test_dropout_acts_before_each_layer_and_only_while_training():

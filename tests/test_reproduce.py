@@ -192,11 +192,14 @@ def test_a_run_trains_the_network_of_its_plan(row, model, trained):
     graph, train, seed = trained["given"]
     assert seed == 1
     assert torch.equal(train, datasets.split(scipy_api().graph.labels, 20, 1)[0])
-    amount = [trained[name] for name in ("steps", "lr", "weight_decay")]
-    assert amount == [200, 0.01, 5e-4]
-    net = trained["model"]
-    assert net.dropout.p == 0.5
     kind, _, number = model.partition(", ")
+    free, added = number.startswith("free, "), number.startswith("added, ")
+    amount = [trained[name] for name in ("steps", "lr", "weight_decay")]
+    assert amount == [200, 0.01, 0 if free else 5e-4]
+    net = trained["model"]
+    assert net.dropout.p == (0 if free else 0.5)
+    assert getattr(net, "added", False) == added
+    number = number.split(", ")[-1]
     if kind == "gated":
         assert (type(net), net.rounds) == (Deep, int(number))
         return
