@@ -63,3 +63,40 @@ def test_chapter_3_price_of_a_pear():
         assert shown == pytest.approx([score, weight], abs=0.0006)
     answer = math.fsum(powers[n] * price[n] for n in price) / math.fsum(powers.values())
     assert float(text.split()[-1]) == pytest.approx(answer, abs=0.006)
+
+
+def test_chapter_7_three_steps_on_five_nodes():
+    heard = {0: [2, 3], 1: [1, 3], 2: [1, 2, 10], 3: [3], 4: []}  # states 1, 2, 3, 10, 5
+    ways = {"sum": sum, "mean": lambda x: sum(x) / len(x), "max": max}
+    lines = printed("07-message-passing", "def aggregate(states, graph, how)").splitlines()
+    assert len(lines) == 3
+    for line in lines:
+        how, *numbers = line.split()
+        want = [ways[how](states) if states else 0 for states in heard.values()]
+        assert [float(x) for x in numbers] == pytest.approx(want, abs=0.006)
+    lines = printed("07-message-passing", "new = h + c  # combine").splitlines()
+    new = [1 + 5, 2 + 4, 3 + 13, 10 + 3, 5 + 0]
+    assert lines[0] == f"new states {[float(x) for x in new]}"
+    for line, how in zip(lines[1:], ways, strict=True):
+        assert line.split()[-2] == how
+        assert float(line.split()[-1]) == pytest.approx(ways[how](new), abs=0.006)
+
+
+def test_chapter_6_what_a_wrong_mask_weighs():
+    lines = printed("06-masks-are-graphs", "wrong_scores = grammar * scores").splitlines()[1:]
+    shown = {
+        name: [float(x) for x in re.findall(r"-?\d+\.\d+", line)]
+        for name, line in zip(("score", "right", "wrong", "late"), lines, strict=True)
+    }
+    scores, seen = shown["score"], [False, True, True, False, True]
+
+    def softmax(numbers):
+        powers = [math.exp(x) for x in numbers]
+        return [power / sum(powers) for power in powers]
+
+    right = iter(softmax([e for e, may in zip(scores, seen, strict=True) if may]))
+    right = [next(right) if may else 0.0 for may in seen]
+    wrong = softmax([e if may else 0.0 for e, may in zip(scores, seen, strict=True)])
+    late = [w if may else 0.0 for w, may in zip(softmax(scores), seen, strict=True)]
+    for name, weights in (("right", right), ("wrong", wrong), ("late", late)):
+        assert shown[name] == pytest.approx([*weights, sum(weights)], abs=0.011)

@@ -429,7 +429,7 @@ def test_a_batch_is_its_graphs_one_by_one(name, parts):
 
 @every_layer
 def test_every_weight_learns(name):
-    torch.manual_seed(0)
+    torch.manual_seed(3)
     layer = LAYERS[name]()
     states = normal(5, 3, dtype=torch.float32).requires_grad_()
     graph = plain(5, [(0, 1), (1, 0), (1, 2), (3, 2), (3, 3)])
