@@ -10,21 +10,26 @@ The layers below differ in nothing but these three choices. Each does work for e
 for each pair of nodes.
 """
 
-import warnings
-from collections.abc import Sequence
-from typing import Any, Literal, cast
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, cast, overload
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from torch.nn.functional import leaky_relu
 
+from gatutils.attention import attend
 from gatutils.checks import expect, expect_int, expect_list, expect_tensor
 from gatutils.graph import Graph
+from gatutils.sparse import AdditiveScores, Attend, PairSums, SparseRows, drop, dropout
 
 __all__ = [
     "GCN",
     "GIN",
     "SAGE",
+    "GATConv",
+    "GATv2Conv",
     "Gated",
     "GraphNet",
     "MessagePassing",
@@ -35,10 +40,6 @@ __all__ = [
 ]
 
 How = Literal["sum", "mean", "max", "symmetric"]
-
-with warnings.catch_warnings():  # torch says once that its sparse matrices are young
-    warnings.simplefilter("ignore")
-    torch.sparse_csr_tensor([0, 1], [0], [1.0], (1, 1))
 
 
 def aggregate(
@@ -82,16 +83,19 @@ def aggregate(
 
 
 def attend_edges(
-    scores: Float[Tensor, " edges"], values: Float[Tensor, "nodes dim"], graph: Graph
-) -> tuple[Float[Tensor, "nodes dim"], Float[Tensor, " edges"]]:
+    scores: Float[Tensor, "edges *heads"],
+    values: Float[Tensor, "nodes *heads dim"],
+    graph: Graph,
+) -> tuple[Float[Tensor, "nodes *heads dim"], Float[Tensor, "edges *heads"]]:
     r"""Mix the values as :func:`gatutils.attention.attend` does, over a graph's edges alone.
 
     What a mask would hide is not there: no pair without an edge is scored or stored. An edge that
     is there twice counts twice. A node without an incoming edge gets a context of zeros.
 
     Args:
-        scores: :math:`e_{ij}`, one for each edge from j to i, in the order of the graph's edges.
-        values: :math:`v_j`, one row a node.
+        scores: :math:`e_{ij}`, one for each edge from j to i, in the order of the graph's edges;
+            with heads, one for each edge and head.
+        values: :math:`v_j`, one row a node; with heads, one for each node and head.
         graph: Who may look at whom.
 
     Returns:
@@ -102,23 +106,27 @@ def attend_edges(
         ValueError: If sizes do not fit, or a number is NaN or infinite.
 
     Source:
-        Velickovic et al. (2018), equation 2.
+        Velickovic et al. (2018), equations 2 and 3. Its gradients are derived in
+        :class:`gatutils.sparse.Attend`; a gradient of a gradient is not defined.
     """
-    _expect_states(values, graph, "values")
-    expect_tensor(scores, "scores", "float", ndim=1, exact=True)
+    _expect_graph(graph)
+    expect_tensor(scores, "scores", "float", ndim=1)
+    expect(scores.ndim < 3, "scores", "1 or 2 axes", f"shape {tuple(scores.shape)}")
+    expect_tensor(values, "values", "float", ndim=scores.ndim + 1, exact=True)
+    expect(len(values) == graph.nodes, "values", f"{graph.nodes} rows, one a node", len(values))
     expect(len(scores) == graph.edges, "scores", f"{graph.edges}, one an edge", len(scores))
+    heads, of_values = tuple(scores.shape[1:]), tuple(values.shape[1:-1])
+    expect(of_values == heads, "values", f"heads {heads} like scores", of_values)
     if values.dtype != scores.dtype:
         raise TypeError(f"values: expected {scores.dtype} like scores, got {values.dtype}")
     for numbers, name in ((scores, "scores"), (values, "values")):
         expect(bool(numbers.isfinite().all()), name, "finite numbers", "NaN or infinity")
-    target = graph.target
-    # The largest score is taken off each node's, so nothing overflows; the weights stay the same.
-    largest = scores.new_zeros(graph.nodes)
-    largest = largest.scatter_reduce(0, target, scores.detach(), "amax", include_self=False)
-    powers = (scores - largest[target]).exp()
-    weights = powers / powers.new_zeros(graph.nodes).index_add(0, target, powers)[target]
-    carried = weights.unsqueeze(1) * values[graph.source]
-    return torch.zeros_like(values).index_add(0, target, carried), weights
+    if not heads:
+        context, weights = attend_edges(scores.unsqueeze(1), values.unsqueeze(1), graph)
+        return context.squeeze(1), weights.squeeze(1)
+    heads_first = values.transpose(0, 1).contiguous()
+    context, weights = Attend.apply(scores.T.contiguous(), heads_first, graph, None)  # type: ignore[no-untyped-call]
+    return context.transpose(0, 1), weights.T
 
 
 def readout(
@@ -182,14 +190,26 @@ def _reduce_copies(offsets: Tensor, others: Tensor, states: Tensor, how: str) ->
     return torch.zeros_like(states).scatter_reduce(0, rows, states[others], how, include_self=False)
 
 
-def _expect_states(states: Tensor, graph: Graph, name: str = "states") -> None:
+def _expect_graph(graph: Graph) -> None:
     if not isinstance(graph, Graph):
         raise TypeError(f"graph: expected a Graph, got {type(graph).__name__}")
-    expect_tensor(states, name, "float", ndim=2, exact=True)
+
+
+def _expect_states(states: Tensor | SparseRows, graph: Graph, name: str = "states") -> None:
+    _expect_graph(graph)
+    if not isinstance(states, SparseRows):
+        expect_tensor(states, name, "float", ndim=2, exact=True)
     expect(len(states) == graph.nodes, name, f"{graph.nodes} rows, one a node", len(states))
 
 
-def _expect_fit(states: Tensor, weight: Tensor) -> None:
+def _times(states: Tensor | SparseRows, weight: Tensor) -> Tensor:
+    r"""Return the states times :math:`W^\top`."""
+    if isinstance(states, SparseRows):
+        return states.times(weight)
+    return nn.functional.linear(states, weight)
+
+
+def _expect_fit(states: Tensor | SparseRows, weight: Tensor) -> None:
     """Raise unless states are as wide as a matrix takes them, and of its dtype."""
     width = weight.shape[1]
     expect(states.shape[1] == width, "states", f"width {width}", states.shape[1])
@@ -261,7 +281,7 @@ class GCN(MessagePassing):
     def message(self, states: Tensor) -> Tensor:
         """Return :math:`W h_j`; W may stand before the sum or behind, and here it is narrower."""
         _expect_fit(states, self.W.weight)
-        return cast(Tensor, self.W(states))
+        return _times(states, self.W.weight)
 
     def combine(self, states: Tensor, received: Tensor) -> Tensor:
         """Add the bias; the node itself is among those received."""
@@ -339,6 +359,283 @@ class GIN(MessagePassing):
         return cast(Tensor, self.mlp((1 + self.eps) * states + received))
 
 
+class _GraphAttention(nn.Module):
+    """What GAT and GATv2 share: score, softmax over the neighbours, weighted sum, join the heads.
+
+    The two differ in :meth:`project`, which makes what is compared and the values, and in the
+    score of one query and one key. Each writes that score twice: for all pairs, as it is read, and
+    for the edges alone, as it is used.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        heads: int = 1,
+        concat: bool = True,
+        negative_slope: float = 0.2,
+        dropout: float = 0.0,
+        bias: bool = True,
+    ) -> None:
+        super().__init__()
+        _expect_widths(in_features, out_features)
+        expect_int(heads, "heads", least=1)
+        slope_fits = 0 <= negative_slope <= 1
+        expect(slope_fits, "negative_slope", "a number from 0 to 1", negative_slope)
+        expect(0 <= dropout <= 1, "dropout", "a share from 0 to 1", dropout)
+        self.in_features, self.out_features = in_features, out_features
+        self.heads, self.concat = heads, concat
+        self.negative_slope, self.dropout = negative_slope, dropout
+        width = heads * out_features if concat else out_features
+        self.b = nn.Parameter(torch.zeros(width)) if bias else None
+
+    def project(self, states: Tensor | SparseRows) -> tuple[Tensor, Tensor, Tensor]:
+        """Return what asks, what is asked, and the values, each (nodes, heads, dim)."""
+        raise NotImplementedError
+
+    def score_pairs(
+        self, queries: Float[Tensor, "nodes heads dim"], keys: Float[Tensor, "nodes heads dim"]
+    ) -> Float[Tensor, "heads nodes nodes"]:
+        """Score all pairs: row i, column j is how much i wants of j."""
+        raise NotImplementedError
+
+    def score_edges(
+        self,
+        queries: Float[Tensor, "nodes heads dim"],
+        keys: Float[Tensor, "nodes heads dim"],
+        graph: Graph,
+    ) -> Float[Tensor, "heads edges"]:
+        """Score the edges alone."""
+        raise NotImplementedError
+
+    @overload
+    def forward(
+        self, states: Tensor | SparseRows, graph: Graph, return_weights: Literal[False] = ...
+    ) -> Tensor: ...
+
+    @overload
+    def forward(
+        self, states: Tensor | SparseRows, graph: Graph, return_weights: Literal[True]
+    ) -> tuple[Tensor, Tensor]: ...
+
+    def forward(
+        self, states: Tensor | SparseRows, graph: Graph, return_weights: bool = False
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        r"""Let every node look at its neighbours, along the edges of ``graph`` and no others.
+
+        A node sees itself if the graph has a self-loop there:
+        :meth:`~gatutils.graph.Graph.with_self_loops` gives each one. A node that may look at
+        nothing receives zeros, and the bias.
+
+        Args:
+            states: :math:`h_j`, one row a node; :class:`~gatutils.sparse.SparseRows` will do.
+            graph: Who may look at whom.
+            return_weights: Return the weights too.
+
+        Returns:
+            The new states, (nodes, heads x out) or, if the heads are averaged, (nodes, out). With
+            ``return_weights`` also :math:`\alpha_{ij}`, (edges, heads), before dropout.
+
+        Raises:
+            TypeError: If ``states`` is no float tensor, or of another dtype than the weights.
+            ValueError: If sizes do not fit, or a number is NaN or infinite.
+        """
+        self._expect(states, graph)
+        queries, keys, values = self.project(dropout(states, self.dropout, self.training))
+        scores = self.score_edges(queries, keys, graph)
+        kept = drop(scores, self.dropout) if self.training and self.dropout else None
+        heads_first = values.transpose(0, 1).contiguous()
+        contexts, weights = Attend.apply(scores, heads_first, graph, kept)  # type: ignore[no-untyped-call]
+        out = self._join(contexts)
+        return (out, weights.T) if return_weights else out
+
+    def dense(
+        self, states: Tensor | SparseRows, mask: Bool[Tensor, "nodes nodes"]
+    ) -> tuple[Float[Tensor, "nodes out"], Float[Tensor, "heads nodes nodes"]]:
+        """Do the same as one reads it: score *all* pairs, mask, softmax, sum.
+
+        Memory and time grow with the square of the nodes; for graphs that one can look at.
+
+        Args:
+            states: One row a node.
+            mask: True where a node (row) may look at another (column).
+
+        Returns:
+            The new states, and the weights before dropout.
+
+        Raises:
+            TypeError: If a dtype is wrong.
+            ValueError: If sizes do not fit, or a number is NaN or infinite.
+        """
+        self._expect(states, Graph.from_mask(mask))
+        queries, keys, values = self.project(dropout(states, self.dropout, self.training))
+        values = values.transpose(0, 1)
+        contexts, weights = attend(self.score_pairs(queries, keys), values, mask)
+        if self.training and self.dropout:
+            contexts = nn.functional.dropout(weights, self.dropout) @ values
+        return self._join(contexts), weights
+
+    def _join(self, contexts: Float[Tensor, "heads nodes dim"]) -> Float[Tensor, "nodes out"]:
+        """Put the heads side by side, or take their mean; the equations 5 and 6 of GAT."""
+        finite = bool(contexts.detach().isfinite().all())
+        expect(finite, "states", "finite numbers, and no score that overflows", "NaN or infinity")
+        joined = contexts.transpose(0, 1).flatten(1) if self.concat else contexts.mean(dim=0)
+        return joined if self.b is None else joined + self.b
+
+    def _expect(self, states: Tensor | SparseRows, graph: Graph) -> None:
+        _expect_states(states, graph)
+        _expect_fit(states, self._first_weight())
+
+    def _first_weight(self) -> Tensor:
+        raise NotImplementedError
+
+    def extra_repr(self) -> str:
+        """Return what the layer was made with."""
+        return (
+            f"{self.in_features}, {self.out_features}, heads={self.heads}, concat={self.concat}, "
+            f"negative_slope={self.negative_slope}, dropout={self.dropout}"
+        )
+
+
+class GATConv(_GraphAttention):
+    r"""Graph attention: each node decides how much it takes from each of its neighbours.
+
+    .. math::
+
+        e_{ij} = \mathrm{LeakyReLU}\left(a^\top [W h_i \Vert W h_j]\right) \qquad
+        \alpha_{ij} = \mathrm{softmax}_{j \in \mathcal{N}(i)}(e_{ij}) \qquad
+        h_i' = b + \sum_{j \in \mathcal{N}(i)} \alpha_{ij} W h_j
+
+    in each head with its own :math:`W` and :math:`a`. The vector :math:`a` has a half for the
+    node and a half for the neighbour, so the score is a sum of two numbers,
+    :math:`a_1^\top W h_i + a_2^\top W h_j`, each made once for a node and not once for an edge.
+
+    Args:
+        in_features: Width of a state.
+        out_features: Width of a new state in each head.
+        heads: How many.
+        concat: Put the heads side by side (inside a network); else take their mean (at its end).
+        negative_slope: Of the LeakyReLU, 0 to 1.
+        dropout: Share of the inputs, then share of the weights, that goes dark in training.
+        bias: Add :math:`b`.
+
+    Source:
+        Velickovic et al. (2018), equations 1 to 6. The nonlinearity is left to the network.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        heads: int = 1,
+        concat: bool = True,
+        negative_slope: float = 0.2,
+        dropout: float = 0.0,
+        bias: bool = True,
+    ) -> None:
+        super().__init__(in_features, out_features, heads, concat, negative_slope, dropout, bias)
+        self.W = nn.Parameter(_glorot(heads, out_features, in_features))
+        self.a = nn.Parameter(_glorot(heads, 1, 2 * out_features).squeeze(1))
+
+    def project(self, states: Tensor | SparseRows) -> tuple[Tensor, Tensor, Tensor]:
+        """Return :math:`W h_i` three times: it asks, is asked, and is the value."""
+        projected = _times(states, self.W.flatten(0, 1))
+        projected = projected.view(-1, self.heads, self.out_features)
+        return projected, projected, projected
+
+    def _halves(self, queries: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
+        r"""Return :math:`a_1^\top W h_i` and :math:`a_2^\top W h_j`, each (heads, nodes)."""
+        a_1, a_2 = self.a.split(self.out_features, dim=1)
+        return (queries * a_1).sum(dim=2).T, (keys * a_2).sum(dim=2).T
+
+    def score_pairs(self, queries: Tensor, keys: Tensor) -> Tensor:
+        """Score all pairs."""
+        asks, answers = self._halves(queries, keys)
+        return leaky_relu(asks.unsqueeze(2) + answers.unsqueeze(1), self.negative_slope)
+
+    def score_edges(self, queries: Tensor, keys: Tensor, graph: Graph) -> Tensor:
+        """Score the edges alone."""
+        asks, answers = self._halves(queries, keys)
+        sums = PairSums.apply(asks.contiguous(), answers.contiguous(), graph)  # type: ignore[no-untyped-call]
+        return leaky_relu(sums, self.negative_slope)
+
+    def _first_weight(self) -> Tensor:
+        return self.W[0]
+
+
+class GATv2Conv(_GraphAttention):
+    r"""Graph attention in which the ranking of the neighbours may depend on who asks.
+
+    .. math::
+
+        e_{ij} = a^\top \mathrm{LeakyReLU}\left(W h_i + U h_j\right) \qquad
+        h_i' = b + \sum_{j \in \mathcal{N}(i)} \alpha_{ij} U h_j
+
+    The :math:`a` has moved out of the LeakyReLU; the rest is :class:`GATConv`. With ``bias``, both
+    projections have one too, as in the authors' code.
+
+    Args:
+        in_features: Width of a state.
+        out_features: Width of a new state in each head.
+        heads: How many.
+        concat: Put the heads side by side (inside a network); else take their mean (at its end).
+        negative_slope: Of the LeakyReLU, 0 to 1.
+        dropout: Share of the inputs, then share of the weights, that goes dark in training.
+        bias: Add :math:`b`, and a bias to each projection.
+
+    Source:
+        Brody et al. (2022), equation 7; there :math:`[W \; U]` is one matrix over the concatenated
+        :math:`[h_i \Vert h_j]`.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        heads: int = 1,
+        concat: bool = True,
+        negative_slope: float = 0.2,
+        dropout: float = 0.0,
+        bias: bool = True,
+    ) -> None:
+        super().__init__(in_features, out_features, heads, concat, negative_slope, dropout, bias)
+        width = heads * out_features
+        self.W = nn.Parameter(_glorot(heads, out_features, in_features))
+        self.U = nn.Parameter(_glorot(heads, out_features, in_features))
+        self.a = nn.Parameter(_glorot(heads, 1, out_features).squeeze(1))
+        self.b_W = nn.Parameter(torch.zeros(width)) if bias else None
+        self.b_U = nn.Parameter(torch.zeros(width)) if bias else None
+
+    def project(self, states: Tensor | SparseRows) -> tuple[Tensor, Tensor, Tensor]:
+        """Return :math:`W h_i`, which asks, and :math:`U h_j`, which is asked and is the value."""
+        asks, asked = _times(states, self.W.flatten(0, 1)), _times(states, self.U.flatten(0, 1))
+        if self.b_W is not None and self.b_U is not None:
+            asks, asked = asks + self.b_W, asked + self.b_U
+        shape = (-1, self.heads, self.out_features)
+        return asks.view(shape), asked.view(shape), asked.view(shape)
+
+    def score_pairs(self, queries: Tensor, keys: Tensor) -> Tensor:
+        """Score all pairs."""
+        sums = queries.unsqueeze(1) + keys.unsqueeze(0)  # (nodes, nodes, heads, dim)
+        scores = (leaky_relu(sums, self.negative_slope) * self.a).sum(dim=3)
+        return scores.permute(2, 0, 1)
+
+    def score_edges(self, queries: Tensor, keys: Tensor, graph: Graph) -> Tensor:
+        """Score the edges alone."""
+        asks, answers = queries.flatten(1), keys.flatten(1)
+        scores = AdditiveScores.apply(asks, answers, self.a, self.negative_slope, graph)  # type: ignore[no-untyped-call]
+        return cast(Tensor, scores)
+
+    def _first_weight(self) -> Tensor:
+        return self.W[0]
+
+
+def _glorot(*shape: int) -> Tensor:
+    """Return matrices (heads, out, in), each drawn as Glorot and Bengio (2010), equation 16."""
+    bound = math.sqrt(6 / (shape[-1] + shape[-2]))
+    return torch.empty(shape).uniform_(-bound, bound)
+
+
 class Gated(nn.Module):
     r"""Combine is a GRU: the gates of chapter 1 decide what a node keeps and what it takes over.
 
@@ -390,35 +687,39 @@ class Gated(nn.Module):
 
 
 class GraphNet(nn.Module):
-    """Layers one after another, with a ReLU between them.
+    """Layers one after another, with a nonlinearity between them.
 
     Args:
         layers: Called as ``layer(states, graph)``.
         dropout: Share of the numbers that go dark before each layer, while training.
         added: Add what goes into a layer to what comes out, where both are of one width, so that
             a path without any layer leads through them (He et al. 2016).
+        activation: What stands between the layers; a ReLU unless given.
     """
 
     def __init__(
-        self, layers: Sequence[nn.Module], dropout: float = 0.0, added: bool = False
+        self,
+        layers: Sequence[nn.Module],
+        dropout: float = 0.0,
+        added: bool = False,
+        activation: Callable[[Tensor], Tensor] = torch.relu,
     ) -> None:
         super().__init__()
         expect_list(layers, "layers", nn.Module)
         expect(0 <= dropout < 1, "dropout", "a share from 0 to below 1", dropout)
         self.layers = nn.ModuleList(layers)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = dropout
         self.added = added
+        self.activation = activation
 
-    def forward(
-        self, states: Float[Tensor, "nodes dim"], graph: Graph
-    ) -> Float[Tensor, "nodes out"]:
-        """Return the states after the last layer; no ReLU follows it."""
+    def forward(self, states: Tensor | SparseRows, graph: Graph) -> Float[Tensor, "nodes out"]:
+        """Return the states after the last layer; no nonlinearity follows it."""
         for k, layer in enumerate(self.layers):
             if k:
-                states = states.relu()
-            new = layer(self.dropout(states), graph)
+                states = self.activation(cast(Tensor, states))
+            new = layer(dropout(states, self.dropout, self.training), graph)
             states = new + states if self.added and new.shape == states.shape else new
-        return states
+        return cast(Tensor, states)
 
 
 class Readout(nn.Module):

@@ -681,7 +681,7 @@ X, G, E = torch.zeros(3, 2), plain(3, [(0, 1), (1, 2)]), torch.zeros(2)
         (lambda: aggregate(X.tolist(), G), TypeError, "states: expected a float tensor, got list"),
         (lambda: aggregate(X, G.mask()), TypeError, "graph: expected a Graph, got Tensor"),
         (lambda: attend_edges(E[:1], X, G), ValueError, "scores: expected 2, one an edge, got 1"),
-        (lambda: attend_edges(X, X, G), ValueError, r"scores: expected 1 axes, got shape \(3, 2\)"),
+        (lambda: attend_edges(X, X, G), ValueError, r"values: expected 3 axes, got shape \(3, 2\)"),
         (lambda: attend_edges(E.int(), X, G), TypeError, "scores: expected a float.*int32"),
         (lambda: attend_edges(E, X[:2], G), ValueError, "values: expected 3 rows, .*got 2"),
         (lambda: attend_edges(E, X.int(), G), TypeError, "values: expected a float.*int32"),
