@@ -12,16 +12,22 @@ Each module is the home of one thing, and imports only those named before it:
     Attention alone: places, blocks, encoder and decoder.
 ``graph``
     One type for every graph: a mask, written as a list of edges.
+``sparse``
+    Products with matrices that are mostly zeros, and their gradients.
 ``gnn``
-    Message passing: aggregate, combine, read out.
+    Message passing: aggregate, combine, read out; graph attention.
 ``datasets``
     What the chapters train on.
+``planetoid``
+    Cora, Citeseer and Pubmed, from files whose checksums hold.
 ``training``
     One fit loop for every model of the book.
 ``experiments``
     What the graph chapters train, one function an experiment.
 ``viz``
     The figures, with one colour per role.
+``interop``
+    Layers to PyTorch Geometric and back.
 ``reproduce``
     The longer runs whose results the book stores.
 """

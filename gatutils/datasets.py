@@ -16,7 +16,7 @@ The graphs come with this package or with networkx, so nothing is downloaded.
 import difflib
 import hashlib
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -655,6 +655,105 @@ def relay(length: int, count: int, generator: torch.Generator) -> Graph:
     batch = Graph.batch([Graph.from_edges(path, nodes, undirected=True)] * count)
     labels = tokens[:, :1].expand(-1, nodes).flatten()
     return batch.with_features(held.flatten(0, 1), labels)
+
+
+WITNESSES, ANSWERS, RIGHT = 12, 4, 0.6
+"""How many witnesses a node has, how many answers there are, how often one who saw it is right."""
+
+
+def witnesses(count: int, guessing: int, generator: torch.Generator) -> Graph:
+    """Draws nodes that ask, each with witnesses, some of whom only guess, and are known to.
+
+    A witness who saw it names the right answer with probability ``RIGHT``, else one of the others;
+    a witness who guesses names any. The features are the answer named (one-hot), then a mark: 1
+    where a witness guesses. The node that asks holds zeros, and its label is the right answer; a
+    witness's label is -1.
+
+    Args:
+        count: How many nodes ask.
+        guessing: How many of the witnesses of each guess.
+        generator: Draws all of it.
+
+    Returns:
+        One graph, in which edges lead from witnesses to who asks, who has the first numbers.
+
+    Raises:
+        TypeError: ``count`` or ``guessing`` is not an int.
+        ValueError: ``count`` is below 1, or ``guessing`` not from 0 to ``WITNESSES``.
+    """
+    expect_int(count, "count", least=1)
+    expect_int(guessing, "guessing", least=0)
+    expect(guessing <= WITNESSES, "guessing", f"at most {WITNESSES}", guessing)
+    truth = torch.randint(ANSWERS, (count,), generator=generator)
+    shape = (count, WITNESSES)
+    wrong = torch.randint(1, ANSWERS, shape, generator=generator)
+    saw = (truth.unsqueeze(1) + wrong) % ANSWERS
+    saw = torch.where(torch.rand(shape, generator=generator) < RIGHT, truth.unsqueeze(1), saw)
+    guess = torch.randint(ANSWERS, shape, generator=generator)
+    guesses = torch.arange(WITNESSES) < guessing
+    named = torch.where(guesses, guess, saw).flatten()
+    told = torch.nn.functional.one_hot(named, ANSWERS)
+    marked = guesses.repeat(count).unsqueeze(1)
+    features = torch.cat([torch.zeros(count, ANSWERS + 1), torch.cat([told, marked], dim=1)])
+    labels = torch.cat([truth, torch.full((count * WITNESSES,), -1)])
+    source = torch.arange(count, count * (WITNESSES + 1))
+    target = torch.arange(count).repeat_interleave(WITNESSES)
+    return Graph(len(labels), source, target, features, labels)
+
+
+def dictionaries(
+    keys: int,
+    count: int,
+    generator: torch.Generator,
+    avoid: Collection[tuple[int, ...]] = (),
+) -> Graph:
+    """Draws dictionaries, each a graph in which every query looks at every key.
+
+    The values are a random permutation. A query's features name its key (one-hot) and no value; a
+    key's name the key and its value. The label of a query is the value of its key, that of a key is
+    -1. In each dictionary the queries come first, then the keys, both in order.
+
+    Args:
+        keys: k, how many keys, and as many queries.
+        count: How many dictionaries.
+        generator: Draws the permutations.
+        avoid: Permutations that are not drawn, so that a test can be kept apart.
+
+    Returns:
+        A batch of ``count`` graphs of 2k nodes, k times k edges and 2k features.
+
+    Raises:
+        TypeError: ``keys`` or ``count`` is not an int.
+        ValueError: ``keys`` is below 2 or ``count`` below 1.
+
+    Source:
+        Brody et al. (2022), section 4.1.
+    """
+    expect_int(keys, "keys", least=2)
+    expect_int(count, "count", least=1)
+    values = torch.empty(0, keys, dtype=torch.long)
+    while len(values) < count:
+        drawn = torch.rand(count - len(values), keys, generator=generator).argsort(dim=1)
+        if avoid:
+            drawn = drawn[[tuple(row) not in avoid for row in drawn.tolist()]]
+        values = torch.cat([values, drawn])
+    eye = torch.eye(keys)
+    asks = torch.cat([eye, torch.zeros(keys, keys)], dim=1).expand(count, -1, -1)
+    answers = torch.cat([eye.expand(count, -1, -1), eye[values]], dim=2)
+    nobody = torch.full((count, keys), -1)
+    every = torch.arange(keys)
+    starts = 2 * keys * torch.arange(count).view(-1, 1, 1)
+    source = (starts + keys + every).expand(-1, keys, -1)
+    target = (starts + every.unsqueeze(1)).expand(-1, -1, keys)
+    graph = Graph(
+        2 * keys * count,
+        source.flatten(),
+        target.flatten(),
+        torch.cat([asks, answers], dim=1).flatten(0, 1),
+        torch.cat([values, nobody], dim=1).flatten(),
+    )
+    graph.sizes = torch.full((count,), 2 * keys)
+    return graph
 
 
 # ---- Puzzles -------------------------------------------------------------------------------------

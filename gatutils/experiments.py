@@ -4,47 +4,83 @@ A chapter runs it once; :mod:`gatutils.reproduce` runs it on many seeds and stor
 """
 
 import itertools
+import math
 import random
 from collections.abc import Callable, Iterator, Sequence
-from typing import Literal, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, one_hot, pad
+from torch.nn.functional import (
+    binary_cross_entropy_with_logits,
+    cross_entropy,
+    elu,
+    one_hot,
+    pad,
+)
 
 from gatutils.checks import expect, expect_int
 from gatutils.datasets import (
+    ANSWERS,
     QUESTIONS,
     RELATIONS,
     TOKENS,
     Puzzle,
     PuzzleBatch,
     collate_puzzles,
+    dictionaries,
     relay,
+    witnesses,
 )
-from gatutils.gnn import GCN, GIN, SAGE, Gated, GraphNet, How, Readout, aggregate
+from gatutils.gnn import (
+    GCN,
+    GIN,
+    SAGE,
+    GATConv,
+    Gated,
+    GATv2Conv,
+    GraphNet,
+    How,
+    Readout,
+    aggregate,
+    attend_edges,
+)
 from gatutils.graph import Graph
-from gatutils.training import fit
+from gatutils.planetoid import Planetoid, normalised
+from gatutils.sparse import SparseRows
+from gatutils.training import Patience, fit
 
 __all__ = [
     "Deep",
+    "DotConv",
+    "Lookup",
     "RelationalSAGE",
     "Relay",
     "Solver",
     "TokenReader",
     "accuracy",
+    "answered",
+    "attention_net",
     "carry",
+    "counted",
+    "evenness",
+    "evenness_of",
     "far_end",
     "fit_nodes",
+    "fit_published",
     "fit_puzzles",
     "fit_question",
     "grade",
+    "hear",
     "label_propagation",
     "layers",
+    "look_up",
+    "published_net",
     "question_net",
     "smooth",
     "solved",
+    "witness_net",
 ]
 
 T = TypeVar("T")
@@ -136,12 +172,10 @@ def fit_nodes(
     )
 
 
-@torch.no_grad()
 def accuracy(net: nn.Module, graph: Graph, nodes: Bool[Tensor, " nodes"]) -> float:
     """Return the share of ``nodes`` whose class ``net`` names; it is left in evaluation mode."""
     features, labels = _held(graph)
-    said = net.eval()(features, graph).argmax(dim=1)
-    return float((said == labels)[nodes].double().mean())
+    return float((_said(net, features, graph) == labels)[nodes].double().mean())
 
 
 def label_propagation(
@@ -183,6 +217,352 @@ def _held(graph: Graph) -> tuple[Tensor, Tensor]:
 def _labels(graph: Graph) -> Tensor:
     expect(graph.labels is not None, "graph", "one with labels", "one without")
     return cast(Tensor, graph.labels)
+
+
+ATTENTION = {"GAT": GATConv, "GATv2": GATv2Conv}
+
+
+def attention_net(
+    kind: str, in_features: int, width: int, out_features: int, heads: int, dropout: float = 0.0
+) -> GraphNet:
+    """Return two layers of graph attention: heads side by side, then one that answers.
+
+    Args:
+        kind: ``"GAT"`` or ``"GATv2"``.
+        in_features: Width of the features.
+        width: Of all heads of the first layer together.
+        out_features: Width of the answer.
+        heads: Of the first layer.
+        dropout: Of each layer, on its inputs and on its weights.
+    """
+    expect(kind in ATTENTION, "kind", f"one of {', '.join(ATTENTION)}", repr(kind))
+    expect_int(heads, "heads", least=1)
+    expect(width % heads == 0, "heads", f"a divisor of width ({width})", heads)
+    made = ATTENTION[kind]
+    first = made(in_features, width // heads, heads, dropout=dropout)
+    return GraphNet([first, made(width, out_features, concat=False, dropout=dropout)])
+
+
+# ---- Witnesses, and a dictionary -------------------------------------------------------------
+
+
+def witness_net(kind: str) -> GraphNet:
+    """Return a network that answers by what the witnesses name.
+
+    Args:
+        kind: ``"GAT"`` or ``"GCN"``, one layer each; ``"MLP, GCN"``, two linear layers at each
+            node with a ReLU between them, then a GCN.
+    """
+    made: dict[str, Callable[[], list[nn.Module]]] = {
+        "GAT": lambda: [GATConv(ANSWERS + 1, ANSWERS)],
+        "GCN": lambda: [GCN(ANSWERS + 1, ANSWERS)],
+        "MLP, GCN": lambda: [_Alone(ANSWERS + 1, 16), GCN(16, ANSWERS)],
+    }
+    expect(kind in made, "kind", f"one of {', '.join(made)}", repr(kind))
+    return GraphNet(made[kind]())
+
+
+class _Alone(nn.Linear):
+    """A layer in which a node hears nobody."""
+
+    def forward(self, states: Tensor, _: Graph) -> Tensor:  # type: ignore[override]
+        return super().forward(states)
+
+
+def hear(
+    net: nn.Module,
+    guessing: int,
+    seed: int = 0,
+    *,
+    steps: int = 300,
+    size: int = 200,
+    lr: float = 0.05,
+) -> None:
+    """Train ``net`` on fresh draws of :func:`~gatutils.datasets.witnesses`.
+
+    Args:
+        net: Called as ``net(features, graph)``.
+        guessing: So many witnesses of each node guess.
+        seed: Of the draws.
+        steps: How many batches.
+        size: Nodes that ask, in a batch.
+        lr: See :func:`~gatutils.training.fit`.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    stream = (witnesses(size, guessing, generator) for _ in iter(int, 1))
+    fit(net, stream, _answer_loss, steps, lr=lr, seed=seed)
+
+
+def _answer_loss(model: nn.Module, graph: Graph) -> Tensor:
+    """Return the cross-entropy of the nodes that ask; the others have no label."""
+    features, labels = _held(graph)
+    return cross_entropy(model(features, graph), labels, ignore_index=-1)
+
+
+def answered(net: nn.Module, graph: Graph) -> float:
+    """Return the share of the nodes that ask whose answer is right."""
+    return accuracy(net, graph, _labels(graph) >= 0)
+
+
+def counted(graph: Graph, marks: bool) -> float:
+    """Return how often the most named answer is right, without training; ties count in part.
+
+    Args:
+        graph: Of :func:`~gatutils.datasets.witnesses`.
+        marks: Leave out those who are marked as guessing. No rule does better than this one, and
+            if marks may not be used, none does better than to count all alike: the witnesses who
+            saw it differ in nothing, and each names the right answer most often.
+    """
+    features, labels = _held(graph)
+    votes = features[:, :ANSWERS]
+    if marks:
+        votes = votes * (1 - features[:, ANSWERS:])
+    votes, right = aggregate(votes, graph)[labels >= 0], labels[labels >= 0]
+    most = votes == votes.amax(dim=1, keepdim=True)
+    return float((most.double() / most.sum(dim=1, keepdim=True))[range(len(right)), right].mean())
+
+
+class DotConv(nn.Module):
+    r"""Chapter 4 along the edges of a graph: one head, :math:`q_i^\top k_j / \sqrt d`.
+
+    Args:
+        dim: Width of a state.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.Q = nn.Linear(dim, dim, bias=False)
+        self.K = nn.Linear(dim, dim, bias=False)
+        self.V = nn.Linear(dim, dim, bias=False)
+
+    def forward(
+        self, states: Float[Tensor, "nodes dim"], graph: Graph, return_weights: bool = False
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """Return the contexts, and with ``return_weights`` the weights, (edges, 1)."""
+        queries, keys = self.Q(states)[graph.target], self.K(states)[graph.source]
+        scores = (queries * keys).sum(dim=1) / math.sqrt(states.shape[1])
+        context, weights = attend_edges(scores, self.V(states), graph)
+        return (context, weights.unsqueeze(1)) if return_weights else context
+
+
+class Lookup(nn.Module):
+    """An embedding, one graph layer, and a linear layer that names the value.
+
+    Args:
+        keys: k, of :func:`~gatutils.datasets.dictionaries`.
+        kind: ``"GAT"``, ``"GATv2"``, ``"dot"`` (:class:`DotConv`) or ``"mean"`` (SAGE).
+        heads: Of the graph layer, for GAT and GATv2.
+        width: Of a state, and of all heads together.
+
+    Source:
+        Brody et al. (2022), section 4.1, with a layer of each kind.
+    """
+
+    def __init__(self, keys: int, kind: str, heads: int = 1, width: int = 64) -> None:
+        super().__init__()
+        made: dict[str, Callable[[], nn.Module]] = {
+            "GAT": lambda: GATConv(width, width // heads, heads),
+            "GATv2": lambda: GATv2Conv(width, width // heads, heads),
+            "dot": lambda: DotConv(width),
+            "mean": lambda: SAGE(width, width),
+        }
+        expect(kind in made, "kind", f"one of {', '.join(made)}", repr(kind))
+        expect_int(heads, "heads", least=1)
+        expect(width % heads == 0, "heads", f"a divisor of width ({width})", heads)
+        self.embed = nn.Linear(2 * keys, width, bias=False)  # a one-hot picks a column
+        nn.init.normal_(self.embed.weight)  # as torch's embeddings begin
+        self.layer = made[kind]()
+        self.say = nn.Linear(width, keys)
+
+    def forward(
+        self, features: Float[Tensor, "nodes features"], graph: Graph
+    ) -> Float[Tensor, "nodes keys"]:
+        """Return a score for each value at each node; those of the queries count."""
+        return cast(Tensor, self.say(self.layer(self.embed(features), graph)))
+
+
+def look_up(
+    net: nn.Module,
+    keys: int,
+    seed: int = 0,
+    *,
+    steps: int = 600,
+    size: int = 32,
+    lr: float = 0.01,
+    every: int = 50,
+    test: int = 512,
+) -> tuple[list[float], float]:
+    """Train ``net`` to look up values, on dictionaries drawn anew for each batch.
+
+    The test is drawn first, and none of its permutations is ever trained on; another set watches
+    the training. Nothing is chosen by either: the training has its steps, and the weights are the
+    last ones.
+
+    Args:
+        net: Called as ``net(features, graph)``.
+        keys: k.
+        seed: Of the draws.
+        steps: How many batches.
+        size: Dictionaries of a batch.
+        lr: See :func:`~gatutils.training.fit`.
+        every: Steps between two looks at the set that watches.
+        test: Dictionaries of the test, and of the set that watches.
+
+    Returns:
+        The share of queries answered rightly every so many steps by those that watch, and the share
+        of the test.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    tested = dictionaries(keys, test, generator)
+    held = set(map(tuple, _labels(tested).view(test, -1)[:, :keys].tolist()))
+    watched = dictionaries(keys, test, generator, held)
+    held |= set(map(tuple, _labels(watched).view(test, -1)[:, :keys].tolist()))
+    stream = (dictionaries(keys, size, generator, held) for _ in iter(int, 1))
+    history = fit(
+        net,
+        stream,
+        _answer_loss,
+        steps,
+        lr=lr,
+        seed=seed,
+        evaluate=lambda model: answered(model, watched),
+        every=every,
+    )
+    return [score for _, score in history.scores], answered(net, tested)
+
+
+# ---- The published protocols -----------------------------------------------------------------
+
+
+def evenness(weights: Float[Tensor, "edges heads"], graph: Graph) -> Float[Tensor, " heads"]:
+    """Return how near the weights of each head are to the mean: 1 if all neighbours weigh alike.
+
+    It is the entropy of each node's weights, summed over the nodes, in parts of what it would be
+    if they were equal. A head that looks at one neighbour alone has 0.
+
+    Source:
+        Pielou (1966) divides the entropy by its largest value in this way.
+    """
+    entropy = torch.special.entr(weights).sum(dim=0)
+    return cast(Tensor, entropy / graph.degree.clamp(min=1).to(weights.dtype).log().sum())
+
+
+def published_net(kind: str, words: int, classes: int, heads_out: int = 1) -> GraphNet:
+    """Return the untrained network of Velickovic et al. (2018) or of Kipf and Welling (2017).
+
+    Args:
+        kind: ``"GAT"`` or ``"GCN"``.
+        words: Width of the features.
+        classes: Width of the answer.
+        heads_out: Heads of GAT's last layer, which are averaged.
+    """
+    expect(kind in ("GAT", "GCN"), "kind", "'GAT' or 'GCN'", repr(kind))
+    if kind == "GAT":
+        first = GATConv(words, 8, heads=8, dropout=0.6)
+        last = GATConv(64, classes, heads=heads_out, concat=False, dropout=0.6)
+        return GraphNet([first, last], activation=elu)
+    pair = [GCN(words, 16), GCN(16, classes)]
+    for layer in pair:
+        nn.init.xavier_uniform_(layer.W.weight)
+        layer.b.requires_grad_(False)  # it stays zero: the authors' layers have none
+    return GraphNet(pair, dropout=0.5)
+
+
+def fit_published(
+    net: GraphNet, data: Planetoid, seed: int = 0, *, steps: int, lr: float, weight_decay: float
+) -> dict[str, Any]:
+    """Train a network of :func:`published_net` as its paper says; return what came out.
+
+    GAT: Adam until neither the validation loss nor the accuracy has improved for 100 steps, then
+    the weights of the last step at which both did; weight decay on everything. GCN: Adam until the
+    validation loss is above its mean of the ten steps before; weight decay on the first matrix
+    alone.
+
+    Args:
+        net: Trained in place.
+        data: What to train on.
+        seed: Of what is drawn in training; the weights are those that came.
+        steps: At most so many.
+        lr: Of Adam, from the first step to the last.
+        weight_decay: See above.
+
+    Returns:
+        ``scores``, the shares that are right in the test and in the validation; ``steps`` of the
+        training; ``best``, the step whose weights are used; of GAT also ``evenness``, that of each
+        head in each layer.
+
+    Source:
+        Velickovic et al. (2018), section 3.3; Kipf and Welling (2017), section 5.2, with the
+        window as in the authors' code.
+    """
+    graph, labels = data.graph.with_self_loops(), _labels(data.graph)
+    features = SparseRows.from_dense(normalised(_held(data.graph)[0]))
+    gcn = isinstance(net.layers[0], GCN)
+    first = cast(GCN, net.layers[0]).W.weight if gcn else None
+
+    def penalty() -> Tensor | float:
+        return 0.0 if first is None else weight_decay / 2 * first.square().sum()
+
+    def loss(model: nn.Module, _: object) -> Tensor:
+        return cross_entropy(model(features, graph)[data.train], labels[data.train]) + penalty()
+
+    def look(model: nn.Module) -> tuple[float, float]:
+        said, right = model(features, graph)[data.valid], labels[data.valid]
+        value = cross_entropy(said, right) + penalty()
+        return float(value), float((said.argmax(dim=1) == right).double().mean())
+
+    patience = Patience(look)
+    seen: list[float] = []
+
+    def rises(model: nn.Module) -> bool:
+        seen.append(look(model)[0])
+        return len(seen) > 11 and seen[-1] > sum(seen[-11:-1]) / 10
+
+    history = fit(
+        net,
+        itertools.repeat(None),
+        loss,
+        steps,
+        lr=lr,
+        warmup=0,
+        clip=math.inf,
+        cosine=False,
+        weight_decay=0 if gcn else weight_decay,
+        seed=seed,
+        stop=rises if gcn else patience,
+        progress=False,
+    )
+    if not gcn:
+        patience.restore(net)
+    right = _said(net, features, graph) == labels
+    done: dict[str, Any] = {
+        "scores": [float(right[nodes].double().mean()) for nodes in (data.test, data.valid)],
+        "steps": len(history.loss),
+        "best": len(history.loss) if patience.best is None else patience.best + 1,
+    }
+    if not gcn:
+        done["evenness"] = [of.tolist() for of in evenness_of(net, features, graph)]
+    return done
+
+
+def _said(net: nn.Module, features: Tensor | SparseRows, graph: Graph) -> Tensor:
+    """Return the class that the network names for each node."""
+    with torch.no_grad():
+        return cast(Tensor, net.eval()(features, graph)).argmax(dim=1)
+
+
+@torch.no_grad()
+def evenness_of(
+    net: GraphNet, features: Tensor | SparseRows, graph: Graph
+) -> list[Float[Tensor, " heads"]]:
+    """Return the evenness of each head in each layer of a network of graph attention layers."""
+    found, states = [], features
+    for k, layer in enumerate(net.eval().layers):
+        if k:
+            states = net.activation(cast(Tensor, states))
+        states, weights = layer(states, graph, return_weights=True)
+        found.append(evenness(weights, graph))
+    return found
 
 
 # ---- Many small graphs -----------------------------------------------------------------------

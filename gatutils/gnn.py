@@ -195,11 +195,12 @@ def _expect_graph(graph: Graph) -> None:
         raise TypeError(f"graph: expected a Graph, got {type(graph).__name__}")
 
 
-def _expect_states(states: Tensor | SparseRows, graph: Graph, name: str = "states") -> None:
+def _expect_states(states: Tensor | SparseRows, graph: Graph, sparse: bool = False) -> None:
+    """Raise unless there is a state for each node; SparseRows will do only where said so."""
     _expect_graph(graph)
-    if not isinstance(states, SparseRows):
-        expect_tensor(states, name, "float", ndim=2, exact=True)
-    expect(len(states) == graph.nodes, name, f"{graph.nodes} rows, one a node", len(states))
+    if not (sparse and isinstance(states, SparseRows)):
+        expect_tensor(states, "states", "float", ndim=2, exact=True)
+    expect(len(states) == graph.nodes, "states", f"{graph.nodes} rows, one a node", len(states))
 
 
 def _times(states: Tensor | SparseRows, weight: Tensor) -> Tensor:
@@ -215,6 +216,12 @@ def _expect_fit(states: Tensor | SparseRows, weight: Tensor) -> None:
     expect(states.shape[1] == width, "states", f"width {width}", states.shape[1])
     if states.dtype != weight.dtype:
         raise TypeError(f"states: expected {weight.dtype} like the weights, got {states.dtype}")
+
+
+def _expect_finite(made: Tensor) -> None:
+    """Raise unless what was made of the states is finite; the extremes tell, in one look."""
+    finite = not made.numel() or bool(torch.stack(made.detach().aminmax()).isfinite().all())
+    expect(finite, "states", "finite numbers, and no score that overflows", "NaN or infinity")
 
 
 class MessagePassing(nn.Module):
@@ -278,21 +285,22 @@ class GCN(MessagePassing):
         self.W = nn.Linear(in_features, out_features, bias=False)
         self.b = nn.Parameter(torch.zeros(out_features))
 
-    def message(self, states: Tensor) -> Tensor:
+    def message(self, states: Tensor | SparseRows) -> Tensor:
         """Return :math:`W h_j`; W may stand before the sum or behind, and here it is narrower."""
         _expect_fit(states, self.W.weight)
         return _times(states, self.W.weight)
 
-    def combine(self, states: Tensor, received: Tensor) -> Tensor:
+    def combine(self, states: Tensor | SparseRows, received: Tensor) -> Tensor:
         """Add the bias; the node itself is among those received."""
         return received + self.b
 
     def forward(
-        self, states: Float[Tensor, "nodes dim"], graph: Graph
+        self, states: Float[Tensor, "nodes dim"] | SparseRows, graph: Graph
     ) -> Float[Tensor, "nodes out"]:
         """Pass messages once, over the graph with a self-loop at each node."""
-        _expect_states(states, graph)
-        return super().forward(states, graph.with_self_loops())
+        _expect_states(states, graph, sparse=True)
+        received = aggregate(self.message(states), graph.with_self_loops(), self.how)
+        return self.combine(states, received)
 
 
 class SAGE(MessagePassing):
@@ -442,6 +450,7 @@ class _GraphAttention(nn.Module):
         """
         self._expect(states, graph)
         queries, keys, values = self.project(dropout(states, self.dropout, self.training))
+        _expect_finite(values)
         scores = self.score_edges(queries, keys, graph)
         kept = drop(scores, self.dropout) if self.training and self.dropout else None
         heads_first = values.transpose(0, 1).contiguous()
@@ -469,6 +478,7 @@ class _GraphAttention(nn.Module):
         """
         self._expect(states, Graph.from_mask(mask))
         queries, keys, values = self.project(dropout(states, self.dropout, self.training))
+        _expect_finite(values)
         values = values.transpose(0, 1)
         contexts, weights = attend(self.score_pairs(queries, keys), values, mask)
         if self.training and self.dropout:
@@ -477,13 +487,12 @@ class _GraphAttention(nn.Module):
 
     def _join(self, contexts: Float[Tensor, "heads nodes dim"]) -> Float[Tensor, "nodes out"]:
         """Put the heads side by side, or take their mean; the equations 5 and 6 of GAT."""
-        finite = bool(contexts.detach().isfinite().all())
-        expect(finite, "states", "finite numbers, and no score that overflows", "NaN or infinity")
+        _expect_finite(contexts)
         joined = contexts.transpose(0, 1).flatten(1) if self.concat else contexts.mean(dim=0)
         return joined if self.b is None else joined + self.b
 
     def _expect(self, states: Tensor | SparseRows, graph: Graph) -> None:
-        _expect_states(states, graph)
+        _expect_states(states, graph, sparse=True)
         _expect_fit(states, self._first_weight())
 
     def _first_weight(self) -> Tensor:
@@ -545,8 +554,9 @@ class GATConv(_GraphAttention):
 
     def _halves(self, queries: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
         r"""Return :math:`a_1^\top W h_i` and :math:`a_2^\top W h_j`, each (heads, nodes)."""
-        a_1, a_2 = self.a.split(self.out_features, dim=1)
-        return (queries * a_1).sum(dim=2).T, (keys * a_2).sum(dim=2).T
+        a_1, a_2 = self.a.unsqueeze(2).split(self.out_features, dim=1)  # (heads, dim, 1) each
+        asks, answers = queries.transpose(0, 1) @ a_1, keys.transpose(0, 1) @ a_2
+        return asks.squeeze(2), answers.squeeze(2)
 
     def score_pairs(self, queries: Tensor, keys: Tensor) -> Tensor:
         """Score all pairs."""
@@ -556,7 +566,7 @@ class GATConv(_GraphAttention):
     def score_edges(self, queries: Tensor, keys: Tensor, graph: Graph) -> Tensor:
         """Score the edges alone."""
         asks, answers = self._halves(queries, keys)
-        sums = PairSums.apply(asks.contiguous(), answers.contiguous(), graph)  # type: ignore[no-untyped-call]
+        sums = PairSums.apply(asks, answers, graph)  # type: ignore[no-untyped-call]
         return leaky_relu(sums, self.negative_slope)
 
     def _first_weight(self) -> Tensor:

@@ -6,6 +6,7 @@ again, so a stopped command goes on where it was.
 """
 
 import argparse
+import functools
 import json
 import os
 import platform
@@ -42,26 +43,37 @@ from gatutils.datasets import (
     scipy_api,
     score_by_clauses,
     split,
+    witnesses,
 )
 from gatutils.experiments import (
     Deep,
+    Lookup,
     Relay,
     Solver,
     TokenReader,
     accuracy,
+    answered,
+    attention_net,
     carry,
+    evenness_of,
     far_end,
     fit_nodes,
+    fit_published,
     fit_puzzles,
     fit_question,
     grade,
+    hear,
     label_propagation,
     layers,
+    look_up,
+    published_net,
     question_net,
     smooth,
     solved,
+    witness_net,
 )
 from gatutils.gnn import GraphNet
+from gatutils.planetoid import Planetoid, planetoid
 from gatutils.seq2seq import Seq2Seq, Translator, greedy, sequence_loss
 from gatutils.training import fit, seed_everything
 from gatutils.transformer import Transformer
@@ -222,6 +234,60 @@ PUZZLES: dict[str, dict[str, Any]] = {
 }
 """In chapter 9, who solves which puzzles, from how many of them."""
 
+ATTENTION: dict[str, dict[str, Any]] = {
+    name: {"kind": name, "heads": 4, "dropout": 0.5} for name in ("GAT", "GATv2")
+}
+"""Chapter 10. Beside the models of chapter 8, and with their budget."""
+
+WITNESS: dict[str, dict[str, Any]] = {
+    f"{kind}, {guessing}": {"kind": kind, "guessing": guessing}
+    for guessing in (0, 3, 6, 9, 11)
+    for kind in ("GCN", "GAT", "MLP, GCN")
+}
+"""In chapter 10, who tells the witnesses who saw it from those who guess."""
+
+_SMALL = ("GAT, 1 head", "GAT, 8 heads", "GATv2, 1 head", "dot, 1 head", "mean, 1 head")
+DICTIONARY: dict[str, dict[str, Any]] = {
+    f"{kind}, {keys} keys": {
+        "kind": kind.split(",")[0],
+        "heads": int(kind.split()[1]),
+        "keys": keys,
+    }
+    for keys in (10, 20)
+    for kind in _SMALL
+}
+"""In chapter 11, which layer does a dictionary's work."""
+
+_GAT = {
+    "kind": "GAT",
+    "network": "8 heads of 8 side by side, ELU, then the mean of the heads out",
+    "dropout": "0.6 on the inputs of both layers and on the normalised weights",
+    "stop": "after 100 steps without a better validation loss or accuracy; weights of the last "
+    "step with both",
+    "heads out": 1,
+    "lr": 0.005,
+    "weight decay": 5e-4,
+    "steps": 100_000,
+}
+_GCN = {
+    "kind": "GCN",
+    "network": "16 wide, ReLU, no bias",
+    "dropout": "0.5 on the inputs of both layers",
+    "stop": "when the validation loss is above its mean of the ten steps before",
+    "lr": 0.01,
+    "weight decay": 5e-4,  # of the first matrix alone
+    "steps": 200,
+}
+PUBLISHED: dict[str, dict[str, Any]] = {
+    "cora-gat": _GAT,
+    "citeseer-gat": _GAT,
+    "pubmed-gat": {**_GAT, "heads out": 8, "lr": 0.01, "weight decay": 1e-3},
+    "cora-gcn": _GCN,
+    "citeseer-gcn": _GCN,
+    "pubmed-gcn": _GCN,
+}
+"""The rows of the results page: Velickovic et al. (2018) and Kipf and Welling (2017)."""
+
 # "looks": the weights of one sentence are kept, and how often they point at the translated word.
 # "losses": the mean training loss of every so many steps is kept.
 ROWS: dict[str, dict[str, Any]] = {
@@ -286,6 +352,34 @@ ROWS: dict[str, dict[str, Any]] = {
         "test": {"count": 2000, "split": "test", "seed": 1},
         "measure": "share of puzzles solved, then, of several sizes, that of each",
     },
+    "attention": {
+        "budget": _GRAPH,
+        "models": ATTENTION,
+        "data": "scipy_api, 20 labels a class drawn by the seed, all other nodes for the test",
+        "measure": "share of nodes whose class is right, of the test, of the training; evenness "
+        "of the weights of each head in each layer",
+    },
+    "witnesses": {
+        "budget": {"steps": 300, "size": 200, "lr": 0.05},
+        "models": WITNESS,
+        "test": {"count": 5000, "seed": 10**6},
+        "measure": "share of nodes that ask whose answer is right",
+    },
+    "dictionary": {
+        "budget": {"width": 64, "steps": 1500, "size": 32, "lr": 0.01, "every": 50, "test": 512},
+        "models": DICTIONARY,
+        "measure": "share of queries that get their value in the test; the same of the "
+        "dictionaries that watch, every so many steps",
+    },
+    **{
+        row: {
+            "budget": budget,
+            "models": {budget["kind"]: {}},
+            "data": f"{row.split('-')[0]}, the Planetoid split, rows of features sum to 1",
+            "measure": "share of papers whose class is right, of the test, of the validation",
+        }
+        for row, budget in PUBLISHED.items()
+    },
 }
 """Row of the command -> its protocol, as it is stored with the results."""
 
@@ -317,6 +411,43 @@ def _nodes(plan: dict[str, Any], _: str, seed: int) -> list[float]:
     amount = {"steps": plan["steps"], "lr": plan["lr"], "weight_decay": plan["weight decay"]}
     fit_nodes(net, graph, train, seed, **amount)
     return [accuracy(net, graph, nodes) for nodes in (test, train)]
+
+
+def _attention(plan: dict[str, Any], _: str, seed: int) -> dict[str, Any]:
+    """Train graph attention like the models of chapter 8; each node sees itself too."""
+    graph = scipy_api().graph.with_self_loops()
+    features, labels = cast(Tensor, graph.features), cast(Tensor, graph.labels)
+    train, test = split(labels, 20, seed)
+    seed_everything(seed)
+    classes = int(labels.max()) + 1
+    sizes = features.shape[1], plan["hidden"], classes, plan["heads"], plan["dropout"]
+    net = attention_net(plan["kind"], *sizes)
+    amount = {"steps": plan["steps"], "lr": plan["lr"], "weight_decay": plan["weight decay"]}
+    fit_nodes(net, graph, train, seed, **amount)
+    return {
+        "scores": [accuracy(net, graph, nodes) for nodes in (test, train)],
+        "evenness": [layer.tolist() for layer in evenness_of(net, features, graph)],
+    }
+
+
+def _witnesses(plan: dict[str, Any], _: str, seed: int) -> dict[str, Any]:
+    """Train on fresh draws; return the share of the test that is answered rightly."""
+    test = ROWS["witnesses"]["test"]
+    graph = witnesses(test["count"], plan["guessing"], torch.Generator().manual_seed(test["seed"]))
+    seed_everything(seed)
+    net = witness_net(plan["kind"])
+    amount = {name: plan[name] for name in ("steps", "size", "lr")}
+    hear(net, plan["guessing"], seed, **amount)
+    return {"scores": [answered(net, graph)]}
+
+
+def _dictionary(plan: dict[str, Any], _: str, seed: int) -> dict[str, Any]:
+    """Train a layer to look up values; return the share of the test, and how it grew."""
+    seed_everything(seed)
+    net = Lookup(plan["keys"], plan["kind"], plan["heads"], plan["width"])
+    amount = {name: plan[name] for name in ("steps", "size", "lr", "every", "test")}
+    grown, share = look_up(net, plan["keys"], seed, **amount)
+    return {"scores": [share], "grown": grown}
 
 
 def _atlas(plan: dict[str, Any], _: str, seed: int) -> list[float]:
@@ -358,6 +489,21 @@ def _puzzles(plan: dict[str, Any], _: str, seed: int) -> list[float]:
     return [solved(model, group) for group in ([test, *groups] if len(sizes) > 1 else [test])]
 
 
+@functools.cache
+def _papers(name: str) -> Planetoid:
+    return planetoid(name)
+
+
+def _published(plan: dict[str, Any], row: str, seed: int) -> dict[str, Any]:
+    """Train as the paper says; return the shares right of test and validation, and the course."""
+    data = _papers(row.split("-")[0])
+    seed_everything(seed)
+    words = cast(Tensor, data.graph.features).shape[1]
+    net = published_net(plan["kind"], words, data.classes, plan.get("heads out", 1))
+    amount = {"steps": plan["steps"], "lr": plan["lr"], "weight_decay": plan["weight decay"]}
+    return fit_published(net, data, seed, **amount)
+
+
 GRAPHS: dict[str, Callable[[dict[str, Any], str, int], list[float]]] = {
     "nodes": _nodes,
     "depths": _nodes,
@@ -367,6 +513,14 @@ GRAPHS: dict[str, Callable[[dict[str, Any], str, int], list[float]]] = {
     "puzzles": _puzzles,
 }
 """Rows about graphs -> what one run of them does."""
+
+FULLER: dict[str, Callable[[dict[str, Any], str, int], dict[str, Any]]] = {
+    "attention": _attention,
+    "witnesses": _witnesses,
+    "dictionary": _dictionary,
+    **dict.fromkeys(PUBLISHED, _published),
+}
+"""Rows of which more is stored than scores -> what one run of them does, given plan, row, seed."""
 
 
 def build(plan: dict[str, Any]) -> Seq2Seq | Transformer:
@@ -441,6 +595,9 @@ def run(row: str, model: str, seed: int, steps: int | None = None) -> dict[str, 
     if steps is not None:
         plan["steps"] = steps
     start = time.process_time()
+    if row in FULLER:
+        done = {"model": model, "seed": seed, **_rounded(FULLER[row](plan, row, seed))}
+        return {**done, "cpu seconds": round(time.process_time() - start)}
     if row in GRAPHS:
         scores = [round(score, 4) for score in GRAPHS[row](plan, model, seed)]
         took = round(time.process_time() - start)
@@ -515,6 +672,15 @@ def _stream(plan: dict[str, Any], clauses: list[int], seed: int) -> Iterator[Bat
     pairs = sample_pairs(plan["sentences"], clauses, "train", seed)
     rng = random.Random(seed)
     return (collate(rng.sample(pairs, plan["batch"])) for _ in iter(int, 1))
+
+
+def _rounded(value: Any) -> Any:
+    """Return the same with four digits behind each point."""
+    if isinstance(value, dict):
+        return {name: _rounded(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_rounded(part) for part in value]
+    return round(value, 4) if isinstance(value, float) else value
 
 
 def _mean(losses: list[float]) -> float:

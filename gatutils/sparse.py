@@ -123,7 +123,8 @@ class SparseRows:
     def dropout(self, share: float) -> SparseRows:
         """Return it after dropout; to drop a zero changes nothing, so none is looked at."""
         kept = SparseRows(self.offsets, self.columns, self.values, self.shape[1])
-        kept.__dict__.update(self.__dict__)  # the way back depends on the places alone
+        # The way back depends on the places alone: it is made once for all.
+        kept._rows, kept._turned = self._rows, self._turned
         kept.values = self.values * drop(self.values, share)
         return kept
 
@@ -322,7 +323,7 @@ class AdditiveScores(torch.autograd.Function):
             part = gradient[k : k + CHUNK]
             of_blocks += part.T @ leaky_relu(sums, slope)
             of_sums = part @ blocks
-            of_sums *= torch.where(sums > 0, 1.0, slope).to(sums.dtype)
+            of_sums = torch.where(sums > 0, of_sums, slope * of_sums)
             of_queries.index_add_(0, ends, of_sums)
             of_keys.index_add_(0, starts, of_sums)
         own = of_blocks.view(len(a), len(a), -1).diagonal().T

@@ -14,9 +14,10 @@ from tqdm import tqdm
 
 from gatutils.checks import expect, expect_int
 
-__all__ = ["History", "fit", "learning_rate", "longest_chain", "seed_everything"]
+__all__ = ["History", "Patience", "fit", "learning_rate", "longest_chain", "seed_everything"]
 
 Batch = TypeVar("Batch")
+T = TypeVar("T")
 
 
 @dataclass
@@ -34,6 +35,51 @@ class History:
     lr: list[float] = field(default_factory=list)
     gradient: list[float] = field(default_factory=list)
     scores: list[tuple[int, float]] = field(default_factory=list)
+
+
+class Patience:
+    """Stop when neither the loss nor the accuracy on held-out data has improved for a while.
+
+    A step that reaches the best loss *or* the best accuracy so far starts the count anew. The
+    weights are kept at each step that reaches *both*; :meth:`restore` puts the last ones back.
+
+    Args:
+        evaluate: Returns the held-out loss and accuracy of the model that it is given.
+        patience: So many steps in a row without either stop the training.
+
+    Attributes:
+        best: The step whose weights are kept; None before the first.
+
+    Source:
+        The rule of Velickovic et al. (2018), section 3.3, in the order of the authors' code.
+    """
+
+    def __init__(
+        self, evaluate: Callable[[nn.Module], tuple[float, float]], patience: int = 100
+    ) -> None:
+        expect_int(patience, "patience", least=1)
+        self.evaluate, self.patience = evaluate, patience
+        self.loss, self.accuracy = math.inf, 0.0
+        self.steps = self.waited = 0
+        self.best: int | None = None
+        self._weights: dict[str, Tensor] = {}
+
+    def __call__(self, model: nn.Module) -> bool:
+        """Look at the model after a step; tell whether to stop."""
+        loss, accuracy = self.evaluate(model)
+        lower, higher = loss <= self.loss, accuracy >= self.accuracy
+        if lower and higher:
+            self.best = self.steps
+            self._weights = {name: w.clone() for name, w in model.state_dict().items()}
+        self.loss, self.accuracy = min(loss, self.loss), max(accuracy, self.accuracy)
+        self.steps += 1
+        self.waited = 0 if lower or higher else self.waited + 1
+        return self.waited == self.patience
+
+    def restore(self, model: nn.Module) -> None:
+        """Put the kept weights into the model."""
+        expect(self.best is not None, "model", "one that was looked at", "none kept")
+        model.load_state_dict(self._weights)
 
 
 def seed_everything(seed: int) -> None:
@@ -66,10 +112,12 @@ def fit(
     lr: float = 3e-3,
     warmup: float = 0.05,
     clip: float = 1.0,
+    cosine: bool = True,
     weight_decay: float = 0.0,
     seed: int = 0,
     evaluate: Callable[[nn.Module], float] | None = None,
     every: int = 0,
+    stop: Callable[[nn.Module], bool] | None = None,
     progress: bool | None = None,
 ) -> History:
     """Train ``model`` in place.
@@ -82,11 +130,14 @@ def fit(
         lr: Highest learning rate; see :func:`learning_rate`.
         warmup: Share of the steps in which the rate rises, 0 to 1.
         clip: Longest gradient that is applied as it is; a longer one is shortened to it.
+        cosine: Let the rate fall after the warm-up; False keeps it at ``lr``.
         weight_decay: So much of each weight is added to its gradient, after clipping (L2 inside
             Adam, as in Kipf and Welling 2017).
         seed: Seeds torch's generator while training (dropout); it is put back afterwards.
         evaluate: Called without gradients in evaluation mode, for ``History.scores``.
         every: Steps between two evaluations; 0 for none.
+        stop: Called like ``evaluate`` after each step; True ends the training, as
+            :class:`Patience` does.
         progress: Show a bar; None shows one unless ``GATUTILS_PROGRESS=0`` is set, which keeps
             bars out of stored notebooks.
 
@@ -122,6 +173,8 @@ def fit(
             except StopIteration:
                 raise ValueError(f"batches: expected {steps} of them (steps), got {step}") from None
             rate = learning_rate(step, steps, lr, round(warmup * steps))
+            if not cosine and step >= round(warmup * steps):
+                rate = lr
             for group in optimizer.param_groups:
                 group["lr"] = rate
             optimizer.zero_grad(set_to_none=True)
@@ -139,15 +192,23 @@ def fit(
             history.lr.append(rate)
             history.gradient.append(norm.item())
             if evaluate is not None and (step + 1) % every == 0:
-                model.eval()
-                try:  # what it draws must not change the training
-                    with torch.no_grad(), torch.random.fork_rng():
-                        history.scores.append((step + 1, evaluate(model)))
-                finally:
-                    model.train()
+                history.scores.append((step + 1, _look(evaluate, model)))
+            stopped = stop is not None and _look(stop, model)
             bar.set_postfix_str(f"loss {value.item():.3f}", refresh=False)
             bar.update()
+            if stopped:
+                break
     return history
+
+
+def _look(look: Callable[[nn.Module], T], model: nn.Module) -> T:
+    """Return what ``look`` says in evaluation mode; what it draws must not change the training."""
+    model.eval()
+    try:
+        with torch.no_grad(), torch.random.fork_rng():
+            return look(model)
+    finally:
+        model.train()
 
 
 def longest_chain(out: Tensor) -> int:
