@@ -2,7 +2,7 @@
 # make test    the tests, then every notebook re-executed and compared with what is stored
 # make lint    format, lint, types, spelling
 # make lab     open the notebooks
-# make bench   time what chapter 4 draws; make notebooks then draws it anew
+# make bench   time what chapter 4 draws (make notebooks then draws it anew), and graph attention
 # make notebooks   execute them in place and normalise their metadata
 # Each makes its own .venv when it is missing or stale.
 
@@ -18,7 +18,7 @@ endif
 # once and a changed pin installs anew.
 HASH := $(shell $(PYTHON) -c "import hashlib, sys; assert sys.version_info >= (3, 11); print(hashlib.sha256(b''.join(open(f, 'rb').read() for f in ('pyproject.toml', 'constraints.txt'))).hexdigest()[:16])" 2>/dev/null)
 STAMP := $(VENV)/stamp-$(HASH)
-NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
+NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb)) book/results.ipynb
 
 # No progress bars in stored outputs, and no pages from the network.
 export GATUTILS_PROGRESS := 0
@@ -33,7 +33,7 @@ book: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest tests
-	$(BIN)/python -m pytest --nbval --nbval-current-env --nbval-cell-timeout=600 notebooks
+	$(BIN)/python -m pytest --nbval --nbval-current-env --nbval-cell-timeout=600 $(NOTEBOOKS)
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .
@@ -49,6 +49,7 @@ notebooks: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/attention_cost.py
+	$(BIN)/python benchmarks/gat_layer.py
 
 # What is drawn or written by code and stored: the logo, the home page's picture, the style, and
 # the graph of SciPy's API, read from its sources.

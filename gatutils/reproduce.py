@@ -78,7 +78,17 @@ from gatutils.seq2seq import Seq2Seq, Translator, greedy, sequence_loss
 from gatutils.training import fit, seed_everything
 from gatutils.transformer import Transformer
 
-__all__ = ["BUDGET", "ROWS", "aligned", "exact_match", "main", "read", "run", "translation_loss"]
+__all__ = [
+    "BUDGET",
+    "ROWS",
+    "aligned",
+    "exact_match",
+    "main",
+    "read",
+    "run",
+    "runs",
+    "translation_loss",
+]
 
 BUDGET = {"steps": 400, "batch": 64, "lr": 5e-3, "embedding": 64, "hidden": 96}
 """What every model of chapters 1 and 2 gets, unless its name says otherwise."""
@@ -687,6 +697,20 @@ def _mean(losses: list[float]) -> float:
     return round(sum(losses) / len(losses), 4)
 
 
+def runs(path: str | Path, model: str) -> list[dict[str, Any]]:
+    """Return all that is stored of each run of a model, in the order of the seeds.
+
+    Raises:
+        ValueError: If the file is no result of :func:`main`, or has no such model.
+    """
+    stored = json.loads(Path(path).read_text(encoding="utf-8"))
+    expect("runs" in stored, "path", "a result of gatutils.reproduce", str(path))
+    found = [run for run in stored["runs"] if run["model"] == model]
+    known = ", ".join({run["model"]: 0 for run in stored["runs"]})
+    expect(bool(found), "model", f"one of {known}", repr(model))
+    return sorted(found, key=lambda run: run["seed"])
+
+
 def read(path: str | Path) -> dict[str, list[list[float]]]:
     """Return model -> one row of scores for each seed, in the order of the seeds.
 
@@ -695,10 +719,8 @@ def read(path: str | Path) -> dict[str, list[list[float]]]:
     """
     stored = json.loads(Path(path).read_text(encoding="utf-8"))
     expect("runs" in stored, "path", "a result of gatutils.reproduce", str(path))
-    runs = sorted(stored["runs"], key=lambda run: run["seed"])
-    return {
-        m: [r["scores"] for r in runs if r["model"] == m] for m in {r["model"]: 0 for r in runs}
-    }
+    models = {run["model"]: 0 for run in stored["runs"]}
+    return {model: [run["scores"] for run in runs(path, model)] for model in models}
 
 
 def main(arguments: list[str] | None = None) -> None:

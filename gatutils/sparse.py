@@ -168,6 +168,8 @@ class _Times(torch.autograd.Function):
 def _per_target(numbers: Tensor, graph: Graph, how: Literal["sum", "max"] = "sum") -> Tensor:
     """Return for each head and target the sum or maximum of its edges' numbers."""
     offsets = graph.offsets.expand(len(numbers), -1).contiguous()
+    # The strides are made anew: torch 2.13 follows that of an axis with one place, which is any.
+    numbers = numbers.flatten().view(numbers.shape)
     return torch.segment_reduce(numbers, how, offsets=offsets, axis=1, unsafe=True)
 
 

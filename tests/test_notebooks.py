@@ -10,6 +10,7 @@ import yaml
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+PAGES = [*NOTEBOOKS, ROOT / "book" / "results.ipynb"]
 IGNORED = "nbval-ignore-output"
 UNSTABLE = [
     (r"\b0x[0-9a-f]{6,}\b", "an address"),
@@ -21,6 +22,11 @@ UNSTABLE = [
 
 def rules(function):
     """Run a rule on every notebook, and tell the notebook's name."""
+    return pytest.mark.parametrize("path", PAGES, ids=lambda p: p.stem)(function)
+
+
+def chapters(function):
+    """Run a rule on every chapter."""
     return pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)(function)
 
 
@@ -57,11 +63,12 @@ def test_there_are_notebooks_and_the_contents_list_them_all():
     toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
     listed = [c["file"] for part in toc["parts"] for c in part["chapters"]]
     assert [f"notebooks/{p.stem}" for p in NOTEBOOKS] == [f for f in listed if "notebooks/" in f]
+    assert "book/results" in listed
     assert NOTEBOOKS
     assert len({p.stem.split("-")[0] for p in NOTEBOOKS}) == len(NOTEBOOKS)
 
 
-@rules
+@chapters
 def test_names_are_a_number_and_hyphenated_words(path):
     assert re.fullmatch(r"\d\d(-[a-z0-9]+)+", path.stem)
 
@@ -149,7 +156,7 @@ def test_links_between_pages_are_markdown_and_lead_somewhere(path):
         assert (path.parent / target).resolve().exists(), target
 
 
-@rules
+@chapters
 def test_chapter_contract(path):
     """One question first; what you need, what you build, how long; limits; exercises that run."""
     cells = load(path)["cells"]
@@ -168,7 +175,7 @@ def test_chapter_contract(path):
     assert "torch.set_num_threads(1)" in "\n".join(map(source, code(path)))
 
 
-@rules
+@chapters
 def test_no_chapter_is_longer_than_25_minutes(path):
     """Up to the exercises, at 200 words of prose a minute and a line of code in four seconds.
 

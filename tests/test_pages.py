@@ -128,6 +128,10 @@ def field(entry: str, name: str) -> str | None:
 
 # Where a paper that has neither a DOI nor a number of arXiv is kept.
 KEPT = (
+    "https://github.com/PetarV-/GAT",
+    "https://github.com/tech-srl/how_attentive_are_gats",
+    "https://github.com/dmlc/dgl",
+    "https://github.com/tkipf/gcn",
     "https://www.jstor.org/stable/",
     "https://mlg.eng.cam.ac.uk/zoubin/papers/",
     "https://www.iti.zcu.cz/wl2018/pdf/",
