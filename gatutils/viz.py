@@ -2,21 +2,22 @@
 
 Curves and drawings are made by matplotlib and shown as SVG inside the page, where colours are
 variables of the page's style and text is in the page's own colour and font. So one figure
-serves both schemes, and Hangul needs no font of ours. Heat maps are real tables. Three figures
-can be touched: custom elements (``figures.js``) over tables, which show where no script runs.
-Every figure has alternative text. ``python -m gatutils.viz`` prints the style sheet.
+serves both schemes, and Hangul needs no font of ours. Heat maps are real tables. Four figures
+can be touched: custom elements (``figures.js``, ``steps.js``) over tables, which show where no
+script runs. Every figure has alternative text. ``python -m gatutils.viz`` prints the style sheet.
 """
 
 import hashlib
 import html
 import io
+import itertools
 import json
 import math
 import operator
 import os
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from numbers import Real
@@ -33,6 +34,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
+from torch.nn.functional import leaky_relu
 
 from gatutils.attention import attend
 from gatutils.checks import expect, expect_int, expect_list, expect_tensor
@@ -50,6 +52,7 @@ __all__ = [
     "circle",
     "curves",
     "drawing",
+    "graph_attention",
     "heads",
     "heatmap",
     "lookup",
@@ -1045,6 +1048,13 @@ def _vector(vector: Sequence[float]) -> str:
     return f"({', '.join(f'{x:g}' for x in vector)})"
 
 
+_STILL = (
+    "<style>.gat-still{border-collapse:collapse;margin:auto;"
+    "font-size:clamp(.7rem,2vw + .25rem,.85rem);font-variant-numeric:tabular-nums}"
+    ".gat-still :is(th,td){padding:.25em .4em}</style>"
+)
+
+
 def _temperatures(
     scores: list[float], keys: list[list[str]], values: list[float], asked: str, unit: str
 ) -> str:
@@ -1066,10 +1076,7 @@ def _temperatures(
     results = "".join(f"<td><b>{result.item():.2f}</b></td>" for result, _ in at.values())
     named = html.escape(f"result, weight × value summed{unit and f', {unit}'}")
     return (
-        "<style>.gat-still{border-collapse:collapse;margin:auto;"
-        "font-size:clamp(.7rem,2vw + .25rem,.85rem);font-variant-numeric:tabular-nums}"
-        ".gat-still :is(th,td){padding:.25em .4em}</style>"
-        f'<table class="gat-still"><caption>query {html.escape(asked)}</caption><thead><tr>'
+        f'{_STILL}<table class="gat-still"><caption>query {html.escape(asked)}</caption><thead><tr>'
         f'<th scope="col" rowspan="2" style="color:{_variable("key")}">key</th>'
         f'<th scope="col" rowspan="2" style="color:{_variable("value")}">value</th>'
         '<th scope="col" rowspan="2">score</th><th scope="colgroup" colspan="5" '
@@ -1079,9 +1086,180 @@ def _temperatures(
     )
 
 
+def graph_attention(
+    graph: Graph,
+    features: Float[Tensor, "nodes 2"],
+    W: Float[Tensor, "2 2"],
+    a: Float[Tensor, "4"],
+    names: Sequence[str],
+    alt: str,
+    caption: str = "",
+    start: int = 0,
+    positions: Layout | None = None,
+    slope: float = 0.2,
+    step: int = 1,
+) -> Picture:
+    """Let the reader choose a node, go through graph attention step by step, and change features.
+
+    The steps are 1 project, 2 score all pairs, 3 mask, 4 softmax, 5 combine; the layer is
+    :class:`~gatutils.gnn.GATConv` with one head and no bias. Up to seven nodes are legible. Without
+    JavaScript it is a table of all steps for the node that is chosen at first.
+
+    Args:
+        graph: Who may look at whom; as it is, so with self-loops where a node sees itself.
+        features: One row a node.
+        W: The projection.
+        a: The vector of the score: a half for the node that looks, a half for the neighbour.
+        names: The nodes' names, a number or a short word each.
+        alt: What the figure shows, in words.
+        caption: A line below it.
+        start: The node that is chosen at first.
+        positions: A pair (x, y) for each node, y upwards; on a circle if None.
+        slope: Of the LeakyReLU, 0 to 1.
+        step: The step that is shown at first, 1 to 5.
+
+    Raises:
+        TypeError: If ``graph`` is no :class:`~gatutils.graph.Graph`, a tensor holds no floats, or
+            ``start`` or ``step`` is no int.
+        ValueError: If sizes do not fit, an edge is there twice, a number or a result is not
+            finite, or ``start`` or ``step`` is none.
+
+    Source:
+        Velickovic et al. (2018), equations 1 to 4.
+    """
+    if not isinstance(graph, Graph):
+        raise TypeError(f"graph: expected a Graph, got {type(graph).__name__}")
+    n = graph.nodes
+    expect(n > 0, "graph", "one node or more", "none")
+    for tensor, name, shape in ((features, "features", (n, 2)), (W, "W", (2, 2)), (a, "a", (4,))):
+        expect_tensor(tensor, name, "float", ndim=len(shape), exact=True)
+        expect(tuple(tensor.shape) == shape, name, f"shape {shape}", tuple(tensor.shape))
+        expect(bool(tensor.isfinite().all()), name, "finite numbers", "others")
+    expect_list(names, "names", str)
+    expect(len(names) == n, "names", f"{n} names", len(names))
+    expect(bool(alt.strip()), "alt", "a sentence that says what the figure shows", repr(alt))
+    for chosen, name, least, most in ((start, "start", 0, n - 1), (step, "step", 1, 5)):
+        expect_int(chosen, name, least=least)
+        expect(chosen <= most, name, f"at most {most}", chosen)
+    _expect_numbers([slope], "slope", 1)
+    expect(0 <= slope <= 1, "slope", "a number from 0 to 1", slope)
+
+    h, W, a = map(_as_written, (features, W, a))
+    projected, mask = h @ W.T, graph.mask().cpu()
+    raw = projected[start] @ a[:2] + projected @ a[2:]
+    scores = leaky_relu(raw, slope)
+    finite = bool(scores.isfinite().all() and projected.isfinite().all())
+    expect(finite, "features", "numbers whose products are finite", "others")
+    state, weights = attend(scores.unsqueeze(0), projected, mask[start : start + 1])
+    at = _places(positions, "positions", n) * (1, -1)  # in SVG y points down
+    at -= at.min(axis=0)
+    radius, pairs = 29, itertools.combinations(at.tolist(), 2)
+    gap = min((math.dist(*pair) for pair in pairs), default=1.0)  # it has room for an arrow
+    at = (at * max(150.0, (2 * radius + 30) / gap) + radius + 20).round(1)
+    edges = [(j, i) for i, j in mask.nonzero().tolist()]
+    rows = _commas(f"[{_given(row)}]" for row in W)
+    numbers = (f"W = [{rows}]", f"a = [{_given(a)}]")
+    given = _commas(number.replace(" ", "\u00a0") for number in numbers)
+    data = {
+        "names": list(names),
+        "features": h.tolist(),
+        "W": W.tolist(),
+        "a": a.tolist(),
+        "slope": slope,
+        "sees": [row.nonzero().flatten().tolist() for row in mask],
+        "places": at.tolist(),
+        "loops": [_short(angle) for angle in _open_sides(at, edges)],
+        "size": (at.max(axis=0) + radius + 20).round(1).tolist(),
+        "radius": radius,
+        "reach": max(2, math.ceil(h.abs().max())),
+        "columns": _ATTENTION_COLUMNS,
+        "given": given,
+        "start": start,
+        "step": step,
+    }
+    columns = [
+        [f"({_given(row)})" for row in h],
+        list(map(_pair, projected)),
+        list(map(_two, raw.tolist())),
+        list(map(_two, scores.tolist())),
+        list(map(_two, weights[0].tolist())),
+        list(map(_pair, weights.T * projected)),
+    ]
+    sums = _two(weights.sum().item()), _pair(state[0])
+    title = f"node {names[start]} looks; what it does not see is struck out; {given}"
+    still = _attention_table(title, names, mask[start].tolist(), columns, sums)
+    return _interactive("gat-attention", data, still, alt, caption)
+
+
+_ATTENTION_COLUMNS = [  # soft hyphens, for a phone without JavaScript
+    f'{words}<br/><span style="font-size:.85em;font-weight:400">{symbols}</span>'
+    for words, symbols in (
+        ("node", "j"),
+        ("fea\u00adtures", "h<sub>j</sub>"),
+        ("pro\u00adjected", "W h<sub>j</sub>"),
+        ("raw score", "a · [W h<sub>i</sub> ‖ W h<sub>j</sub>]"),
+        ("score", "e<sub>ij</sub>, Leaky\u00adReLU"),
+        ("weight", "α<sub>ij</sub>"),
+        ("weight\u00aded", "α<sub>ij</sub> W h<sub>j</sub>"),
+    )
+]
+
+
+def _attention_table(
+    title: str,
+    names: Sequence[str],
+    seen: Sequence[bool],
+    columns: Sequence[Sequence[str]],
+    sums: tuple[str, str],
+) -> str:
+    """Return :func:`graph_attention` as a table: all steps for one node."""
+    head = "".join(f'<th scope="col">{words}</th>' for words in _ATTENTION_COLUMNS)
+    body = ""
+    for name, see, cells in zip(names, seen, zip(*columns, strict=True), strict=True):
+        look = "" if see else f' style="color:{_variable("masked")}"'
+        body += f'<tr{look}><th scope="row">{html.escape(name)}</th>'
+        for column, cell in enumerate(cells):
+            struck = column == 3 and not see  # the score
+            body += f"<td><s>{cell}</s></td>" if struck else f"<td>{cell}</td>"
+        body += "</tr>"
+    return (
+        f'{_STILL}<table class="gat-still"><caption>{html.escape(title)}</caption>'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody><tfoot><tr>"
+        f'<th scope="row" colspan="5">sum</th><td>{sums[0]}</td><td><b>{sums[1]}</b></td>'
+        "</tr></tfoot></table>"
+    )
+
+
+def _as_written(tensor: Tensor) -> Tensor:
+    """Return numbers in double precision as one writes them: 0.2, and not 0.200000003."""
+    numbers = [float(f"{x:.7g}") or 0.0 for x in tensor.flatten().tolist()]
+    return torch.tensor(numbers, dtype=torch.float64).view(tensor.shape)
+
+
+def _two(number: float) -> str:
+    return f"{number:z.2f}".replace("-", "−")
+
+
+def _pair(numbers: Tensor) -> str:
+    return f"({_commas(map(_two, numbers.tolist()))})"
+
+
+def _given(numbers: Tensor) -> str:
+    return _commas(re.sub(r"\.?0+$", "", _two(x)) for x in numbers.tolist())
+
+
+def _commas(numbers: Iterable[str]) -> str:
+    return ", ".join(numbers)
+
+
 def _interactive(tag: str, data: object, still: str, alt: str, caption: str) -> Picture:
-    """Wrap the still form of a figure in the custom element that ``figures.js`` brings to life."""
-    script = resources.files("gatutils").joinpath("figures.js").read_text(encoding="utf-8")
+    """Wrap the still form of a figure in the custom element that its script brings to life."""
+    script = _script("figures.js")
+    if tag == "gat-attention":
+        # figures.js stands in stored notebooks as it is: what steps.js needs of it is copied out.
+        shared = _between(script, "  // ---- The maths", "  // ---- A lookup")
+        arrows = _between(script, "  // From a to b in a graph", "  class Masks")
+        script = _script("steps.js").replace("  // <helpers of figures.js>\n", shared + arrows)
     written = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return Picture(
         f'<{tag} role="group" aria-label="{html.escape(alt)}" '
@@ -1089,6 +1267,14 @@ def _interactive(tag: str, data: object, still: str, alt: str, caption: str) -> 
         alt,
         caption,
     )
+
+
+def _script(name: str) -> str:
+    return resources.files("gatutils").joinpath(name).read_text(encoding="utf-8")
+
+
+def _between(text: str, start: str, end: str) -> str:
+    return text[text.index(start) : text.index(end)]
 
 
 if __name__ == "__main__":

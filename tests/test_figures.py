@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gatutils.attention import Dot, attend
+from gatutils.gnn import GATConv
 from gatutils.graph import Graph
-from gatutils.viz import heads, heatmap, lookup, masks
+from gatutils.viz import graph_attention, heads, heatmap, lookup, masks
 
 STATIC = Path(__file__).parents[1] / "book" / "_static"
 FRUIT = {"lemon": [0.0, 1.0], "orange": [0.6, 0.8], "apple": [0.8, 0.6], "melon": [1.0, 0.0]}
@@ -44,6 +45,15 @@ SCORES = 2 * torch.randn(7, 7, generator=torch.manual_seed(4))
 GIVEN = {name: attend(SCORES, torch.eye(7), mask)[1] for name, mask in UNDER.items()}
 PLACES = {"a <tree>": [(0, 1), (1, 2), (1.2, 0), (2.2, -0.9), (3, 0), (2, 1), (2, 3)]}
 MASKS = masks(UNDER, GIVEN, SEVEN, "three masks", start=1, positions=PLACES)
+
+LINKS = [(0, 1), (0, 2), (1, 2), (2, 3), (3, 4)]
+FIVE = Graph.from_edges(LINKS, 5, undirected=True).with_self_loops()
+STATES = [[1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [2.0, 0.0], [0.0, 2.0]]
+W, A = torch.tensor([[1.0, 1], [1, -1]]), torch.tensor([-1, 0.5, 0.5, -1])
+LINE = [(0, 1), (0, 0), (1, 0.5), (2, 0.5), (3, 0.5)]
+ATTENTION = graph_attention(
+    FIVE, torch.tensor(STATES), W, A, list("12345"), "step by step", positions=LINE
+)
 
 
 def html_of(*figures, theme="light"):
@@ -234,7 +244,11 @@ def test_names_are_text_never_html(show):
         lookup({"<b>q</b>": [1.0], "r": [0.0]}, {"<i>k</i>'\"&": [1.0]}, [1.0], '"<s>'),
         heads(torch.eye(1)[None], ["<b>w"], ["</script>"], "<s>", names=["<u>h"]),
         masks({"<em>m": ALL[:1, :1]}, {"<em>m": torch.eye(1)}, ["<a>n"], "one"),
+        graph_attention(FIVE, torch.tensor(STATES), W, A, ["<a>1", *"2345"], "<s>"),
     )
+    assert page.get_by_role("rowheader", name="<a>1", exact=True).is_visible()
+    assert page.get_by_role("button", name="node <a>1", exact=True).is_visible()
+    assert seen(page)["caption"].startswith("node <a>1 looks")
     assert page.get_by_role("table", name="<em>m", exact=True).is_visible()
     assert page.get_by_role("button", name="<a>n", exact=True).count() == 2
     assert panels(page)[0]["says"] == "<em>m: <a>n 1.00"
@@ -573,11 +587,310 @@ def test_on_paper_all_rows_of_the_masks_are_plain(show):
     assert page.get_by_role("group", name="causal, as a graph").is_visible()
 
 
+# ---- Graph attention -------------------------------------------------------------------------
+
+
+def seen(page, at=0):
+    """What a figure of graph attention shows; text that is hidden is not there."""
+    return (
+        page.locator("gat-attention")
+        .nth(at)
+        .evaluate(
+            """figure => {
+          const root = figure.shadowRoot, all = s => [...root.querySelectorAll(s)];
+          const where = (elements, test) => elements.flatMap((e, k) => test(e) ? [k] : []);
+          const rows = all('tr'), nodes = all('.node'), text = e => e.innerText.trim();
+          return {
+            step: where(all('[type=radio]'), e => e.checked).map(k => k + 1),
+            ends: all('.stepper button').map(b => b.getAttribute('aria-disabled')),
+            pressed: where(nodes, e => e.getAttribute('aria-pressed') === 'true'),
+            stops: where(nodes, e => e.getAttribute('tabindex') === '0'),
+            changed: root.querySelector('select').selectedIndex,
+            sliders: all('[type=range]').map(e => Number(e.value)),
+            outputs: all('output').map(text),
+            table: rows.map(row => [...row.cells].map(cell =>
+              getComputedStyle(cell).display === 'none' ? null : text(cell))),
+            struck: where(rows.slice(1), row => row.querySelector('s')),
+            columns: [...rows[0].cells].flatMap((cell, c) =>
+              getComputedStyle(cell).visibility === 'visible' && cell.offsetWidth ? [c] : []),
+            now: where([...rows[0].cells], cell =>
+              getComputedStyle(cell).backgroundColor !== 'rgba(0, 0, 0, 0)'),
+            numbers: nodes.map(n => [...n.querySelectorAll('.number')]
+              .map(e => e.textContent).filter(Boolean)),
+            dashed: where(nodes, n =>
+              getComputedStyle(n.firstElementChild).strokeDasharray !== 'none'),
+            lined: where(nodes, n => getComputedStyle(n.querySelector('.number'))
+              .textDecorationLine === 'line-through'),
+            arrows: all('.own g').map(g => [g.dataset.from, g.getAttribute('opacity'),
+              g.querySelector('path').getAttribute('stroke-width')].map(Number)),
+            dotted: all('.own path').map(p => getComputedStyle(p).strokeDasharray !== 'none'),
+            says: root.querySelector('[aria-live=polite]').textContent.replaceAll('\\u00a0', ' '),
+            caption: text(root.querySelector('caption')).replaceAll('\\u00a0', ' '),
+          };
+        }"""
+        )
+    )
+
+
+def two(x):
+    return f"{x:z.2f}".replace("-", "−")
+
+
+def pair(row):
+    return f"({two(row[0])}, {two(row[1])})"
+
+
+def layer(features, i):
+    """The package's numbers of node i: projected, scores, weights, and its new state."""
+    conv = GATConv(2, 2, bias=False).double()
+    conv.W.data, conv.a.data = W.double().unsqueeze(0), A.double().unsqueeze(0)
+    states = torch.tensor(features, dtype=torch.float64)
+    new, weights = conv.dense(states, FIVE.mask())
+    projected = conv.project(states)[0]
+    return (
+        projected[:, 0],
+        conv.score_pairs(projected, projected)[0, i],
+        weights[0, i].tolist(),
+        new[i].tolist(),
+    )
+
+
+def check_attention(found, features, i, step, changed):
+    """Everything that a figure shows at this step is what the layer gives."""
+    projected, scores, weights, new = layer(features, i)
+    near = FIVE.mask()[i].tolist()
+    out = [] if step < 3 else [j for j in range(5) if not near[j]]
+    assert (found["step"], found["pressed"], found["stops"]) == ([step], [i], [i])
+    assert found["ends"] == [str(step == 1).lower(), str(step == 5).lower()]
+    assert found["caption"] == f"node {i + 1} looks; W = [[1, 1], [1, −1]], a = [−1, 0.5, 0.5, −1]"
+    assert found["changed"] == changed
+    assert found["sliders"] == features[changed]
+    short = [[f"{round(x, 2):g}".replace("-", "−") for x in row] for row in features]
+    assert found["outputs"] == short[changed]
+
+    columns = {1: 3, 2: 5, 3: 5, 4: 6, 5: 7}[step]  # so many are filled
+    assert found["columns"] == list(range(columns))
+    assert found["now"] == {1: [1, 2], 2: [3, 4], 3: [4], 4: [5], 5: [6]}[step]
+    _, *body, foot = found["table"]
+    for j, row in enumerate(body):
+        raw = scores[j].item() * (1 if scores[j] > 0 else 5)
+        texts = [str(j + 1), f"({', '.join(short[j])})", pair(projected[j]), two(raw)]
+        texts += [two(scores[j]), two(weights[j]), pair([weights[j] * x for x in projected[j]])]
+        assert [text.replace("\xa0", " ") for text in row] == [
+            *texts[:columns],
+            *[""] * (7 - columns),
+        ]
+    sums = ["sum", "", "", "", "", "1.00", pair(new) if step == 5 else ""]
+    assert [text.replace("\xa0", " ") for text in foot] == (sums if step > 3 else [""] * 7)
+    assert found["struck"] == out
+
+    inside = [
+        [two(x) for x in projected[j]]
+        if step == 1
+        else [two(scores[j])]
+        if step < 4
+        else [two(x) for x in new]
+        if step == 5 and j == i
+        else [two(weights[j])]
+        if near[j]
+        else []
+        for j in range(5)
+    ]
+    assert found["numbers"] == inside
+    assert found["dashed"] == found["lined"] == out
+    arrows = [j for j in range(5) if step == 2 or (step > 2 and near[j])]
+    assert [j for j, *_ in found["arrows"]] == arrows
+    assert found["dotted"] == [step == 2] * len(arrows)
+    for j, opacity, width in found["arrows"]:
+        weight = weights[j] if step > 3 else 0
+        assert width == pytest.approx(1.25 + 5 * weight)
+        assert opacity == pytest.approx(0.4 + 0.6 * weight if step > 3 else 1)
+
+
+SAID = [
+    "W h(2) = W (0, 1) = (1.00, −1.00); every node is projected by the same W.",
+    "e(1, 2) = LeakyReLU(a · [W h(1) ‖ W h(2)]) = LeakyReLU(1.00) = 1.00; "
+    "all pairs are scored, neighbours or not.",
+    "Node 1 does not see 4 or 5; struck out: e(1, 4) = −0.30, e(1, 5) = 2.50.",
+    "α(1, 2) = exp(1.00) / (exp(−0.20) + exp(1.00) + exp(0.50)) = 0.52.",
+    "h′(1) = 0.16 (1.00, 1.00) + 0.52 (1.00, −1.00) + 0.32 (2.00, 0.00) = (1.32, −0.37).",
+]
+
+
+def test_attention_goes_step_by_step(show):
+    page = show(ATTENTION)
+    for role, name in (("radiogroup", "step"), ("group", "graph"), ("group", "features")):
+        assert page.get_by_role(role, name=name, exact=True).count() == 1
+    forth = page.get_by_role("button", name="next step")
+    back = page.get_by_role("button", name="previous step")
+    for step in (1, 2, 3, 4, 5):
+        found = seen(page)
+        check_attention(found, STATES, 0, step, 1)
+        assert found["says"] == SAID[step - 1]
+        forth.press("Enter")  # at the end it does nothing, and keeps the focus
+    check_attention(seen(page), STATES, 0, 5, 1)
+    assert forth.evaluate("button => button.matches(':focus')")
+    back.click()
+    check_attention(seen(page), STATES, 0, 4, 1)
+    page.get_by_role("radio", name="2 score").check()
+    check_attention(seen(page), STATES, 0, 2, 1)
+    page.keyboard.press("ArrowRight")
+    check_attention(seen(page), STATES, 0, 3, 1)
+    page.get_by_role("radio", name="1 project").check()
+    back.press("Space")
+    check_attention(seen(page), STATES, 0, 1, 1)
+
+
+def test_a_node_of_the_graph_is_chosen_by_mouse_and_keyboard(show):
+    page = show(ATTENTION)
+    page.get_by_role("radio", name="4 softmax").check()
+    page.get_by_role("button", name="node 5").click()
+    check_attention(seen(page), STATES, 4, 4, 3)  # the sliders went to a neighbour
+    page.keyboard.press("Home")
+    check_attention(seen(page), STATES, 0, 4, 1)
+    page.evaluate("addEventListener('keydown', e => window.kept = e.defaultPrevented)")
+    for key, i, changed in (
+        *(("ArrowRight", 1, 1), ("ArrowDown", 2, 1), ("ArrowRight", 3, 2)),
+        *(("ArrowLeft", 2, 2), ("End", 4, 3), ("ArrowRight", 4, 3), (" ", 4, 3)),
+    ):
+        page.keyboard.press(key)
+        assert page.evaluate("kept")  # the choice moves, the page does not
+        check_attention(seen(page), STATES, i, 4, changed)
+    page.get_by_role("button", name="node 3").dispatch_event("click")  # without focus
+    check_attention(seen(page), STATES, 2, 4, 3)
+    page.keyboard.press("Tab")  # the graph is one stop
+    assert page.evaluate("document.activeElement.shadowRoot.activeElement.localName") == "select"
+    touch = show(ATTENTION, has_touch=True, viewport={"width": 390, "height": 844})
+    touch.get_by_role("button", name="node 4").tap()
+    assert seen(touch)["pressed"] == [3]
+
+
+CHANGES = [
+    {1: (-2, 2), 2: (0.3, -1.7)},
+    {0: (0.1, 0.1), 3: (-2, -2), 4: (2, 2)},
+    {j: ((3 * j - 7) / 10, (11 - 4 * j) / 10) for j in range(5)},
+    {0: (0, 0), 1: (0, 0), 2: (0, 0)},
+]
+
+
+@pytest.mark.parametrize("changes", CHANGES)
+def test_features_move_scores_weights_and_arrows_as_the_layer_does(show, changes):
+    page = show(ATTENTION)
+    features = [list(entries) for entries in STATES]
+    page.get_by_role("radio", name="5 combine").check()
+    for j, entries in changes.items():
+        page.get_by_label("features of").select_option(index=j)
+        for name, k in (("first", 0), ("second", 1)):
+            page.get_by_role("slider", name=name).fill(str(entries[k]))
+            features[j][k] = entries[k]
+            check_attention(seen(page), features, 0, 5, j)
+    for i in range(5):
+        page.get_by_role("button", name=f"node {i + 1}").click()
+        for step in (1, 2, 3, 4, 5):
+            page.get_by_role("radio").nth(step - 1).check()
+            check_attention(found := seen(page), features, i, step, found["changed"])
+    page.get_by_role("button", name="reset").click()
+    check_attention(found := seen(page), STATES, 4, 5, found["changed"])
+
+
+def test_a_slider_moves_by_keyboard_in_tenths(show):
+    page = show(ATTENTION)
+    page.get_by_role("radio", name="2 score").check()
+    page.get_by_role("slider", name="second").focus()
+    page.keyboard.press("ArrowLeft")
+    found = seen(page)
+    features = [list(entries) for entries in STATES]
+    features[1][1] = 0.9
+    check_attention(found, features, 0, 2, 1)
+    assert found["says"].startswith("e(1, 2) = LeakyReLU(a · [W h(1) ‖ W h(2)]) = LeakyReLU(0.85)")
+    page.keyboard.press("End")
+    assert seen(page)["sliders"] == [0, 2]
+
+
+def test_the_sentence_of_graph_attention_knows_its_cases(show):
+    graph = Graph.from_edges([(0, 0), (1, 0), (2, 0), (0, 1)], 3)
+    figure = graph_attention(
+        graph, torch.tensor(STATES[:3]), W, A, ["a", "b", "<i>c"], "three", step=3
+    )
+    page = show(figure)
+    assert seen(page)["says"] == "Node a sees all nodes: no score is struck out."
+    page.get_by_role("button", name="node <i>c").click()
+    found = seen(page)
+    assert found["says"] == "Node <i>c sees no node: no score is left."
+    assert found["struck"] == found["lined"] == [0, 1, 2]
+    page.get_by_role("radio", name="5 combine").check()
+    assert seen(page)["table"][-1][5:] == ["0.00", "(0.00, 0.00)".replace(" ", "\xa0")]
+    page.get_by_role("button", name="node b").click()
+    found = seen(page)
+    assert found["says"] == f"h′(b) = 1.00 {pair(W[:, 0].tolist())} = (1.00, 1.00)."
+    assert [j for j, *_ in found["arrows"]] == [0]  # and no loop
+    page.get_by_label("features of").select_option("<i>c")
+    page.get_by_role("radio", name="4 softmax").check()
+    assert seen(page)["says"].startswith("α(b, a) = exp(")  # c has no weight to speak of
+
+
+def test_what_graph_attention_said_is_not_said_again(show):
+    page = show(ATTENTION)
+    page.locator("gat-attention").evaluate(
+        """figure => new MutationObserver(() => window.said = (window.said ?? 0) + 1).observe(
+             figure.shadowRoot.querySelector('[aria-live]'), {childList: true, subtree: true})"""
+    )
+    page.get_by_role("button", name="node 1").click()
+    page.get_by_role("button", name="node 3").click()  # W h(2) is the same for both
+    page.get_by_role("button", name="reset").click()
+    assert not page.evaluate("window.said")
+    page.get_by_role("button", name="next step").click()
+    assert page.evaluate("window.said") == 1
+
+
+def test_numbers_fit_the_nodes_of_graph_attention(show):
+    page = show(ATTENTION, viewport={"width": 390, "height": 844})
+    page.get_by_role("slider", name="first").fill("-2")
+    for step in range(5):
+        page.get_by_role("radio").nth(step).check()
+        inside = page.locator("gat-attention .node").evaluate_all(
+            """all => all.map(node => {
+                 const [circle, ...texts] = [...node.children].map(e => e.getBBox());
+                 const r = circle.width / 2;
+                 return texts.filter(t => t.width).every(t => [-1, 1].every(side =>
+                   Math.hypot(t.width / 2 - 1, side < 0 ? t.y + 3 : t.y + t.height - 3) < r));
+               })"""
+        )
+        assert all(inside)
+        sizes = page.locator("gat-attention .number").evaluate_all(
+            "all => all.map(e => e.getBoundingClientRect().height).filter(Boolean)"
+        )
+        assert min(sizes) > 11  # of a line: letters of 10 px or more
+
+
+def test_the_graph_shows_its_edges_an_arrow_where_there_is_no_way_back(show):
+    graph = Graph.from_edges([(0, 1), (1, 0), (1, 2), (2, 2)], 3)
+    page = show(graph_attention(graph, torch.tensor(STATES[:3]), W, A, list("abc"), "three"))
+    drawn = page.locator("gat-attention .edges")
+    assert drawn.locator("path").count() == 3  # a pair, an arrow, a loop
+    assert drawn.locator("polygon").count() == 1
+
+
+@pytest.mark.parametrize(("width", "needed"), [(704, range(7)), (390, (0, 2, 5, 6))])
+def test_a_phone_shows_the_columns_that_a_step_needs(show, width, needed):
+    page = show(ATTENTION, viewport={"width": width, "height": 844})
+    page.get_by_role("radio", name="5 combine").check()
+    assert seen(page)["columns"] == list(needed)
+    tops = page.locator("gat-attention").locator("svg, .change")
+    first, second = (box["y"] for box in (tops.nth(0).bounding_box(), tops.nth(1).bounding_box()))
+    height = tops.nth(0).bounding_box()["height"]
+    assert (second >= first + height) == (width == 390)
+
+
 # ---- All -------------------------------------------------------------------------------------
 
 
 def test_figures_on_one_page_do_not_disturb_each_other(show):
-    page = show(LOOKUP, HEADS, LOOKUP, HEADS, MASKS, MASKS)
+    page = show(LOOKUP, HEADS, LOOKUP, HEADS, MASKS, MASKS, ATTENTION, ATTENTION)
+    page.locator("gat-attention").nth(1).get_by_role("button", name="next step").click()
+    page.locator("gat-attention").nth(1).get_by_role("slider", name="first").fill("1.5")
+    check_attention(seen(page), STATES, 0, 1, 1)
+    check_attention(seen(page, 1), [[1, 0], [1.5, 1], *STATES[2:]], 0, 2, 1)
     page.get_by_role("button", name="slept").last.click()
     check_masks(panels(page), 1)
     check_masks(panels(page, 1), 6)
@@ -591,7 +904,7 @@ def test_figures_on_one_page_do_not_disturb_each_other(show):
     # A notebook takes outputs out of the page and puts them back.
     page.evaluate("document.querySelector('main').append(document.querySelector('figure'))")
     check(numbers(page, 1))
-    assert page.get_by_role("slider").count() == 2
+    assert page.get_by_role("slider").count() == 2 + 4
 
 
 def test_a_figure_comes_alive_when_it_is_put_into_a_page(shared_page):
@@ -606,16 +919,19 @@ def test_a_figure_comes_alive_when_it_is_put_into_a_page(shared_page):
             old.replaceWith(script);
           }
         }""",
-        LOOKUP.content + HEADS.content + MASKS.content,
+        ATTENTION.content + LOOKUP.content + HEADS.content + MASKS.content,
     )
+    check_attention(seen(shared_page), STATES, 0, 1, 1)
     check_masks(panels(shared_page), 1)
     check(numbers(shared_page))
     check_heads(state(shared_page), 1, 3)
 
 
 def test_without_javascript_there_are_tables(show):
-    page = show(LOOKUP, HEADS, MASKS, java_script_enabled=False)
-    assert page.get_by_role("table").count() == 5 + 3
+    page = show(LOOKUP, HEADS, MASKS, ATTENTION, java_script_enabled=False)
+    assert page.get_by_role("table").count() == 5 + 3 + 1
+    assert page.get_by_role("table", name="node 1 looks").is_visible()
+    assert page.get_by_role("cell", name="(1.32, −0.37)").is_visible()
     for name, mask in UNDER.items():
         cells = page.get_by_role("table", name=name).locator("tbody td")
         hatched = "all => all.map(e => getComputedStyle(e).backgroundImage.includes('gradient'))"
@@ -625,52 +941,64 @@ def test_without_javascript_there_are_tables(show):
     assert page.get_by_role("table", name="head 4").is_visible()
 
 
-def test_on_paper_a_lookup_is_its_table(show):
-    page = show(LOOKUP, HEADS)
-    still = page.locator("table.gat-still")
-    assert not still.is_visible()
+def test_on_paper_a_lookup_and_graph_attention_are_their_tables(show):
+    page = show(LOOKUP, HEADS, ATTENTION)
+    stills = page.locator("table.gat-still").all()
+    assert [still.is_visible() for still in stills] == [False, False]
     page.emulate_media(media="print")
-    assert still.is_visible()
-    assert not page.get_by_role("slider").is_visible()
+    assert [still.is_visible() for still in stills] == [True, True]
+    assert page.get_by_role("slider").count() == 0
     assert page.get_by_role("button", name="chased").is_visible()
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_axe_finds_nothing(show, axe, theme):
-    page = show(LOOKUP, HEADS, ACROSS, MASKS, theme=theme)
+    page = show(LOOKUP, HEADS, ACROSS, MASKS, ATTENTION, theme=theme)
     for summary in page.locator("summary").all():
         summary.click()
     assert axe(page) == {}
 
 
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [704, 390])
+def test_axe_finds_nothing_at_any_step(show, axe, theme, width):
+    page = show(ATTENTION, theme=theme, viewport={"width": width, "height": 844})
+    for step in range(5):
+        page.get_by_role("radio").nth(step).check()
+        assert axe(page) == {}
+
+
 @pytest.mark.parametrize("scripts", [True, False])
 def test_figures_fit_a_phone(show, scripts):
     page = show(
-        *(LOOKUP, HEADS, ACROSS, MASKS),
+        *(LOOKUP, HEADS, ACROSS, MASKS, ATTENTION),
         viewport={"width": 360, "height": 740},
         java_script_enabled=scripts,
     )
     for summary in page.locator("summary").all():
         summary.click()
-    out = page.locator("figure *").evaluate_all(
-        """all => all.flatMap(e => [e, ...(e.shadowRoot?.querySelectorAll('*') ?? [])])
-             .filter(e => e.getBoundingClientRect().right > 361).map(e => e.outerHTML)"""
-    )
-    assert out == []
-    assert page.evaluate("document.documentElement.scrollWidth") == 360
+    for step in range(5 if scripts else 1):
+        if scripts:
+            page.locator("gat-attention [type=radio]").nth(step).check()
+        out = page.locator("figure *").evaluate_all(
+            """all => all.flatMap(e => [e, ...(e.shadowRoot?.querySelectorAll('*') ?? [])])
+                 .filter(e => e.getBoundingClientRect().right > 361).map(e => e.outerHTML)"""
+        )
+        assert out == []
+        assert page.evaluate("document.documentElement.scrollWidth") == 360
     cut = page.locator("button, span.word")
     assert not any(cut.evaluate_all("all => all.map(e => e.scrollWidth > e.clientWidth)"))
 
 
 def test_what_is_touched_is_large_and_shows_its_focus(show):
-    page = show(LOOKUP, HEADS, MASKS, viewport={"width": 360, "height": 740})
+    page = show(LOOKUP, HEADS, MASKS, ATTENTION, viewport={"width": 360, "height": 740})
     targets = page.locator(
         "select, input[type=range], label:has([type=radio]), button, summary, .node circle"
     )
     heights = targets.evaluate_all("all => all.map(e => e.getBoundingClientRect().height)")
-    assert len(heights) == 2 + 4 + 11 + 1 + 3 * (7 + 7)
+    assert len(heights) == 2 + 4 + 11 + 1 + 3 * (7 + 7) + (3 + 5 + 5 + 1 + 2)
     assert min(heights) >= 24
-    for _ in range(5 + 6):
+    for _ in range(5 + 6 + 8):
         page.keyboard.press("Tab")
         outline = page.evaluate(
             """() => {

@@ -14,6 +14,7 @@ import torch
 
 from gatutils import viz
 from gatutils.attention import attend
+from gatutils.gnn import GATConv
 from gatutils.graph import Graph
 from gatutils.viz import (
     Curve,
@@ -24,6 +25,7 @@ from gatutils.viz import (
     circle,
     curves,
     drawing,
+    graph_attention,
     heads,
     heatmap,
     lookup,
@@ -34,7 +36,8 @@ from gatutils.viz import (
 )
 
 GROUNDS = ("#ffffff", "#121212")
-STYLE = Path(__file__).parents[1] / "book" / "_static" / "roles.css"
+ROOT = Path(__file__).parents[1]
+STYLE = ROOT / "book" / "_static" / "roles.css"
 
 
 def linear(color):
@@ -345,18 +348,33 @@ def masked(mask=SEES, weights=LOOKS, labels=ASKS, alt="whom <it> sees", **option
     return masks({"<causal>": mask}, {"<causal>": weights}, labels, alt, **options)
 
 
-@pytest.mark.parametrize("make", [fruit, asking, masked])
+LINKS = [(0, 1), (0, 2), (1, 2), (2, 3), (3, 4)]
+FIVE = Graph.from_edges(LINKS, 5, undirected=True).with_self_loops()
+STATES = torch.tensor([[1.0, 0], [0, 1], [1, 1], [2, 0], [0, 2]])
+W, A = torch.tensor([[1.0, 1], [1, -1]]), torch.tensor([-1, 0.5, 0.5, -1])
+
+
+def attending(graph=FIVE, features=STATES, names=tuple("12345"), **options):
+    given = {"W": W, "a": A, "alt": "how <it> attends"} | options
+    return graph_attention(graph, features, names=names, **given)
+
+
+INTERACTIVE = [fruit, asking, masked, attending]
+
+
+@pytest.mark.parametrize("make", INTERACTIVE)
 def test_interactive_figures_bring_all_they_need(make):
     assert make() == make()
     element, _, script = parts(make())
     assert element.get("role") == "group"
-    assert element.get("aria-label") in {"a <lookup>", "who <asks>", "whom <it> sees"}
+    named = {"a <lookup>", "who <asks>", "whom <it> sees", "how <it> attends"}
+    assert element.get("aria-label") in named
     for end in ("</script", "<!--", "http:", "https:", "import", "innerHTML +="):
         assert end not in script
     assert f'customElements.define("{element.tag}"' in script
 
 
-@pytest.mark.parametrize("make", [fruit, asking, masked])
+@pytest.mark.parametrize("make", INTERACTIVE)
 def test_interactive_figures_have_the_colours_of_the_page(make):
     content = make().content
     for role, color in re.findall(r"var\(--gat-(\w+), ?(#\w+)\)", content):
@@ -450,6 +468,122 @@ def test_nodes_stand_on_a_circle_y_upwards_and_loops_look_outwards():
     assert data["places"] == [[[0.5, 0], [1, 0.5], [0.5, 1], [0, 0.5]]]  # from the top, clockwise
     turned = [round(angle % math.tau, 3) for angle in data["loops"][0]]  # in SVG y points down
     assert turned == [round(k * math.pi / 2, 3) for k in (3, 0, 1, 2)]
+
+
+def cells(figure):
+    """The words of the still form, row by row, as far as it has one."""
+    rows = parts(figure)[0].findall("table/*/tr")
+    return [["".join(cell.itertext()) for cell in row] for row in rows]
+
+
+def two(x):
+    return f"{x:z.2f}".replace("-", "−")
+
+
+def pair(row):
+    return f"({two(row[0])}, {two(row[1])})"
+
+
+def test_graph_attention_is_a_table_of_all_steps():
+    figure = attending(names=["1", "<b>", "3", "4", "5"])
+    assert parts(figure)[0].findtext("table/caption").replace("\xa0", " ") == (
+        "node 1 looks; what it does not see is struck out; "
+        "W = [[1, 1], [1, −1]], a = [−1, 0.5, 0.5, −1]"
+    )
+    head, *body, foot = cells(figure)
+    assert [word.replace("\xad", "") for word in head] == [
+        *("nodej", "featureshj", "projectedW hj", "raw scorea · [W hi ‖ W hj]"),
+        *("scoreeij, LeakyReLU", "weightαij", "weightedαij W hj"),
+    ]
+    assert body == [
+        ["1", "(1, 0)", "(1.00, 1.00)", "−1.00", "−0.20", "0.16", "(0.16, 0.16)"],
+        ["<b>", "(0, 1)", "(1.00, −1.00)", "1.00", "1.00", "0.52", "(0.52, −0.52)"],
+        ["3", "(1, 1)", "(2.00, 0.00)", "0.50", "0.50", "0.32", "(0.64, 0.00)"],
+        ["4", "(2, 0)", "(2.00, 2.00)", "−1.50", "−0.30", "0.00", "(0.00, 0.00)"],
+        ["5", "(0, 2)", "(2.00, −2.00)", "2.50", "2.50", "0.00", "(0.00, 0.00)"],
+    ]
+    assert foot == ["sum", "1.00", "(1.32, −0.37)"]
+    rows = parts(figure)[0].findall("table/tbody/tr")
+    struck = [[j for j, cell in enumerate(row) if cell.find("s") is not None] for row in rows]
+    assert struck == [[], [], [], [4], [4]]
+    assert ["--gat-masked" in row.get("style", "") for row in rows] == [False] * 3 + [True] * 2
+
+
+@pytest.mark.parametrize("start", range(4))
+def test_graph_attention_is_the_layer(start):
+    """Arrows one way, a node that does not see itself, one that sees nobody."""
+    graph = Graph.from_edges([(1, 0), (2, 0), (0, 1), (1, 1), (3, 1), (2, 2)], 4)
+    torch.manual_seed(start)
+    conv = GATConv(2, 2, negative_slope=0.3, bias=False).double()
+    states = torch.randn(4, 2).double()
+    figure = graph_attention(
+        graph, states, conv.W[0], conv.a[0], list("abcd"), "any", start=start, slope=0.3
+    )
+    new, weights = conv.dense(states, graph.mask())
+    projected = conv.project(states)[0]
+    scores = conv.score_pairs(projected, projected)[0, start]
+    _, *body, foot = cells(figure)
+    for j, (_, h, key, raw, score, weight, part) in enumerate(body):
+        short = (f"{round(x, 2):g}".replace("-", "−") for x in states[j].tolist())
+        assert h == f"({', '.join(short)})"
+        assert key == pair(projected[j, 0])
+        assert score == two(scores[j])
+        assert float(raw.replace("−", "-")) == pytest.approx(
+            scores[j].item() / (1 if scores[j] > 0 else 0.3), abs=0.0051
+        )
+        assert weight == two(weights[0, start, j])
+        assert part == pair(weights[0, start, j] * projected[j, 0])
+    assert foot == ["sum", two(weights[0, start].sum()), pair(new[start])]
+
+
+def test_graph_attention_knows_what_is_given():
+    line = [(0, 1), (0, 0), (1, 0.5), (2, 0.5), (3, 0.5)]
+    features = STATES.clone()
+    features[3, 0] = -2.1  # in float32 it is -2.0999999
+    _, data, _ = parts(attending(features=features, start=2, step=4, slope=0.1, positions=line))
+    assert data["features"] == [[1, 0], [0, 1], [1, 1], [-2.1, 0], [0, 2]]
+    assert (data["W"], data["a"], data["slope"]) == ([[1, 1], [1, -1]], [-1, 0.5, 0.5, -1], 0.1)
+    assert data["sees"] == [[0, 1, 2], [0, 1, 2], [0, 1, 2, 3], [2, 3, 4], [3, 4]]
+    assert (data["names"], data["start"], data["step"]) == (list("12345"), 2, 4)
+    assert data["reach"] == 3
+    places, r = data["places"], data["radius"]
+    assert places[0][1] < places[2][1] < places[1][1]  # in SVG y points down
+    assert places[0][0] == places[1][0] < places[2][0] < places[3][0] < places[4][0]
+    assert min(math.dist(*ends) for ends in itertools.combinations(places, 2)) > 2 * r + 29
+    for k in (0, 1):
+        assert min(place[k] for place in places) == r + 20
+        assert max(place[k] for place in places) == pytest.approx(data["size"][k] - r - 20)
+    assert attending(positions=line) == attending(positions=[(2 * x, 2 * y) for x, y in line])
+    assert attending(positions=None) == attending(positions=circle(5))
+    one = attending(Graph.from_edges([], 1), STATES[:1], ["one"])
+    assert parts(one)[1]["sees"] == [[]]
+    assert cells(one)[-1] == ["sum", "0.00", "(0.00, 0.00)"]
+
+
+def test_scripts_share_their_helpers():
+    script = parts(attending())[2]
+    known = parts(fruit())[2]
+    assert "helpers of figures.js" not in script
+    for name in ("softmax", "walk", "straight", "loop", "arrow"):
+        (text,) = re.findall(rf"  function {name}\(.*?\n  }}\n", known, re.S)
+        assert script.count(text) == 1
+    assert script.count("class Figure") == script.count("const make =") == 1
+    assert "class Masks" not in script
+    assert "gat-lookup" not in script
+
+
+def test_stored_figures_are_what_their_scripts_are():
+    """nbval compares the outputs byte by byte; this says at once what would go out of date."""
+    known = (ROOT / "gatutils" / "figures.js").read_text(encoding="utf-8")
+    stored = []
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+            for output in cell.get("outputs", []):
+                shown = "".join(output.get("data", {}).get("text/html", []))
+                if re.search("<gat-(lookup|heads|masks) ", shown):
+                    stored += re.findall("<script>(.*?)</script>", shown, re.S)
+    assert len(stored) >= 5
+    assert all(script == known for script in stored)
 
 
 # ---- Graphs ----------------------------------------------------------------------------------
@@ -633,6 +767,25 @@ def test_saving_writes_the_whole_file(tmp_path):
         (lambda: masked(positions={"<causal>": circle(4)}), r"positions\[.*3 pairs \(x, y\)"),
         (lambda: masked(start=3), "start: expected less than 3, got 3"),
         (lambda: masked(alt=""), "alt: expected a sentence"),
+        (lambda: attending(Graph.from_edges([], 0)), "graph: expected one node"),
+        (lambda: attending(Graph.from_edges([(0, 1)] * 2, 5)), "graph: expected each edge once"),
+        (lambda: attending(features=STATES[:4]), r"features: expected shape \(5, 2\), got \(4, 2"),
+        (lambda: attending(features=STATES / 0), "features: expected finite numbers"),
+        (lambda: attending(features=STATES.double() * 1e300, W=W * 1e30), "features: .*products"),
+        (lambda: attending(W=W[:1]), r"W: expected shape \(2, 2\), got \(1, 2\)"),
+        (lambda: attending(W=W[0]), "W: expected 2 axes"),
+        (lambda: attending(a=A[:2]), r"a: expected shape \(4,\), got \(2,\)"),
+        (lambda: attending(a=A * math.inf), "a: expected finite numbers"),
+        (lambda: attending(names=["1"]), "names: expected 5 names, got 1"),
+        (lambda: attending(alt=" "), "alt: expected a sentence"),
+        (lambda: attending(start=5), "start: expected at most 4, got 5"),
+        (lambda: attending(start=-1), "start: expected an int of at least 0"),
+        (lambda: attending(step=0), "step: expected an int of at least 1"),
+        (lambda: attending(step=6), "step: expected at most 5, got 6"),
+        (lambda: attending(slope=1.5), "slope: expected a number from 0 to 1, got 1.5"),
+        (lambda: attending(slope=math.nan), "slope: expected finite numbers"),
+        (lambda: attending(positions=[(0, 0)] * 5), "positions: expected a place of its own"),
+        (lambda: attending(positions=circle(4)), r"positions: expected 5 pairs \(x, y\)"),
         (lambda: networks([], "n"), "panels: expected one network"),
         (lambda: net(Graph.from_edges([], 0)), r"panels\[0\].graph: expected one node"),
         (lambda: net(names=["a"]), r"panels\[0\].names: expected 4 of them"),
@@ -669,6 +822,13 @@ def test_bad_input_names_the_argument(unchecked, call, words):
         (lambda: masked(weights=SEES), r"weights\['<causal>'\]: expected a float tensor"),
         (lambda: masked(labels="abc"), "labels: expected a sequence of str"),
         (lambda: masked(start=1.0), "start: expected an int"),
+        (lambda: attending(FIVE.mask()), "graph: expected a Graph, got Tensor"),
+        (lambda: attending(features=STATES.long()), "features: expected a float tensor"),
+        (lambda: attending(W=W.tolist()), "W: expected a float tensor, got list"),
+        (lambda: attending(names="12345"), "names: expected a sequence of str"),
+        (lambda: attending(start=0.0), "start: expected an int"),
+        (lambda: attending(step=True), "step: expected an int"),
+        (lambda: attending(slope="0.2"), "slope: expected only Real"),
         (lambda: networks([FOUR], "n"), "panels: expected only Network"),
         (lambda: net(positions=["a"] * 4), r"panels\[0\].positions: expected pairs of numbers"),
     ],
