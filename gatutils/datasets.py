@@ -15,6 +15,7 @@ The graphs come with this package or with networkx, so nothing is downloaded.
 
 import difflib
 import hashlib
+import math
 import random
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -724,13 +725,15 @@ def dictionaries(
 
     Raises:
         TypeError: ``keys`` or ``count`` is not an int.
-        ValueError: ``keys`` is below 2 or ``count`` below 1.
+        ValueError: ``keys`` is below 2 or ``count`` below 1, or ``avoid`` leaves no permutation.
 
     Source:
         Brody et al. (2022), section 4.1.
     """
     expect_int(keys, "keys", least=2)
     expect_int(count, "count", least=1)
+    every_one, held = math.factorial(keys), len(set(avoid))
+    expect(held < every_one, "avoid", f"fewer than all {every_one} permutations", held)
     values = torch.empty(0, keys, dtype=torch.long)
     while len(values) < count:
         drawn = torch.rand(count - len(values), keys, generator=generator).argsort(dim=1)

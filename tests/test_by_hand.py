@@ -100,3 +100,49 @@ def test_chapter_6_what_a_wrong_mask_weighs():
     late = [w if may else 0.0 for w, may in zip(softmax(scores), seen, strict=True)]
     for name, weights in (("right", right), ("wrong", wrong), ("late", late)):
         assert shown[name] == pytest.approx([*weights, sum(weights)], abs=0.011)
+
+
+def test_chapter_10_graph_attention_of_five_nodes():
+    """The whole layer again from its formula, in plain floats."""
+    links = [(1, 2), (1, 3), (2, 3), (3, 4), (4, 5)]
+    seen = {i: {i} | {b if a == i else a for a, b in links if i in (a, b)} for i in range(1, 6)}
+    h = {1: (1, 0), 2: (0, 1), 3: (1, 1), 4: (2, 0), 5: (0, 2)}
+    W, a = ((1, 1), (1, -1)), (-1, 0.5, 0.5, -1)
+
+    def dot(one, other):
+        return sum(x * y for x, y in zip(one, other, strict=True))
+
+    def score(i, j):
+        inside = dot(a, (*projected[i], *projected[j]))
+        return inside if inside > 0 else 0.2 * inside
+
+    def numbers(line):
+        return [float(x) for x in re.findall(r"-?\d+\.\d+", line)]
+
+    chapter = "10-graph-attention"
+    projected = {i: tuple(dot(row, state) for row in W) for i, state in h.items()}
+    for i, line in enumerate(printed(chapter, "projected = h @ W.T\nfor").splitlines(), start=1):
+        assert numbers(line) == list(projected[i])
+
+    pairs = printed(chapter, "def score(i, j):").splitlines()
+    assert pairs[1].split("=")[-1].strip() == f"{score(1, 1):g}"
+    assert pairs[3].split("=")[-1].strip() == f"{score(1, 2):g}"
+
+    e = {i: [score(i, j) for j in h] for i in h}
+    for i, line in enumerate(printed(chapter, "e = torch.stack(").splitlines()[1:], start=1):
+        assert numbers(line) == pytest.approx(e[i], abs=0.051)
+
+    powers = {i: {j: math.exp(score(i, j)) for j in sorted(seen[i])} for i in h}
+    alpha = {i: {j: p / sum(of.values()) for j, p in of.items()} for i, of in powers.items()}
+    of_first, weights = printed(chapter, "alpha = e.masked_fill").splitlines()
+    total = sum(powers[1].values())
+    assert numbers(of_first) == pytest.approx([*powers[1].values(), total], abs=0.0006)
+    assert numbers(weights) == pytest.approx([alpha[1].get(j, 0.0) for j in h], abs=0.0006)
+
+    new = {
+        i: [sum(w * projected[j][part] for j, w in alpha[i].items()) for part in (0, 1)] for i in h
+    }
+    lines = printed(chapter, "new = alpha @ projected").splitlines()
+    assert numbers(lines[1]) == pytest.approx(new[1], abs=0.0006)
+    for i, line in enumerate(lines[3:], start=1):
+        assert numbers(line) == pytest.approx(new[i], abs=0.0006)
