@@ -31,6 +31,7 @@ __all__ = [
     "GATConv",
     "GATv2Conv",
     "Gated",
+    "GraphAttention",
     "GraphNet",
     "MessagePassing",
     "Readout",
@@ -367,8 +368,8 @@ class GIN(MessagePassing):
         return cast(Tensor, self.mlp((1 + self.eps) * states + received))
 
 
-class _GraphAttention(nn.Module):
-    """What GAT and GATv2 share: score, softmax over the neighbours, weighted sum, join the heads.
+class GraphAttention(nn.Module):
+    """What GAT and GATv2 share, score, softmax over the neighbours, weighted sum, join the heads.
 
     The two differ in :meth:`project`, which makes what is compared and the values, and in the
     score of one query and one key. Each writes that score twice: for all pairs, as it is read, and
@@ -506,7 +507,7 @@ class _GraphAttention(nn.Module):
         )
 
 
-class GATConv(_GraphAttention):
+class GATConv(GraphAttention):
     r"""Graph attention: each node decides how much it takes from each of its neighbours.
 
     .. math::
@@ -573,7 +574,7 @@ class GATConv(_GraphAttention):
         return self.W[0]
 
 
-class GATv2Conv(_GraphAttention):
+class GATv2Conv(GraphAttention):
     r"""Graph attention in which the ranking of the neighbours may depend on who asks.
 
     .. math::

@@ -245,9 +245,11 @@ PUZZLES: dict[str, dict[str, Any]] = {
 """In chapter 9, who solves which puzzles, from how many of them."""
 
 ATTENTION: dict[str, dict[str, Any]] = {
-    name: {"kind": name, "heads": 4, "dropout": 0.5} for name in ("GAT", "GATv2")
+    "GAT": {"kind": "GAT", "heads": 4, "dropout": 0.5},
+    "GATv2": {"kind": "GATv2", "heads": 4, "dropout": 0.5},
+    "GAT, equal weights": {"kind": "GAT", "heads": 4, "dropout": 0.5, "equal": True},
 }
-"""Chapter 10. Beside the models of chapter 8, and with their budget."""
+"""Chapter 10. Beside the models of chapter 8, and with their budget. "equal" keeps a at zero."""
 
 WITNESS: dict[str, dict[str, Any]] = {
     f"{kind}, {guessing}": {"kind": kind, "guessing": guessing}
@@ -296,7 +298,7 @@ PUBLISHED: dict[str, dict[str, Any]] = {
     "citeseer-gcn": _GCN,
     "pubmed-gcn": _GCN,
 }
-"""The rows of the results page: Velickovic et al. (2018) and Kipf and Welling (2017)."""
+"""On the page of results, after Velickovic et al. (2018) and Kipf and Welling (2017)."""
 
 # "looks": the weights of one sentence are kept, and how often they point at the translated word.
 # "losses": the mean training loss of every so many steps is kept.
@@ -432,6 +434,9 @@ def _attention(plan: dict[str, Any], _: str, seed: int) -> dict[str, Any]:
     classes = int(labels.max()) + 1
     sizes = features.shape[1], plan["hidden"], classes, plan["heads"], plan["dropout"]
     net = attention_net(plan["kind"], *sizes)
+    if plan.get("equal"):
+        for layer in net.layers:
+            nn.init.zeros_(layer.a).requires_grad_(False)  # type: ignore[arg-type]
     amount = {"steps": plan["steps"], "lr": plan["lr"], "weight_decay": plan["weight decay"]}
     fit_nodes(net, graph, train, seed, **amount)
     return {

@@ -29,8 +29,8 @@ with warnings.catch_warnings():  # torch says once that its sparse matrices are 
     warnings.simplefilter("ignore")
     torch.sparse_csr_tensor([0, 1], [0], [1.0], (1, 1))
 
+# So many edges are looked at together where each needs a whole row: the rows fit into a cache.
 CHUNK = 8192
-"""Edges that are looked at together where each needs a whole row: these rows fit into a cache."""
 
 
 def weighted_sum(

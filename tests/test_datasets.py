@@ -6,6 +6,8 @@ Then the graphs: that of SciPy is made anew from SciPy's sources and compared.
 import ast
 import hashlib
 import importlib.util
+import itertools
+import math
 import random
 from collections import Counter
 from importlib.metadata import PackageNotFoundError, version
@@ -23,10 +25,13 @@ from torch import Tensor
 
 import gatutils.datasets as module
 from gatutils.datasets import (
+    ANSWERS,
     ENGLISH,
     KOREAN,
     QUESTIONS,
+    RIGHT,
     TOKENS,
+    WITNESSES,
     Pair,
     Puzzle,
     Vocabulary,
@@ -36,6 +41,7 @@ from gatutils.datasets import (
     collate,
     collate_puzzles,
     deduction,
+    dictionaries,
     exact_match,
     karate,
     next_step,
@@ -47,6 +53,7 @@ from gatutils.datasets import (
     scipy_api,
     split_of,
     verb_roles,
+    witnesses,
 )
 
 # --- Korean by rule, from the forms in a dictionary -----------------------------------------------
@@ -1141,5 +1148,186 @@ def test_a_batch_of_puzzles_holds_every_fact_and_the_question(task):
 )
 @pytest.mark.usefixtures("unchecked")
 def test_bad_orders_of_puzzles_are_named(call, error, words):
+    with pytest.raises(error, match=words):
+        call()
+
+
+# --- witnesses ------------------------------------------------------------------------------------
+
+
+def drawn_by(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+def edges_of(graph):
+    return set(zip(graph.source.tolist(), graph.target.tolist(), strict=True))
+
+
+def same_graph(one, other):
+    return edges_of(one) == edges_of(other) and all(
+        torch.equal(getattr(one, name), getattr(other, name))
+        for name in ("features", "labels", "sizes")
+    )
+
+
+def test_there_are_twelve_witnesses_and_four_answers():
+    assert (WITNESSES, ANSWERS, RIGHT) == (12, 4, 0.6)
+
+
+@pytest.mark.parametrize(("count", "guessing"), [(1, 0), (2, 12), (7, 5)])
+def test_who_asks_looks_at_twelve_witnesses_of_its_own(count, guessing):
+    graph = witnesses(count, guessing, drawn_by(0))
+    assert graph.nodes == 13 * count
+    assert graph.features.shape == (13 * count, 5)
+    assert graph.degree.tolist() == [12] * count + [0] * (12 * count)
+    assert sorted(graph.source.tolist()) == list(range(count, 13 * count))
+    assert (graph.features[:count] == 0).all()
+    told, marks = graph.features[count:, :4], graph.features[count:, 4]
+    assert set(told.flatten().tolist()) == {0, 1}
+    assert (told.sum(dim=1) == 1).all()
+    assert set(marks.tolist()) <= {0, 1}
+    for k in range(count):
+        own = graph.source[graph.target == k]
+        assert graph.features[own, 4].sum() == guessing
+    assert set(graph.labels[:count].tolist()) <= {0, 1, 2, 3}
+    assert (graph.labels[count:] == -1).all()
+
+
+def near(counts, shares):
+    """Whether counts are those of a fair draw, to four standard deviations."""
+    total = sum(counts)
+    return all(
+        abs(count - total * share) <= 4 * math.sqrt(total * share * (1 - share))
+        for count, share in zip(counts, shares, strict=True)
+    )
+
+
+def test_who_saw_it_is_right_in_six_of_ten_and_who_guesses_in_a_quarter():
+    count = 4000
+    graph = witnesses(count, 6, drawn_by(1))
+    truth = graph.labels[graph.target]
+    assert near(graph.labels[:count].bincount().tolist(), [1 / 4] * 4)
+    named = graph.features[graph.source, :4].argmax(dim=1)
+    off = (named - truth) % 4  # 0 where the witness is right
+    guesses = graph.features[graph.source, 4] == 1
+    saw = off[~guesses].bincount(minlength=4).tolist()
+    assert near(saw, [0.6, *[0.4 / 3] * 3])
+    assert near(off[guesses].bincount(minlength=4).tolist(), [1 / 4] * 4)
+    assert not near(saw, [1 / 4] * 4)
+    for answer in range(4):  # whatever the truth
+        own = truth == answer
+        assert near(off[~guesses & own].bincount(minlength=4).tolist(), [0.6, *[0.4 / 3] * 3])
+        assert near(named[guesses & own].bincount(minlength=4).tolist(), [1 / 4] * 4)
+    # The witnesses of a node do not agree with one another: as many are right as in six draws.
+    right = torch.zeros(count).index_add(0, graph.target, (~guesses & (off == 0)).float())
+    binomial = [math.comb(6, k) * 0.6**k * 0.4 ** (6 - k) for k in range(7)]
+    assert near(right.long().bincount(minlength=7).tolist(), binomial)
+
+
+def test_all_may_guess_or_none():
+    marks = [witnesses(50, guessing, drawn_by(0)).features[50:, 4] for guessing in (0, 12)]
+    assert [set(of.tolist()) for of in marks] == [{0}, {1}]
+
+
+def test_the_generator_draws_the_witnesses():
+    one, same, other = (witnesses(20, 4, drawn_by(seed)) for seed in (3, 3, 4))
+    assert same_graph(one, same)
+    assert not same_graph(one, other)
+    generator = drawn_by(3)
+    state = torch.get_rng_state()
+    assert same_graph(one, witnesses(20, 4, generator))
+    assert not same_graph(one, witnesses(20, 4, generator))  # it was advanced
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+# --- dictionaries ---------------------------------------------------------------------------------
+
+
+def permutations_of(graph, keys):
+    """The values of the keys of each dictionary, as told by the keys."""
+    told = graph.features.view(-1, 2 * keys, 2 * keys)[:, keys:, keys:]
+    assert (told.sum(dim=2) == 1).all()
+    return list(map(tuple, told.argmax(dim=2).tolist()))
+
+
+@pytest.mark.parametrize(("keys", "count"), [(2, 1), (3, 4), (10, 7)])
+def test_every_query_looks_at_every_key_of_its_dictionary(keys, count):
+    graph = dictionaries(keys, count, drawn_by(0))
+    assert graph.nodes == 2 * keys * count
+    assert graph.sizes.tolist() == [2 * keys] * count
+    assert graph.edges == keys * keys * count
+    assert edges_of(graph) == {
+        (start + keys + key, start + query)
+        for start in range(0, graph.nodes, 2 * keys)
+        for query in range(keys)
+        for key in range(keys)
+    }
+    assert graph.features.shape == (graph.nodes, 2 * keys)
+    eye, labels = torch.eye(keys), graph.labels.view(count, 2 * keys)
+    values = permutations_of(graph, keys)
+    for row, states in enumerate(graph.features.view(count, 2 * keys, 2 * keys)):
+        assert sorted(values[row]) == list(range(keys))
+        assert torch.equal(states[:keys], torch.cat([eye, torch.zeros(keys, keys)], dim=1))
+        assert torch.equal(states[keys:], torch.cat([eye, eye[list(values[row])]], dim=1))
+        assert labels[row].tolist() == [*values[row], *[-1] * keys]
+
+
+def test_dictionaries_are_drawn_evenly():
+    counts = Counter(permutations_of(dictionaries(3, 6000, drawn_by(2)), 3))
+    assert set(counts) == set(itertools.permutations(range(3)))
+    assert near(list(counts.values()), [1 / 6] * 6)
+
+
+@pytest.mark.parametrize("kind", [set, list, frozenset])
+def test_permutations_to_avoid_are_not_drawn(kind):
+    every = list(itertools.permutations(range(3)))
+    some = dictionaries(3, 3000, drawn_by(0), kind(every[::2]))
+    counts = Counter(permutations_of(some, 3))
+    assert some.graphs == 3000
+    assert set(counts) == set(every[1::2])
+    assert near(list(counts.values()), [1 / 3] * 3)
+    for left in every:
+        only = dictionaries(3, 40, drawn_by(0), kind(p for p in every if p != left))
+        assert permutations_of(only, 3) == [left] * 40
+
+
+def test_nothing_to_avoid_changes_nothing():
+    plain = dictionaries(4, 20, drawn_by(0))
+    others = set(itertools.permutations(range(4))) - set(permutations_of(plain, 4))
+    assert others
+    for held in (set(), others):
+        assert same_graph(plain, dictionaries(4, 20, drawn_by(0), held))
+
+
+def test_the_generator_draws_the_dictionaries():
+    one, same, other = (dictionaries(5, 8, drawn_by(seed)) for seed in (3, 3, 4))
+    assert same_graph(one, same)
+    assert not same_graph(one, other)
+    generator = drawn_by(3)
+    assert same_graph(one, dictionaries(5, 8, generator))
+    assert not same_graph(one, dictionaries(5, 8, generator))
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "words"),
+    [
+        (lambda: witnesses(0, 1, drawn_by(0)), ValueError, "count: .*at least 1, got 0"),
+        (lambda: witnesses(2.0, 1, drawn_by(0)), TypeError, "count: .*2.0"),
+        (lambda: witnesses(2, -1, drawn_by(0)), ValueError, "guessing: .*at least 0, got -1"),
+        (lambda: witnesses(2, 13, drawn_by(0)), ValueError, "guessing: .*at most 12, got 13"),
+        (lambda: witnesses(2, True, drawn_by(0)), TypeError, "guessing: .*True"),
+        (lambda: dictionaries(1, 1, drawn_by(0)), ValueError, "keys: .*at least 2, got 1"),
+        (lambda: dictionaries(2.0, 1, drawn_by(0)), TypeError, "keys: .*2.0"),
+        (lambda: dictionaries(2, 0, drawn_by(0)), ValueError, "count: .*at least 1, got 0"),
+        (lambda: dictionaries(2, None, drawn_by(0)), TypeError, "count: .*None"),
+        (
+            lambda: dictionaries(2, 1, drawn_by(0), [(0, 1), (1, 0)]),
+            ValueError,
+            "avoid: .*fewer than all 2 permutations, got 2",
+        ),
+    ],
+)
+@pytest.mark.usefixtures("unchecked")
+def test_bad_draws_are_named(call, error, words):
     with pytest.raises(error, match=words):
         call()

@@ -1,43 +1,67 @@
+import copy
 import itertools
 import math
+import os
+from collections import Counter
+from fractions import Fraction
 
 import networkx as nx
 import pytest
 import torch
 from torch import nn
+from torch.nn.functional import cross_entropy, elu
 
 import gatutils.experiments as module
+from gatutils.attention import MultiHead
 from gatutils.datasets import (
+    ANSWERS,
     QUESTIONS,
     TOKENS,
+    WITNESSES,
     Puzzle,
     atlas,
     collate_puzzles,
+    dictionaries,
     random_graphs,
     relay,
     sample_puzzles,
+    witnesses,
 )
 from gatutils.experiments import (
     Deep,
+    DotConv,
+    Lookup,
     RelationalSAGE,
     Relay,
     Solver,
     TokenReader,
     accuracy,
+    answered,
+    attention_net,
     carry,
+    counted,
+    evenness,
+    evenness_of,
     far_end,
     fit_nodes,
+    fit_published,
     fit_puzzles,
     fit_question,
     grade,
+    hear,
     label_propagation,
     layers,
+    look_up,
+    published_net,
     question_net,
     smooth,
     solved,
+    witness_net,
 )
-from gatutils.gnn import GCN, GIN, SAGE, Gated, GraphNet
+from gatutils.gnn import GCN, GIN, SAGE, GATConv, Gated, GATv2Conv, GraphNet
 from gatutils.graph import Graph
+from gatutils.planetoid import Planetoid, planetoid
+from gatutils.sparse import SparseRows
 from gatutils.training import fit
 
 CARRIERS = ["gated", "SAGE", "GCN", "GCN, added", "tanh", "GIN", "SAGE, untied"]
@@ -597,6 +621,674 @@ def test_solved_is_the_share_of_right_answers():
     assert not model.training
 
 
+# --- witnesses ------------------------------------------------------------------------------------
+
+
+def drawn_by(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+def gathered(graph, marks):
+    """For each node that asks, its label and how often each answer was named, counted by hand."""
+    for node, label in enumerate(graph.labels.tolist()):
+        if label >= 0:
+            told = graph.features[neighbours(graph, node)].tolist()
+            heard = [row for row in told if not (marks and row[ANSWERS])]
+            yield label, Counter(row[:ANSWERS].index(1) for row in heard)
+
+
+def share_right(best):
+    """How often the right one is picked, if any of the best is picked with the same chance."""
+    shares = [Fraction(label in chosen, len(chosen)) for label, chosen in best]
+    return float(sum(shares) / len(shares))
+
+
+both_ways = pytest.mark.parametrize("marks", [True, False])
+
+
+@both_ways
+@pytest.mark.parametrize("guessing", [0, 5, 10, 12])
+def test_counted_against_a_count_by_hand(guessing, marks):
+    graph = witnesses(60, guessing, drawn_by(guessing))
+    best = [
+        (label, [answer for answer in range(ANSWERS) if votes[answer] == max(votes.values())])
+        if votes
+        else (label, range(ANSWERS))
+        for label, votes in gathered(graph, marks)
+    ]
+    assert len(best) == 60
+    assert any(len(chosen) > 1 for _, chosen in best)  # there are ties
+    assert counted(graph, marks) == pytest.approx(share_right(best), abs=1e-12)
+    if guessing == 12 and marks:
+        assert counted(graph, marks) == 1 / 4
+
+
+@both_ways
+@pytest.mark.parametrize("guessing", [0, 3, 9, 11])
+def test_no_rule_does_better_than_to_count(guessing, marks):
+    """Bayes: how likely is what the witnesses named, under each answer? In fractions, so exact.
+
+    With marks it is the product over those who saw it. Without, any of the twelve may be those,
+    all choices alike: the sum over how many of those who named an answer saw it.
+    """
+    graph = witnesses(150, guessing, drawn_by(20 + guessing))
+    saw = WITNESSES - guessing
+    right, wrong = Fraction(6, 10), Fraction(4, 30)
+
+    def likelihood(named):
+        if marks:
+            return right**named * wrong ** (saw - named)
+        return sum(
+            math.comb(named, k)
+            * math.comb(WITNESSES - named, saw - k)
+            * right**k
+            * wrong ** (saw - k)
+            for k in range(saw + 1)
+        )
+
+    best = []
+    for label, votes in gathered(graph, marks):
+        likely = [likelihood(votes[answer]) for answer in range(ANSWERS)]
+        best.append((label, [a for a in range(ANSWERS) if likely[a] == max(likely)]))
+    assert counted(graph, marks) == pytest.approx(share_right(best), abs=1e-12)
+
+
+def test_marks_help_where_there_is_something_to_leave_out():
+    many = witnesses(2000, 9, drawn_by(0))
+    assert counted(many, marks=True) > counted(many, marks=False) + 0.1
+    none = witnesses(2000, 0, drawn_by(0))
+    assert counted(none, marks=True) == counted(none, marks=False) > 0.9
+
+
+def test_answered_is_the_share_of_those_who_ask():
+    graph = witnesses(10, 3, drawn_by(0))
+    said = nn.functional.one_hot(graph.labels.clamp(min=0), ANSWERS).float()
+    said[10:] = 0
+    said[[2, 5, 7]] = said[[2, 5, 7]].roll(1, dims=1)
+    net = Says(said).train()
+    assert answered(net, graph) == pytest.approx(7 / 10)
+    assert not net.training
+
+
+def test_a_witness_net_is_of_its_kind():
+    torch.manual_seed(0)
+    graph = witnesses(6, 3, drawn_by(0))
+    for kind, made in (("GAT", [GATConv]), ("GCN", [GCN]), ("MLP, GCN", [module._Alone, GCN])):
+        net = witness_net(kind)
+        assert [type(layer) for layer in net.layers] == made
+        assert net(graph.features, graph).shape == (graph.nodes, ANSWERS)
+        assert (net.dropout, net.activation) == (0, torch.relu)
+    alone, gcn = net.layers
+    assert gcn.W.in_features == alone.out_features == 16
+    states = (graph.features @ alone.weight.T + alone.bias).relu()  # nobody is heard before
+    torch.testing.assert_close(net(graph.features, graph), gcn(states, graph))
+
+
+def test_hear_learns_from_fresh_draws(fits, monkeypatch):
+    seen = []
+
+    def spy(*given):
+        seen.append(witnesses(*given))
+        return seen[-1]
+
+    monkeypatch.setattr(module, "witnesses", spy)
+    torch.manual_seed(0)
+    net = witness_net("GAT")
+    test = witnesses(1000, 9, drawn_by(10**6))
+    before = answered(net, test)
+    hear(net, 9, steps=60, size=50)
+    ((history, steps, options),) = fits
+    assert (steps, options["lr"], options["seed"]) == (60, 0.05, 0)
+    assert len(seen) == 60
+    assert all(graph.features[:, ANSWERS].sum() == 9 * 50 for graph in seen)
+    assert all((graph.labels >= 0).sum() == 50 for graph in seen)
+    assert len({tuple(graph.labels[:50].tolist()) for graph in seen}) == 60
+    assert history.loss[-1] < history.loss[0]
+    # More than who cannot tell the witnesses apart, and no more than the best rule but for luck.
+    assert counted(test, marks=False) < answered(net, test) < counted(test, marks=True) + 0.02
+    assert before < 0.5
+    with torch.no_grad():
+        right = net(seen[0].features, seen[0])[:50].log_softmax(dim=1)
+    own = right[torch.arange(50), seen[0].labels[:50]]
+    assert module._answer_loss(net, seen[0]).item() == pytest.approx(-own.mean().item(), rel=1e-5)
+
+
+def test_hear_is_drawn_by_its_seed():
+    same = same_weights(
+        lambda: witness_net("GCN"), lambda net, seed: hear(net, 3, seed, steps=3, size=5)
+    )
+    assert same == [True, False]
+
+
+# --- graph attention ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("kind", "made"), [("GAT", GATConv), ("GATv2", GATv2Conv)])
+def test_an_attention_net_has_heads_then_one_that_answers(kind, made):
+    torch.manual_seed(0)
+    net = attention_net(kind, 5, 12, 3, heads=4, dropout=0.3)
+    assert (net.dropout, net.activation) == (0, torch.relu)
+    first, last = net.layers
+    assert type(first) is type(last) is made
+    assert (first.heads, first.out_features, first.concat, first.dropout) == (4, 3, True, 0.3)
+    assert (last.heads, last.out_features, last.concat, last.dropout) == (1, 3, False, 0.3)
+    assert attention_net(kind, 5, 12, 3, heads=4).layers[0].dropout == 0
+    net.eval()
+    said = net(VILLAGE.features, VILLAGE)
+    assert said.shape == (9, 3)
+    torch.testing.assert_close(said, last(first(VILLAGE.features, VILLAGE).relu(), VILLAGE))
+
+
+def test_dot_attention_is_a_head_of_chapter_4_whose_mask_is_the_graph():
+    torch.manual_seed(0)
+    layer, head = DotConv(5), MultiHead(5, 1)
+    for name in "QKV":
+        head.get_submodule(name).load_state_dict(layer.get_submodule(name).state_dict())
+    nn.init.eye_(head.O.weight)
+    one_way = Graph.from_edges([(1, 0), (2, 0), (0, 2), (3, 2), (3, 3)], 9)
+    for graph in (VILLAGE, VILLAGE.with_self_loops(), one_way):
+        states = 3 * normal(9, 5)
+        wanted, dense = head(states, states, graph.mask())
+        context, weights = layer(states, graph, return_weights=True)
+        torch.testing.assert_close(context, wanted)
+        assert weights.shape == (graph.edges, 1)
+        torch.testing.assert_close(weights[:, 0], dense[0, graph.target, graph.source])
+        torch.testing.assert_close(layer(states, graph), wanted)
+    assert sum(weights.numel() for weights in layer.parameters()) == 75  # no bias
+
+
+def even(weights, graph):
+    """The evenness of one head, from its definition: node by node, neighbour by neighbour."""
+    entropy = most = 0.0
+    for node in range(graph.nodes):
+        own = [w for w, i in zip(weights.tolist(), graph.target.tolist(), strict=True) if i == node]
+        entropy -= sum(w * math.log(w) for w in own if w > 0)
+        most += math.log(len(own)) if own else 0
+    return entropy / most
+
+
+def shared(scores, graph):
+    """Weights that sum to 1 at each node."""
+    weights = scores.exp()
+    total = torch.zeros(graph.nodes, *scores.shape[1:]).index_add(0, graph.target, weights)
+    return weights / total[graph.target]
+
+
+LEAF = Graph.from_edges([(0, 1), (2, 1), (3, 1), (1, 0), (0, 2), (3, 2)], 5)
+
+
+def test_evenness_is_one_for_the_mean_and_zero_for_a_choice():
+    for graph in (VILLAGE, LEAF):
+        equal = (1 / graph.degree[graph.target]).unsqueeze(1)
+        first = torch.zeros(graph.edges)
+        first[graph.offsets[:-1][graph.degree > 0]] = 1
+        drawn = shared(2 * normal(graph.edges, 2), graph)
+        found = evenness(torch.cat([equal, first.unsqueeze(1), drawn], dim=1), graph)
+        assert found.shape == (4,)
+        assert found[:2].tolist() == pytest.approx([1, 0], abs=1e-6)
+        assert found[2:].tolist() == pytest.approx([even(of, graph) for of in drawn.T], abs=1e-5)
+        assert 0 < found[2] != found[3] < 1
+
+
+def test_who_has_no_choice_does_not_count():
+    drawn = shared(normal(LEAF.edges, 3), LEAF)
+    assert (LEAF.degree == 1).sum() == 1
+    more = [*zip(LEAF.source.tolist(), LEAF.target.tolist(), strict=True), (4, 5), (5, 6), (2, 7)]
+    wider = Graph.from_edges(more, 9)
+    torch.testing.assert_close(
+        evenness(torch.cat([drawn, torch.ones(3, 3)]), wider), evenness(drawn, LEAF)
+    )
+
+
+def test_evenness_in_double_keeps_its_digits():
+    drawn = shared(normal(LEAF.edges, 1), LEAF).double()
+    found = evenness(drawn, LEAF)
+    assert found.dtype == torch.float64
+    assert found.item() == pytest.approx(even(drawn[:, 0], LEAF), abs=1e-12)
+
+
+@pytest.mark.parametrize("activation", [elu, torch.tanh])
+@pytest.mark.parametrize("made", [GATConv, GATv2Conv])
+def test_evenness_of_a_network_is_that_of_each_layer_by_hand(made, activation):
+    torch.manual_seed(0)
+    parts = [made(5, 4, 3, dropout=0.6), made(12, 4, 2, dropout=0.6), made(8, 3, concat=False)]
+    net = GraphNet(parts, activation=activation).train()
+    graph, wanted, states = VILLAGE.with_self_loops(), [], 4 * VILLAGE.features
+    found = evenness_of(net, states, graph)
+    assert not net.training
+    for k, layer in enumerate(parts):
+        given = activation(states) if k else states
+        states, dense = layer.dense(given, graph.mask())
+        wanted.append([even(of[graph.target, graph.source], graph) for of in dense])
+    assert [len(of) for of in found] == [3, 2, 1]
+    for ours, theirs in zip(found, wanted, strict=True):
+        assert ours.tolist() == pytest.approx(theirs, abs=1e-5)
+        assert not ours.requires_grad
+    sparse = evenness_of(net, SparseRows.from_dense(4 * VILLAGE.features), graph)
+    for ours, theirs in zip(found, sparse, strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+# --- dictionaries ---------------------------------------------------------------------------------
+
+
+KINDS = {"GAT": GATConv, "GATv2": GATv2Conv, "dot": DotConv, "mean": SAGE}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_lookup_embeds_looks_once_and_names_a_value(kind):
+    torch.manual_seed(0)
+    net = Lookup(4, kind, heads=2, width=6)
+    assert type(net.layer) is KINDS[kind]
+    if kind in ("GAT", "GATv2"):
+        assert (net.layer.heads, net.layer.out_features, net.layer.concat) == (2, 3, True)
+        assert net.layer.dropout == 0
+    graph = dictionaries(4, 3, drawn_by(0))
+    states = graph.features @ net.embed.weight.T
+    said = net(graph.features, graph)
+    assert said.shape == (24, 4)
+    torch.testing.assert_close(said, net.say(net.layer(states, graph)))
+    wide = Lookup(20, kind).embed.weight
+    assert wide.shape == (64, 40)
+    assert wide.std().item() == pytest.approx(1, abs=0.1)
+
+
+def by_hand(net, keys):
+    """Embed each one-hot as it is, answer with what stands behind the key; both are 2k wide."""
+    with torch.no_grad():
+        net.embed.weight.copy_(torch.eye(2 * keys))
+        net.say.weight.copy_(torch.eye(2 * keys)[keys:])
+        net.say.bias.zero_()
+    return net
+
+
+@pytest.mark.parametrize("keys", [2, 7])
+def test_gatv2_can_look_up_anything(keys):
+    """LeakyReLU(asked + asking - 1) is 1 once where both name one key, else 0 twice."""
+    net = by_hand(Lookup(keys, "GATv2", width=2 * keys), keys)
+    with torch.no_grad():
+        net.layer.W[0] = net.layer.U[0] = torch.eye(2 * keys)
+        net.layer.b_W[:keys] = -1
+        net.layer.a[0] = torch.tensor([50.0] * keys + [0.0] * keys)
+    graph = dictionaries(keys, 40, drawn_by(0))
+    assert answered(net, graph) == 1
+    _, weights = net.layer(graph.features, graph, return_weights=True)
+    right = (graph.source - graph.target) % (2 * keys) == keys
+    torch.testing.assert_close(weights[:, 0], right.float())
+
+
+@pytest.mark.parametrize("keys", [2, 7])
+def test_dot_attention_can_look_up_anything(keys):
+    net = by_hand(Lookup(keys, "dot", width=2 * keys), keys)
+    names = torch.diag(torch.tensor([1.0] * keys + [0.0] * keys))
+    with torch.no_grad():
+        net.layer.Q.weight.copy_(100 * names)
+        net.layer.K.weight.copy_(names)
+        net.layer.V.weight.copy_(torch.eye(2 * keys))
+    assert answered(net, dictionaries(keys, 40, drawn_by(0))) == 1
+
+
+def test_the_mean_says_the_same_of_every_dictionary():
+    """Each holds all keys and all values."""
+    torch.manual_seed(0)
+    net = Lookup(5, "mean")
+    graph = dictionaries(5, 30, drawn_by(0))
+    said = net(graph.features, graph).view(30, 10, 5)[:, :5]
+    torch.testing.assert_close(said, said[:1].expand(30, -1, -1))
+    assert answered(net, graph) < 0.5
+
+
+def test_all_queries_of_one_head_of_gat_rank_the_keys_alike():
+    torch.manual_seed(0)
+    graph = dictionaries(6, 20, drawn_by(0))
+    heaviest = {}
+    for kind in ("GAT", "GATv2"):
+        net = Lookup(6, kind)
+        states = net.embed(graph.features)
+        _, weights = net.layer(states, graph, return_weights=True)
+        heaviest[kind] = weights.view(20, 6, 6).argmax(dim=2)  # dictionaries, queries, keys
+    assert (heaviest["GAT"] == heaviest["GAT"][:, :1]).all()
+    assert not (heaviest["GATv2"] == heaviest["GATv2"][:, :1]).all()
+
+
+def permutations_of(graph, keys):
+    return set(map(tuple, graph.labels.view(-1, 2 * keys)[:, :keys].tolist()))
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """All dictionaries that a training draws: the test, those that watch, each batch."""
+    seen = []
+
+    def spy(*given):
+        seen.append(dictionaries(*given))
+        return seen[-1]
+
+    monkeypatch.setattr(module, "dictionaries", spy)
+    return seen
+
+
+def test_look_up_never_trains_on_what_it_is_tested_on(drawn, fits):
+    torch.manual_seed(0)
+    net = Lookup(4, "GAT", width=4)
+    grown, share = look_up(net, 4, steps=30, size=16, every=10, test=6, lr=0.02)
+    ((history, steps, options),) = fits
+    assert (steps, options["lr"], options["every"], options["seed"]) == (30, 0.02, 10, 0)
+    tested, watched, *trained = drawn
+    assert (tested.graphs, watched.graphs) == (6, 6)
+    assert len(trained) == 30
+    assert {batch.graphs for batch in trained} == {16}
+    held = permutations_of(tested, 4) | permutations_of(watched, 4)
+    assert not permutations_of(tested, 4) & permutations_of(watched, 4)
+    others = set().union(*(permutations_of(batch, 4) for batch in trained))
+    assert held | others == set(itertools.permutations(range(4)))  # else there is nothing to avoid
+    assert not held & others
+    assert grown == [score for _, score in history.scores]
+    assert len(grown) == 3
+    assert grown[-1] == answered(net, watched)  # the weights are the last ones
+    assert share == answered(net, tested)
+
+
+def test_look_up_has_its_defaults(drawn, fits):
+    grown, _ = look_up(Lookup(6, "mean", width=2), 6, steps=2, every=1)
+    assert [batch.graphs for batch in drawn] == [512, 512, 32, 32]
+    assert fits[0][2]["lr"] == 0.01
+    assert len(grown) == 2
+
+
+def test_look_up_is_drawn_by_its_seed():
+    def train(net, seed):
+        look_up(net, 6, seed, steps=2, size=2, every=1, test=3)
+
+    assert same_weights(lambda: Lookup(6, "GATv2", width=4), train) == [True, False]
+
+
+def test_gatv2_learns_to_look_up_and_one_head_of_gat_does_not():
+    shares = {}
+    for kind in ("GAT", "GATv2"):
+        torch.manual_seed(0)
+        net = Lookup(5, kind, width=32)
+        _, shares[kind] = look_up(net, 5, steps=150, every=150, test=12, lr=0.02)
+    assert shares["GATv2"] > 0.95
+    assert shares["GAT"] < 0.6  # a fifth by chance
+
+
+# --- the published protocols ----------------------------------------------------------------------
+
+
+def papers(classes=3, words=24):
+    """A data set of sixty papers; two of them cite themselves."""
+    labels = torch.arange(60) % classes
+    topic = torch.arange(words) % classes == labels.unsqueeze(1)
+    drawn = torch.rand(60, words, generator=drawn_by(0))
+    features = (drawn < 0.1 + 0.3 * topic) * (1.0 + torch.arange(words) % 4)
+    features[7] = 0  # a paper without a word
+    pairs = itertools.combinations(range(60), 2)
+    chance = torch.rand(60 * 59 // 2, generator=drawn_by(1)).tolist()
+    near = [
+        (i, j)
+        for (i, j), c in zip(pairs, chance, strict=True)
+        if c < (0.12 if labels[i] == labels[j] else 0.02)
+    ]
+    edges = [*near, (3, 3), (20, 20)]
+    graph = Graph.from_edges(edges, 60, undirected=True, features=features, labels=labels)
+    node = torch.arange(60)
+    return Planetoid(graph, node < 12, (node >= 12) & (node < 32), node >= 32, classes)
+
+
+PAPERS = papers()
+
+
+def seen_by(net):
+    """What a network is given from now on: features, graph, and whether it trains."""
+    given = []
+    net.register_forward_pre_hook(lambda net, inputs: given.append((*inputs, net.training)))
+    return given
+
+
+@pytest.mark.parametrize(
+    ("words", "classes", "heads_out"), [(1433, 7, 1), (3703, 6, 1), (500, 3, 8)]
+)
+def test_the_published_networks_are_as_large_as_theirs(words, classes, heads_out):
+    """Counted by hand: of a head W and both halves of a; a bias for each number of a new state."""
+    first = 8 * (8 * words + 2 * 8) + 64
+    last = heads_out * (classes * 64 + 2 * classes) + classes
+    gat = published_net("GAT", words, classes, heads_out)
+    assert sum(w.numel() for w in gat.parameters()) == first + last
+    gcn = published_net("GCN", words, classes)
+    trained = [w for w in gcn.parameters() if w.requires_grad]
+    assert sum(w.numel() for w in trained) == 16 * words + 16 * classes
+    if words == 1433:
+        assert (first + last, 16 * words + 16 * classes) == (92_373, 23_040)
+
+
+def test_the_published_gat_is_that_of_the_paper():
+    torch.manual_seed(0)
+    net = published_net("GAT", 24, 3, heads_out=2).eval()
+    first, last = net.layers
+    assert type(first) is type(last) is GATConv
+    assert (first.heads, first.out_features, first.concat) == (8, 8, True)
+    assert (last.heads, last.out_features, last.concat) == (2, 3, False)
+    assert (first.dropout, last.dropout, net.dropout) == (0.6, 0.6, 0)  # on inputs and weights
+    assert first.negative_slope == last.negative_slope == 0.2
+    assert published_net("GAT", 24, 3).layers[1].heads == 1
+    graph = PAPERS.graph.with_self_loops()
+    hidden, _ = first.dense(graph.features, graph.mask())
+    hidden = torch.where(hidden > 0, hidden, hidden.exp() - 1)  # ELU
+    torch.testing.assert_close(net(graph.features, graph), last.dense(hidden, graph.mask())[0])
+
+
+def test_the_published_gcn_is_that_of_the_paper():
+    torch.manual_seed(0)
+    net = published_net("GCN", 1433, 7)
+    first, last = net.layers
+    assert type(first) is type(last) is GCN
+    assert (net.dropout, net.activation, net.added) == (0.5, torch.relu, False)
+    for layer in (first, last):
+        weight = layer.W.weight
+        bound = math.sqrt(6 / sum(weight.shape))
+        assert 0.9 * bound < weight.abs().max() <= bound
+        assert weight.std().item() == pytest.approx(bound / math.sqrt(3), rel=0.2)
+        assert (layer.b == 0).all()
+        assert not layer.b.requires_grad
+
+
+@pytest.mark.parametrize("kind", ["GAT", "GCN"])
+def test_the_published_networks_go_dark_in_training(kind):
+    """Before both layers; what is left is made that much larger."""
+    torch.manual_seed(0)
+    net = published_net(kind, 24, 3)
+    share = {"GAT": 0.6, "GCN": 0.5}[kind]
+    graph = PAPERS.graph.with_self_loops()
+    with pytest.MonkeyPatch.context() as patch:
+        sent = []
+        for layer in net.layers:
+            name = "project" if kind == "GAT" else "message"
+            told = getattr(layer, name)
+            patch.setattr(layer, name, lambda s, told=told: sent.append(s) or told(s))
+        ones = torch.ones(60, 24)
+        net(ones, graph)
+        dark = (sent[0] == 0).float().mean().item()
+        assert dark == pytest.approx(share, abs=0.06)
+        assert set(sent[0].unique().tolist()) == {0, torch.tensor(1 / (1 - share)).item()}
+        assert (sent[1] == 0).float().mean() > share - 0.1
+        net.eval()(ones, graph)
+        assert (sent[2] == 1).all()
+
+
+@pytest.mark.parametrize("kind", ["GAT", "GCN"])
+def test_the_published_training_sees_rows_that_sum_to_one_and_each_loop_once(kind, fits):
+    torch.manual_seed(0)
+    net = published_net(kind, 24, 3)
+    given = seen_by(net)
+    done = fit_published(net, PAPERS, 3, steps=4, lr=0.02, weight_decay=0.01)
+    ((_, steps, options),) = fits
+    assert steps == 4
+    told = [options[name] for name in ("lr", "warmup", "clip", "cosine", "seed")]
+    assert told == [0.02, 0, math.inf, False, 3]
+    assert options["weight_decay"] == (0 if kind == "GCN" else 0.01)
+    keys = {"scores", "steps", "best"} | ({"evenness"} if kind == "GAT" else set())
+    assert set(done) == keys
+    assert done["steps"] == 4
+    # Each step is one look to train and one to validate, and the last is for the scores.
+    assert [training for _, _, training in given] == [True, False] * 4 + [False]
+    total = PAPERS.graph.features.sum(dim=1, keepdim=True)
+    rows = PAPERS.graph.features / total.where(total > 0, 1)
+    for features, graph, _ in given:
+        torch.testing.assert_close(features.dense(), rows)
+        mask = PAPERS.graph.mask()
+        assert torch.equal(graph.mask(), mask | torch.eye(60, dtype=torch.bool))
+
+
+@pytest.mark.parametrize("kind", ["GAT", "GCN"])
+def test_the_published_scores_are_shares_of_test_and_validation(kind):
+    torch.manual_seed(0)
+    net = published_net(kind, 24, 3)
+    given = seen_by(net)
+    done = fit_published(net, PAPERS, steps=40, lr=0.05, weight_decay=5e-4)
+    features, graph, _ = given[-1]
+    right = net(features, graph).argmax(dim=1) == PAPERS.graph.labels
+    assert not net.training
+    wanted = [right[32:].double().mean().item(), right[12:32].double().mean().item()]
+    assert done["scores"] == pytest.approx(wanted)
+    assert wanted[0] != wanted[1]
+    assert done["scores"][0] > 0.5  # by chance it is a third
+    if kind == "GAT":
+        assert [len(of) for of in done["evenness"]] == [8, 1]
+        found = evenness_of(net, features.dense(), graph)
+        for ours, theirs in zip(done["evenness"], found, strict=True):
+            assert ours == pytest.approx(theirs.tolist(), abs=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["GAT", "GCN"])
+def test_the_published_training_learns_from_the_labels_shown_alone(kind):
+    labels = PAPERS.graph.labels.clone()
+    labels[32:] = 0
+    graph = PAPERS.graph.with_features(PAPERS.graph.features, labels)
+    other = Planetoid(graph, PAPERS.train, PAPERS.valid, PAPERS.test, 3)
+    trained = []
+    for data in (PAPERS, other):
+        torch.manual_seed(0)
+        net = published_net(kind, 24, 3)
+        fit_published(net, data, steps=5, lr=0.02, weight_decay=5e-4)
+        trained.append(net.state_dict())
+    assert all(torch.equal(trained[0][name], trained[1][name]) for name in trained[0])
+
+
+@pytest.mark.parametrize("kind", ["GAT", "GCN"])
+def test_the_published_training_is_drawn_by_its_seed(kind):
+    same = same_weights(
+        lambda: published_net(kind, 24, 3),
+        lambda net, seed: fit_published(net, PAPERS, seed, steps=3, lr=0.02, weight_decay=5e-4),
+    )
+    assert same == [True, False]
+
+
+def in_the_light(kind):
+    """A network without dropout and its data, in double: only rounding can tell two loops apart."""
+    torch.manual_seed(1)
+    net = published_net(kind, 24, 3).double()
+    net.dropout = 0.0
+    if kind == "GAT":
+        for layer in net.layers:
+            layer.dropout = 0.0
+    graph = PAPERS.graph.with_features(PAPERS.graph.features.double())
+    return net, Planetoid(graph, PAPERS.train, PAPERS.valid, PAPERS.test, 3)
+
+
+def dense_features(data):
+    total = data.graph.features.sum(dim=1, keepdim=True)
+    return data.graph.features / total.where(total > 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("lr", "decay", "least"), [(0.01, 0.05, 60), (0.1, 0.05, 20), (0.1, 0.005, 12)]
+)
+def test_gcn_against_the_loop_of_its_authors(lr, decay, least):
+    """Dense matrices, the penalty of the first one in both losses, and their window of ten."""
+    net, data = in_the_light("GCN")
+    labels = data.graph.labels
+    first, last = (layer.W.weight.detach().T.clone().requires_grad_() for layer in net.layers)
+    looped = (data.graph.adjacency() + torch.eye(60)).clamp(max=1).double()
+    root = looped.sum(dim=1).rsqrt().diag()
+    mixed, words = root @ looped @ root, dense_features(data)
+    adam = torch.optim.Adam([first, last], lr=lr)
+
+    def forward(nodes):
+        said = (mixed @ (mixed @ words @ first).relu() @ last)[nodes]
+        return cross_entropy(said, labels[nodes]) + decay * (first**2).sum() / 2, said
+
+    costs = []
+    for epoch in range(60):
+        adam.zero_grad()
+        forward(data.train)[0].backward()
+        adam.step()
+        costs.append(forward(data.valid)[0].item())
+        if epoch > 10 and costs[-1] > sum(costs[-11:-1]) / 10:
+            break
+    done = fit_published(net, data, steps=60, lr=lr, weight_decay=decay)
+    assert done["steps"] == done["best"] == len(costs) >= least
+    assert (len(costs) < 60) == (least < 60)  # all but the first stop early
+    assert (len(costs) == 12) == (least == 12)  # and the last one as soon as may be
+    for ours, theirs in zip(net.layers, (first, last), strict=True):
+        torch.testing.assert_close(ours.W.weight.T, theirs)
+        assert (ours.b == 0).all()
+    right = forward(data.valid)[1].argmax(dim=1) == labels[data.valid]
+    assert done["scores"][1] == right.double().mean().item()
+
+
+def test_gat_against_the_loop_of_its_authors():
+    """Dense attention, weight decay on everything, and the weights of their checkpoint."""
+    net, data = in_the_light("GAT")
+    theirs = copy.deepcopy(net)
+    mask, labels = data.graph.mask() | torch.eye(60, dtype=torch.bool), data.graph.labels
+    adam = torch.optim.Adam(theirs.parameters(), lr=0.01, weight_decay=0.1)
+
+    def forward(nodes):
+        first, last = theirs.layers
+        said = last.dense(elu(first.dense(dense_features(data), mask)[0]), mask)[0][nodes]
+        return cross_entropy(said, labels[nodes]), said.argmax(dim=1) == labels[nodes]
+
+    lowest, highest, waited, epochs = math.inf, 0.0, 0, 0
+    while waited < 100:
+        adam.zero_grad()
+        forward(data.train)[0].backward()
+        adam.step()
+        with torch.no_grad():
+            loss, right = forward(data.valid)
+        loss, accuracy = loss.item(), right.double().mean().item()
+        epochs += 1
+        waited += 1
+        if accuracy >= highest or loss <= lowest:
+            if accuracy >= highest and loss <= lowest:
+                best, kept, reached = epochs, copy.deepcopy(theirs.state_dict()), accuracy
+            highest, lowest, waited = max(accuracy, highest), min(loss, lowest), 0
+    done = fit_published(net, data, steps=1000, lr=0.01, weight_decay=0.1)
+    assert (done["steps"], done["best"]) == (epochs, best)
+    assert 1 < best < epochs - 100 < epochs < 1000
+    assert done["scores"][1] == reached
+    torch.testing.assert_close(net.state_dict(), kept)
+
+
+@pytest.fixture(scope="module")
+def cora():
+    """Cora as it was published; where GATUTILS_DATA is set it must be there."""
+    try:
+        return planetoid("Cora", download=False)
+    except FileNotFoundError as error:
+        if os.environ.get("GATUTILS_DATA"):
+            raise
+        pytest.skip(str(error))
+
+
+def test_gcn_learns_cora(cora):
+    torch.manual_seed(0)
+    net = published_net("GCN", 1433, 7)
+    done = fit_published(net, cora, steps=60, lr=0.01, weight_decay=5e-4)
+    assert done["steps"] == done["best"] == 60
+    assert min(done["scores"]) > 0.7
+
+
 # --- bad input ------------------------------------------------------------------------------------
 
 BARE = Graph(9, VILLAGE.source, VILLAGE.target)
@@ -624,6 +1316,18 @@ UNNAMED = Graph(9, VILLAGE.source, VILLAGE.target, VILLAGE.features)
         (lambda: solved(Solver(1, 2, 1), []), "puzzles: .*none"),
         (lambda: fit_puzzles(Solver(1, 2, 1), []), "puzzles: .*none"),
         (lambda: fit_question(question_net("sum", "sum"), "a triangle", []), "graphs: .*none"),
+        (lambda: attention_net("GCN", 5, 4, 3, 2), "kind: .*GAT, GATv2.*'GCN'"),
+        (lambda: attention_net("GAT", 5, 4, 3, 0), "heads: .*at least 1, got 0"),
+        (lambda: attention_net("GAT", 5, 4, 3, 3), r"heads: .*divisor of width \(4\), got 3"),
+        (lambda: witness_net("SAGE"), "kind: .*GAT, GCN, MLP, GCN.*'SAGE'"),
+        (lambda: hear(witness_net("GAT"), 13), "guessing: .*at most 12, got 13"),
+        (lambda: counted(BARE, True), "graph: .*with features"),
+        (lambda: answered(GCN(5, 3), UNNAMED), "graph: .*with labels"),
+        (lambda: Lookup(4, "GCN"), "kind: .*GAT, GATv2, dot, mean.*'GCN'"),
+        (lambda: Lookup(4, "GAT", heads=0), "heads: .*at least 1, got 0"),
+        (lambda: Lookup(4, "GAT", heads=3), r"heads: .*divisor of width \(64\), got 3"),
+        (lambda: look_up(Lookup(2, "mean"), 2), "avoid: .*fewer than all 2 permutations, got 2"),
+        (lambda: published_net("GATv2", 5, 3), "kind: .*'GAT' or 'GCN', got 'GATv2'"),
     ],
 )
 @pytest.mark.usefixtures("unchecked")

@@ -19,11 +19,14 @@ ORDER = [
     "seq2seq",
     "transformer",
     "graph",
+    "sparse",
     "gnn",
     "datasets",
+    "planetoid",
     "training",
     "experiments",
     "viz",
+    "interop",
     "reproduce",
 ]
 

@@ -7,14 +7,22 @@ import pytest
 import torch
 
 from gatutils import datasets, reproduce
-from gatutils.datasets import TIMES, atlas, sample_pairs, sample_puzzles, scipy_api
-from gatutils.experiments import Deep, Solver, TokenReader
-from gatutils.gnn import GCN, GIN, SAGE, Gated
-from gatutils.reproduce import BUDGET, GRAPHS, ROWS, aligned, build, main, read, run
+from gatutils.datasets import TIMES, atlas, sample_pairs, sample_puzzles, scipy_api, witnesses
+from gatutils.experiments import Deep, DotConv, Lookup, Solver, TokenReader, evenness_of
+from gatutils.gnn import GCN, GIN, SAGE, GATConv, Gated, GATv2Conv
+from gatutils.graph import Graph
+from gatutils.planetoid import Planetoid
+from gatutils.reproduce import BUDGET, FULLER, GRAPHS, ROWS, aligned, build, main, read, run, runs
 
 RESULTS = Path(__file__).parents[1] / "book" / "results"
 MODELS = [(row, model) for row, protocol in ROWS.items() for model in protocol["models"]]
-TRANSLATIONS = [row for row in ROWS if row not in GRAPHS]
+TRANSLATIONS = [row for row in ROWS if row not in {*GRAPHS, *FULLER}]
+PUBLISHED = [f"{name}-{kind}" for kind in ("gat", "gcn") for name in ("cora", "citeseer", "pubmed")]
+SEEDS = {
+    **dict.fromkeys(ROWS, 5),
+    **dict.fromkeys(["nodes", "attention", "dictionary"], 10),
+    **{row: 20 if row.startswith("pubmed") else 100 for row in PUBLISHED},
+}
 every_row = pytest.mark.parametrize("row", ROWS)
 every_translation = pytest.mark.parametrize("row", TRANSLATIONS)
 
@@ -29,11 +37,32 @@ def small():
     return atlas()
 
 
+def papers(seed):
+    """Forty papers in place of a data set."""
+    draw = torch.Generator().manual_seed(seed)
+    labels = torch.arange(40) % 3
+    features = (torch.rand(40, 9, generator=draw) < 0.4).float()
+    ends = torch.randint(40, (2, 80), generator=draw)
+    graph = Graph(40, ends[0], ends[1], features, labels).without_duplicates()
+    node = torch.arange(40)
+    return Planetoid(graph, node < 9, (node >= 9) & (node < 20), node >= 20, 3)
+
+
+PAPERS = {name: papers(seed) for seed, name in enumerate(["cora", "citeseer", "pubmed"])}
+
+
 @pytest.fixture(autouse=True)
 def little_to_test(request, monkeypatch):
-    """Untrained models talk on for ever: two sentences of each length are enough for them."""
+    """Untrained models talk on for ever: two sentences of each length are enough for them.
+
+    No data set is read from disk: a small one stands for Cora, Citeseer and Pubmed.
+    """
     if "stored" in request.node.name.split("[")[0].split("_"):
         return
+    monkeypatch.setattr(reproduce, "_papers", PAPERS.get)
+    monkeypatch.setitem(ROWS["witnesses"]["test"], "count", 30)
+    few = {**ROWS["dictionary"]["budget"], "test": 6}
+    monkeypatch.setitem(ROWS["dictionary"], "budget", few)
     for row in TRANSLATIONS:
         few = {**ROWS[row]["test"], "count": 2, "clauses": [0, 1]}
         monkeypatch.setitem(ROWS[row], "test", few)
@@ -52,7 +81,21 @@ def scores_of(row, model):
         return len(protocol["test"]["lengths"])
     if row == "puzzles":
         return 5 if model.startswith("path") else 1
-    return 2 if row in GRAPHS else len(protocol["test"]["clauses"])
+    if row in TRANSLATIONS:
+        return len(protocol["test"]["clauses"])
+    return 1 if row in ("witnesses", "dictionary") else 2
+
+
+def keys_of(row):
+    """What a run of a row about graphs tells."""
+    more = set()
+    if row in ("attention", *PUBLISHED[:3]):
+        more |= {"evenness"}
+    if row in PUBLISHED:
+        more |= {"steps", "best"}
+    if row == "dictionary":
+        more |= {"grown"}
+    return {"model", "seed", "scores", "cpu seconds"} | more
 
 
 def as_json(value):
@@ -64,19 +107,26 @@ def stored_runs(row):
 
 
 @every_row
+def test_the_stored_results_are_whole(row):
+    stored = json.loads((RESULTS / f"{row}.json").read_text())
+    assert sorted((r["model"], r["seed"]) for r in stored["runs"]) == sorted(
+        itertools.product(ROWS[row]["models"], range(SEEDS[row]))
+    )
+
+
+@every_row
 def test_the_stored_results_are_those_of_this_code(row):
     stored = json.loads((RESULTS / f"{row}.json").read_text())
     protocol = ROWS[row]
     assert stored["protocol"] == as_json(protocol)
-    seeds = range(max(5, len({r["seed"] for r in stored["runs"]})))
-    assert sorted((r["model"], r["seed"]) for r in stored["runs"]) == sorted(
-        (model, seed) for model in protocol["models"] for seed in seeds
-    )
+    ran = [(r["model"], r["seed"]) for r in stored["runs"]]
+    assert len(ran) == len(set(ran)) > 0
+    assert set(ran) <= set(itertools.product(protocol["models"], range(SEEDS[row])))
     for done in stored["runs"]:
         assert len(done["scores"]) == scores_of(row, done["model"])
         errors = done["model"].startswith(("number", "share"))  # of a number, not a share right
         assert all(0 <= score <= (math.inf if errors else 1) for score in done["scores"])
-        assert row in GRAPHS or math.isfinite(done["loss"])
+        assert row not in TRANSLATIONS or math.isfinite(done["loss"])
     assert set(stored["versions"]) == {"gatutils", "torch", "python", "machine", "threads"}
 
 
@@ -89,6 +139,38 @@ def test_the_stored_losses_are_one_for_every_so_many_steps(row):
             plan = {**ROWS[row]["budget"], **ROWS[row]["models"][done["model"]]}
             assert len(done["losses"]) == math.ceil(plan["steps"] / every)
             assert all(0 < loss < math.inf for loss in done["losses"])
+
+
+@pytest.mark.parametrize("row", [row for row in FULLER if (RESULTS / f"{row}.json").exists()])
+def test_the_stored_runs_hold_more_than_scores(row):
+    for done in stored_runs(row):
+        plan = {**ROWS[row]["budget"], **ROWS[row]["models"][done["model"]]}
+        assert set(done) == keys_of(row)
+        if row == "dictionary":
+            assert len(done["grown"]) == plan["steps"] // plan["every"]
+            assert all(0 <= share <= 1 for share in done["grown"])
+        if "evenness" in done:
+            heads = [plan["heads"], 1] if row == "attention" else [8, plan["heads out"]]
+            assert [len(of) for of in done["evenness"]] == heads
+            assert all(0 <= one <= 1 for of in done["evenness"] for one in of)
+            if plan.get("equal"):
+                assert done["evenness"] == [[1] * count for count in heads]
+        if row.endswith("-gat"):
+            assert done["best"] + 100 <= done["steps"] <= plan["steps"]
+        if row.endswith("-gcn"):
+            assert 12 <= done["best"] == done["steps"] <= plan["steps"]
+
+
+@pytest.mark.parametrize(
+    ("row", "model", "near"), [("witnesses", "GAT, 9", 0.01), ("attention", "GAT", 0.03)]
+)
+def test_a_stored_run_comes_out_alike_when_it_is_made_again(row, model, near):
+    (stored,) = (done for done in runs(RESULTS / f"{row}.json", model) if done["seed"] == 0)
+    again = run(row, model, 0)
+    assert set(again) == set(stored)
+    assert again["scores"] == pytest.approx(stored["scores"], abs=near)
+    for ours, theirs in zip(again.get("evenness", []), stored.get("evenness", []), strict=True):
+        assert ours == pytest.approx(theirs, abs=near)
 
 
 def test_stored_runs_of_one_model_in_two_rows_agree():
@@ -160,10 +242,10 @@ def test_a_run_tells_what_it_found_and_what_it_cost(row):
     assert done == as_json(done)
 
 
-@every_model(GRAPHS)
+@every_model([*GRAPHS, *FULLER])
 def test_a_run_on_graphs_has_as_many_scores_as_its_row_says(row, model):
     done = run(row, model, seed=1, steps=2)
-    assert set(done) == {"model", "seed", "scores", "cpu seconds"}
+    assert set(done) == keys_of(row)
     assert (done["model"], done["seed"]) == (model, 1)
     assert len(done["scores"]) == scores_of(row, model)
     assert all(math.isfinite(score) for score in done["scores"])
@@ -175,11 +257,17 @@ def trained(monkeypatch):
     """With what a run trains, instead of the training."""
     seen = {}
 
-    def spy(*arguments, **options):
-        seen.update(model=arguments[0], given=arguments[1:], **options)
+    def spy(answer):
+        def train(*arguments, **options):
+            seen.update(model=arguments[0], given=arguments[1:], **options)
+            return answer
 
-    for name in ("fit_nodes", "fit_question", "carry", "fit_puzzles"):
-        monkeypatch.setattr(reproduce, name, spy)
+        return train
+
+    for name in ("fit_nodes", "fit_question", "carry", "fit_puzzles", "hear"):
+        monkeypatch.setattr(reproduce, name, spy(None))
+    monkeypatch.setattr(reproduce, "look_up", spy(([0.123456, 0.5], 0.654321)))
+    monkeypatch.setattr(reproduce, "fit_published", spy({"scores": [0.123456], "best": 7}))
     return seen
 
 
@@ -197,7 +285,7 @@ def test_a_run_trains_the_network_of_its_plan(row, model, trained):
     amount = [trained[name] for name in ("steps", "lr", "weight_decay")]
     assert amount == [200, 0.01, 0 if free else 5e-4]
     net = trained["model"]
-    assert net.dropout.p == (0 if free else 0.5)
+    assert getattr(net.dropout, "p", net.dropout) == (0 if free else 0.5)
     assert getattr(net, "added", False) == added
     number = number.split(", ")[-1]
     if kind == "gated":
@@ -282,6 +370,137 @@ def test_a_run_solves_the_puzzles_of_its_plan(row, model, trained, monkeypatch):
     assert asked == [(made, group) for group in groups]
 
 
+@every_model(["attention"])
+def test_a_run_trains_the_attention_of_its_plan(row, model, trained):
+    done = run(row, model, seed=1)
+    graph, train, seed = trained["given"]
+    assert seed == 1
+    plain = scipy_api().graph
+    assert torch.equal(train, datasets.split(plain.labels, 20, 1)[0])
+    assert (graph.edges, graph.nodes) == (2 * 2309 + plain.nodes, plain.nodes)  # all see themselves
+    assert graph.without_self_loops().edges == plain.edges
+    assert tuple(trained[name] for name in ("steps", "lr", "weight_decay")) == (200, 0.01, 5e-4)
+    net = trained["model"]
+    first, last = net.layers
+    assert type(first) is type(last) is (GATv2Conv if model == "GATv2" else GATConv)
+    assert (first.heads, first.out_features, first.concat) == (4, 8, True)
+    assert (last.heads, last.out_features, last.concat) == (1, len(plain.labels.unique()), False)
+    assert (first.dropout, last.dropout, net.dropout) == (0.5, 0.5, 0)
+    for layer in net.layers:  # if all are to weigh alike, all scores are 0 and remain so
+        equal = model == "GAT, equal weights"
+        assert (not layer.a.any(), not layer.a.requires_grad) == (equal, equal)
+    found = evenness_of(net, plain.features, plain.with_self_loops())
+    assert done["evenness"] == [pytest.approx(of.tolist(), abs=6e-5) for of in found]
+    said = net(plain.features, graph).argmax(dim=1) == plain.labels
+    shares = [said[nodes].double().mean().item() for nodes in (~train, train)]
+    assert done["scores"] == pytest.approx(shares, abs=6e-5)
+
+
+@every_model(["witnesses"])
+def test_a_run_hears_the_witnesses_of_its_plan(row, model, trained, monkeypatch):
+    asked = []
+    monkeypatch.setattr(reproduce, "answered", lambda *given: asked.append(given) or 0.25)
+    done = [run(row, model, seed)["scores"] for seed in (1, 2)]
+    assert done == [[0.25], [0.25]]
+    kind, guessing = model.rsplit(", ", 1)
+    made = {"GAT": [GATConv], "GCN": [GCN], "MLP, GCN": [GCN]}[kind]
+    layers = trained["model"].layers
+    assert [type(layer) for layer in layers[-1:]] == made
+    assert len(layers) == (2 if kind == "MLP, GCN" else 1)
+    assert trained["given"] == (int(guessing), 2)
+    assert (trained["steps"], trained["size"], trained["lr"]) == (300, 200, 0.05)
+    one = witnesses(30, int(guessing), torch.Generator().manual_seed(10**6))
+    for _, graph in asked:  # the same for each seed
+        assert torch.equal(graph.features, one.features)
+        assert torch.equal(graph.labels, one.labels)
+    assert asked[-1][0] is trained["model"]
+
+
+@every_model(["dictionary"])
+def test_a_run_looks_up_as_its_plan_says(row, model, trained):
+    done = run(row, model, seed=1)
+    kind, heads, keys = model.split(", ")
+    net = trained["model"]
+    assert type(net) is Lookup
+    made = {"GAT": GATConv, "GATv2": GATv2Conv, "dot": DotConv, "mean": SAGE}[kind]
+    assert type(net.layer) is made
+    if kind in ("GAT", "GATv2"):
+        assert net.layer.heads == int(heads.split()[0])
+    assert net.embed.weight.shape == (64, 2 * int(keys.split()[0]))
+    assert trained["given"] == (int(keys.split()[0]), 1)
+    amount = tuple(trained[name] for name in ("steps", "size", "lr", "every", "test"))
+    assert amount == (1500, 32, 0.01, 50, 6)
+    assert (done["scores"], done["grown"]) == ([0.6543], [0.1235, 0.5])
+
+
+def test_a_stored_dictionary_is_tested_on_512():
+    assert ROWS["dictionary"]["budget"]["test"] == 512
+    assert ROWS["witnesses"]["test"] == {"count": 5000, "seed": 10**6}
+
+
+@every_model(PUBLISHED)
+def test_a_run_trains_what_was_published(row, model, trained):
+    done = run(row, model, seed=1)
+    name, kind = row.split("-")
+    assert model == kind.upper()
+    data, seed = trained["given"]
+    assert (data, seed) == (PAPERS[name], 1)
+    first, last = trained["model"].layers
+    amount = tuple(trained[name] for name in ("steps", "lr", "weight_decay"))
+    if kind == "gcn":
+        assert type(first) is type(last) is GCN
+        assert amount == (200, 0.01, 5e-4)
+        assert (first.W.weight.shape, last.W.weight.shape) == ((16, 9), (3, 16))
+    else:
+        assert type(first) is type(last) is GATConv
+        pubmed = name == "pubmed"
+        assert amount == ((100_000, 0.01, 1e-3) if pubmed else (100_000, 0.005, 5e-4))
+        assert (first.in_features, last.out_features) == (9, 3)
+        assert (first.heads, last.heads) == (8, 8 if pubmed else 1)
+    assert done == {
+        "model": model, "seed": 1, "scores": [0.1235], "best": 7, "cpu seconds": 0,
+    }  # fmt: skip
+
+
+REAL = reproduce._papers
+
+
+def test_a_data_set_is_read_once(monkeypatch):
+    asked = []
+    monkeypatch.setattr(reproduce, "planetoid", lambda name: asked.append(name) or papers(0))
+    REAL.cache_clear()
+    try:
+        assert REAL("cora") is REAL("cora") is not REAL("pubmed")
+    finally:
+        REAL.cache_clear()
+    assert asked == ["cora", "pubmed"]
+
+
+def test_every_row_is_run_in_one_way():
+    ways = [*GRAPHS, *FULLER, *TRANSLATIONS]
+    assert sorted(ways) == sorted(ROWS)
+    assert list(FULLER) == ["attention", "witnesses", "dictionary", *PUBLISHED]
+    for row in FULLER:
+        assert ROWS[row]["models"]
+        assert {"budget", "models", "measure"} <= set(ROWS[row])
+        assert ROWS[row] == as_json(ROWS[row])
+
+
+def test_the_rows_of_chapters_10_and_11():
+    assert list(ROWS["attention"]["models"]) == ["GAT", "GATv2", "GAT, equal weights"]
+    assert ROWS["attention"]["budget"] == ROWS["nodes"]["budget"]  # as chapter 8's models have it
+    assert set(ROWS["witnesses"]["models"]) == {
+        f"{kind}, {guessing}"
+        for kind in ("GCN", "GAT", "MLP, GCN")
+        for guessing in (0, 3, 6, 9, 11)
+    }
+    assert set(ROWS["dictionary"]["models"]) == {
+        f"{kind}, {keys} keys"
+        for keys in (10, 20)
+        for kind in ("GAT, 1 head", "GAT, 8 heads", "GATv2, 1 head", "dot, 1 head", "mean, 1 head")
+    }
+
+
 def test_weights_are_drawn_by_the_seed(trained):
     """Before anything else is drawn, so that models of one shape begin alike."""
     for row, one, other in (
@@ -290,6 +509,11 @@ def test_weights_are_drawn_by_the_seed(trained):
         ("readouts", "share of leaves, sum", "number of leaves, mean"),
         ("relay", "gated", "gated, one length"),
         ("puzzles", "path, gated, 5 rounds, 50 examples", "path, gated, 1 rounds, 250 examples"),
+        ("attention", "GAT", "GAT"),
+        ("witnesses", "GAT, 0", "GAT, 9"),
+        ("dictionary", "dot, 1 head, 10 keys", "dot, 1 head, 10 keys"),
+        ("cora-gat", "GAT", "GAT"),
+        ("pubmed-gcn", "GCN", "GCN"),
     ):
         weights = []
         for model, seed in ((one, 1), (other, 1), (one, 2)):
@@ -381,11 +605,43 @@ def test_rows_do_not_mix(tmp_path):
     assert one["runs"][0]["parameters"] > other["runs"][0]["parameters"]
 
 
-@pytest.mark.parametrize("row", GRAPHS)
+@pytest.mark.parametrize("row", [*GRAPHS, *FULLER])
 def test_the_same_seed_gives_the_same_run_on_graphs(row):
     model = next(iter(ROWS[row]["models"]))
     one, other = (run(row, model, seed=3, steps=3) for _ in range(2))
-    assert one["scores"] == other["scores"]
+    for done in (one, other):
+        del done["cpu seconds"]
+    assert one == other
+
+
+def test_rounding_keeps_four_digits_and_everything_else():
+    value = {
+        "a": [0.123456, [1, 2.00004]],
+        "b": {"c": (0.5).hex(), "d": None, "e": True},
+        "f": -0.1,
+    }
+    assert reproduce._rounded(value) == {
+        "a": [0.1235, [1, 2.0]], "b": {"c": (0.5).hex(), "d": None, "e": True}, "f": -0.1,
+    }  # fmt: skip
+    assert type(reproduce._rounded([3])[0]) is int
+    assert reproduce._rounded(True) is True
+    assert value["a"][0] == 0.123456  # what was given is left as it was
+
+
+def test_runs_are_all_that_is_stored_of_a_model_in_the_order_of_the_seeds(tmp_path):
+    path = tmp_path / "some.json"
+    made = [
+        {"model": "one", "seed": 10, "scores": [0.1], "grown": [0.3]},
+        {"model": "other", "seed": 0, "scores": [0.2]},
+        {"model": "one", "seed": 2, "scores": [0.4]},
+        {"model": "one", "seed": 1, "scores": [0.5]},
+    ]
+    path.write_text(json.dumps({"runs": made}))
+    assert runs(path, "one") == runs(str(path), "one") == [made[3], made[2], made[0]]
+    assert runs(path, "other") == [made[1]]
+    assert read(path) == {"one": [[0.5], [0.4], [0.1]], "other": [[0.2]]}
+    with pytest.raises(ValueError, match=r"model: expected one of one, other, got 'none'"):
+        runs(path, "none")
 
 
 def test_the_same_seed_gives_the_same_run():
@@ -426,5 +682,6 @@ def test_bad_input_is_named(tmp_path, capsys):
         main(["heights"])
     assert "invalid choice: 'heights'" in capsys.readouterr().err
     (tmp_path / "other.json").write_text("{}")
-    with pytest.raises(ValueError, match=r"path: expected a result of gatutils\.reproduce"):
-        read(tmp_path / "other.json")
+    for ask in (read, lambda path: runs(path, "general")):
+        with pytest.raises(ValueError, match=r"path: expected a result of gatutils\.reproduce"):
+            ask(tmp_path / "other.json")

@@ -3,9 +3,11 @@ import re
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 
-from gatutils.training import fit, learning_rate, longest_chain, seed_everything
+from gatutils.training import Patience, fit, learning_rate, longest_chain, seed_everything
 
 
 def line(seed=0):
@@ -225,3 +227,168 @@ def test_longest_chain_of_a_recurrent_layer_grows_with_the_sequence():
 def test_longest_chain_wants_a_gradient():
     with pytest.raises(ValueError, match="out: expected a tensor with a gradient"):
         longest_chain(torch.ones(1))
+
+
+# --- stopping early -------------------------------------------------------------------------------
+
+
+def tell(course):
+    """What evaluates a model: one (loss, accuracy) after another."""
+    said = iter(course)
+    return lambda model: next(said)
+
+
+def as_the_authors(course, patience):
+    """The loop of the code of Velickovic et al., execute_cora.py: what it keeps, when it stops."""
+    lowest, highest, waited, kept = math.inf, 0.0, 0, None
+    for epoch, (loss, accuracy) in enumerate(course):
+        if accuracy >= highest or loss <= lowest:
+            if accuracy >= highest and loss <= lowest:
+                kept = epoch
+            highest, lowest = max(accuracy, highest), min(loss, lowest)
+            waited = 0
+        else:
+            waited += 1
+            if waited == patience:
+                return kept, epoch + 1, True
+    return kept, len(course), False
+
+
+# Few values, so that there are ties.
+few = st.tuples(st.integers(0, 5).map(float), st.integers(0, 5).map(lambda k: k / 5))
+many = st.tuples(st.floats(0, 10), st.floats(0, 1))
+
+
+@given(st.lists(few, min_size=1) | st.lists(many, min_size=1), st.integers(1, 4))
+def test_patience_is_that_of_the_authors(course, patience):
+    kept, looks, stopped = as_the_authors(course, patience)
+    rule = Patience(tell(course), patience)
+    model = nn.Linear(1, 1)
+    for step in range(looks):
+        assert rule.steps == step
+        nn.init.constant_(model.weight, step)
+        assert rule(model) == (stopped and step == looks - 1)
+        losses, accuracies = zip(*course[: step + 1], strict=True)
+        assert (rule.loss, rule.accuracy) == (min(losses), max(accuracies))
+        best = course[step] == (min(losses), max(accuracies))
+        assert (rule.best == step) == best
+    assert (rule.best, rule.steps) == (kept, looks)
+    rule.restore(model)
+    assert model.weight.item() == kept
+
+
+def test_patience_waits_a_hundred_steps_unless_told():
+    course = [(1.0, 0.5)] + [(2.0, 0.4)] * 200
+    rule, model = Patience(tell(course)), nn.Linear(1, 1)
+    assert [rule(model) for _ in range(101)] == [False] * 100 + [True]
+    assert (rule.best, rule.waited) == (0, 100)
+
+
+def test_what_patience_keeps_is_a_copy_of_all_weights_and_buffers():
+    course = [(1.0, 0.5), (0.9, 0.6), (0.8, 0.5), (1.0, 0.7), (2.0, 0.1)]
+    rule = Patience(tell(course), 3)
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))
+    adam = torch.optim.Adam(model.parameters(), lr=0.1)
+    states = []
+    for _ in course:
+        adam.zero_grad()
+        model(torch.randn(8, 3)).square().mean().backward()
+        adam.step()
+        states.append({name: part.clone() for name, part in model.state_dict().items()})
+        rule(model)
+    assert rule.best == 1  # one of the two alone is not enough
+    assert all(not torch.equal(states[1][name], states[-1][name]) for name in states[1])
+    for _ in range(2):  # and what is put back is not what is kept
+        rule.restore(model)
+        assert model.state_dict().keys() == states[1].keys()
+        for name, part in model.state_dict().items():
+            assert torch.equal(part, states[1][name])
+        model(torch.randn(8, 3))
+        with torch.no_grad():
+            for weights in model.parameters():
+                weights.add_(1)
+
+
+def test_nothing_is_restored_before_a_look():
+    rule = Patience(tell([(1.0, 0.5)]))
+    assert rule.best is None
+    with pytest.raises(ValueError, match="model: expected one that was looked at, got none kept"):
+        rule.restore(nn.Linear(1, 1))
+
+
+@pytest.mark.parametrize(("patience", "error"), [(0, ValueError), (1.5, TypeError)])
+@pytest.mark.usefixtures("unchecked")
+def test_bad_patience_is_named(patience, error):
+    with pytest.raises(error, match=f"patience: .*{patience}"):
+        Patience(tell([]), patience)
+
+
+def noisy():
+    """A model that draws in training, and batches."""
+    model, batches = line()
+    return nn.Sequential(nn.Dropout(0.5), model), batches
+
+
+@pytest.mark.parametrize("last", [1, 4, 20])
+def test_stop_ends_the_training_after_its_step(last):
+    looks, taken = [], []
+
+    def stop(model):
+        looks.append((model.training, torch.is_grad_enabled(), model[1].weight.item()))
+        return len(looks) == last
+
+    def watched(batches):
+        for batch in batches:
+            taken.append(batch)
+            yield batch
+
+    constant = {"lr": 0.1, "warmup": 0, "cosine": False}
+    model, batches = noisy()
+    history = fit(model, watched(batches), squared, 20, stop=stop, **constant)
+    assert len(history.loss) == len(history.lr) == len(history.gradient) == last
+    assert len(looks) == len(taken) == last
+    assert {look[:2] for look in looks} == {(False, False)}
+    assert model.training
+    short, batches = noisy()
+    assert fit(short, batches, squared, last, **constant) == history
+    assert looks[-1][2] == model[1].weight.item() == short[1].weight.item()
+
+
+def test_one_that_never_stops_changes_nothing():
+    trained = []
+    for stop in (None, lambda m: False, lambda m: bool(torch.rand(3).sum() > 9)):
+        model, batches = noisy()
+        before = torch.get_rng_state()
+        history = fit(model, batches, squared, 10, stop=stop)
+        assert torch.equal(torch.get_rng_state(), before)
+        trained.append((history, model[1].weight.item()))
+    assert trained[0] == trained[1] == trained[2]
+
+
+def test_an_evaluation_comes_before_the_end():
+    model, batches = noisy()
+    history = fit(model, batches, squared, 20, stop=lambda m: True, evaluate=lambda m: 3.0, every=1)
+    assert history.scores == [(1, 3.0)]
+
+
+def test_patience_stops_a_training_and_puts_the_best_weights_back():
+    course = [(1.0, 0.5), (0.9, 0.6), (0.8, 0.6), (0.9, 0.6), (0.9, 0.5), (1.0, 0.5), (0.1, 0.9)]
+    constant = {"lr": 0.1, "warmup": 0, "cosine": False}
+    model, batches = noisy()
+    rule = Patience(tell(course), 2)
+    assert len(fit(model, batches, squared, 50, stop=rule, **constant).loss) == 6
+    rule.restore(model)
+    best, batches = noisy()
+    fit(best, batches, squared, rule.best + 1, **constant)
+    assert rule.best == 2
+    assert torch.equal(model[1].weight, best[1].weight)
+
+
+@pytest.mark.parametrize("warmup", [0, 0.3, 1])
+def test_without_the_cosine_the_rate_stays_where_the_warm_up_ends(warmup):
+    model, batches = line()
+    rates = fit(model, batches, squared, 10, lr=0.5, warmup=warmup, cosine=False).lr
+    rising = round(10 * warmup)
+    assert rates[:rising] == pytest.approx([0.5 * (k + 1) / rising for k in range(rising)])
+    assert rates[rising:] == [0.5] * (10 - rising)

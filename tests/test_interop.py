@@ -1,0 +1,415 @@
+import importlib
+from collections import Counter
+from functools import partial
+
+import pytest
+import torch
+import torch_geometric.nn as pyg
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_gnn import kinds, normal, problems
+from test_graph import pairs, plain
+from torch import nn
+
+from gatutils.gnn import GCN, GIN, SAGE, GATConv, Gated, GATv2Conv
+from gatutils.graph import Graph
+from gatutils.interop import edge_index, from_pyg, to_pyg
+
+assert_near = partial(torch.testing.assert_close, rtol=1e-10, atol=1e-10)
+
+
+def shaken(layer, seed=0):
+    """The layer in double precision, none of its weights 0 as some are at the start."""
+    with torch.no_grad():
+        for k, weights in enumerate(layer.double().parameters()):
+            weights.copy_(normal(*weights.shape, seed=seed + k))
+    return layer
+
+
+def perceptron(n_in, n_out, hidden=None, bias=True):
+    hidden = hidden or n_out
+    return nn.Sequential(nn.Linear(n_in, hidden, bias), nn.ReLU(), nn.Linear(hidden, n_out, bias))
+
+
+@st.composite
+def chosen(draw, *names):
+    """Some of the settings of graph attention."""
+    every = {
+        "heads": st.integers(1, 4),
+        "concat": st.booleans(),
+        "negative_slope": st.sampled_from([0.2, 0.0, 1.0]),
+        "bias": st.booleans(),
+    }
+    return {name: draw(every[name]) for name in names or every}
+
+
+gat = chosen()
+# Ours, theirs as they are made from nothing, what both are made with, and how many graphs.
+KINDS = {
+    "GATConv": (
+        lambda **more: GATConv(3, 2, **more),
+        lambda **more: pyg.GATConv(3, 2, add_self_loops=False, **more),
+        gat,
+        250,
+    ),
+    "GATv2Conv": (
+        lambda **more: GATv2Conv(3, 2, **more),
+        lambda **more: pyg.GATv2Conv(3, 2, add_self_loops=False, **more),
+        gat,
+        250,
+    ),
+    "GCN": (lambda: GCN(3, 2), lambda: pyg.GCNConv(3, 2), st.just({}), 100),
+    "SAGE mean": (lambda: SAGE(3, 2), lambda: pyg.SAGEConv(3, 2), st.just({}), 100),
+    "SAGE max": (
+        lambda: SAGE(3, 2, "max"),
+        lambda: pyg.SAGEConv(3, 2, aggr="max"),
+        st.just({}),
+        100,
+    ),
+    "SAGE sum": (
+        lambda: SAGE(3, 2, "sum"),
+        lambda: pyg.SAGEConv(3, 2, aggr="sum"),
+        st.just({}),
+        100,
+    ),
+    "GIN": (
+        lambda: GIN(3, 2),
+        lambda: pyg.GINConv(perceptron(3, 2), train_eps=True),
+        st.just({}),
+        100,
+    ),
+}
+
+
+def gradients(layer):
+    """The layer, now with the gradients of its weights in their places."""
+    with torch.no_grad():
+        for weights in layer.parameters():
+            weights.copy_(weights.grad)
+    return layer
+
+
+def assert_same_weights(one, other):
+    mine, theirs = one.state_dict(), other.state_dict()
+    assert set(mine) == set(theirs)
+    for name, weights in mine.items():
+        assert_near(weights, theirs[name])
+
+
+def test_the_graphs_are_a_thousand():
+    assert sum(graphs for *_, graphs in KINDS.values()) == 1000
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_equal_outputs_and_gradients_both_ways(name):
+    """Of states and of every weight, whichever library made the layer."""
+    make_ours, make_theirs, choices, graphs = KINDS[name]
+    met = Counter()
+
+    @settings(max_examples=graphs)
+    @given(problems(least=1, most=7), choices, st.integers(0, 2**31), st.booleans())
+    def compare(problem, more, seed, from_ours):
+        states, edges = problem
+        graph = plain(len(states), edges)
+        met.update(kinds(len(states), edges))
+        met["from ours"] += from_ours
+        if from_ours:
+            ours = shaken(make_ours(**more), seed)
+            theirs = to_pyg(ours)
+        else:
+            theirs = shaken(make_theirs(**more), seed)
+            ours = from_pyg(theirs)
+        index, found = edge_index(graph), []
+        for layer, seen in ((ours, graph), (theirs, index)):
+            x = states.clone().requires_grad_()
+            out = layer(x, seen)
+            (out * normal(*out.shape, seed=3)).sum().backward()
+            found.append((out, x.grad))
+        for one, other in zip(*found, strict=True):
+            assert_near(one, other)
+        assert_same_weights(to_pyg(gradients(ours)), gradients(theirs))
+
+    compare()
+    assert met["a graph"] == graphs
+    assert graphs / 4 < met["from ours"] < graphs * 3 / 4
+    assert min(met.values()) >= 10
+
+
+@given(st.sampled_from(["GATConv", "GATv2Conv"]), gat, problems(least=1))
+def test_the_weights_of_attention_are_those_of_pytorch_geometric(name, more, problem):
+    """In the order of the edges too."""
+    make_ours, *_ = KINDS[name]
+    states, edges = problem
+    graph, ours = plain(len(states), edges), shaken(make_ours(**more))
+    _, (index, theirs) = to_pyg(ours)(states, edge_index(graph), return_attention_weights=True)
+    assert torch.equal(index, edge_index(graph))
+    assert_near(ours(states, graph, return_weights=True)[1], theirs)
+
+
+# ---- Round trips ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", KINDS)
+@settings(max_examples=15)
+@given(data=st.data())
+def test_there_and_back_is_where_it_began(name, data):
+    """Number by number, with the same settings; and the layers share no memory."""
+    make_ours, make_theirs, choices, _ = KINDS[name]
+    more = data.draw(choices)
+    for start, there, back in (
+        (shaken(make_ours(**more)), to_pyg, from_pyg),
+        (shaken(make_theirs(**more)), from_pyg, to_pyg),
+    ):
+        middle = there(start)
+        end = back(middle)
+        assert repr(end) == repr(start)
+        before = {name: w.clone() for name, w in start.state_dict().items()}
+        with torch.no_grad():
+            for layer in (middle, end):
+                for weights in layer.parameters():
+                    weights.zero_()
+        assert {k: w.tolist() for k, w in start.state_dict().items()} == {
+            k: w.tolist() for k, w in before.items()
+        }
+        end = back(there(start))
+        for kind, numbers in end.state_dict().items():
+            assert torch.equal(numbers, before[kind])
+
+
+@pytest.mark.parametrize("name", ["GATConv", "GATv2Conv"])
+def test_settings_of_attention_go_over(name):
+    more = {"heads": 3, "concat": False, "negative_slope": 0.3, "dropout": 0.6, "bias": False}
+    theirs = to_pyg(KINDS[name][0](**more))
+    for setting in ("heads", "concat", "negative_slope", "dropout"):
+        assert getattr(theirs, setting) == more[setting]
+    assert (theirs.in_channels, theirs.out_channels, theirs.bias) == (3, 2, None)
+    assert theirs.add_self_loops is False
+    ours = from_pyg(theirs)
+    for setting in ("heads", "concat", "negative_slope", "dropout"):
+        assert getattr(ours, setting) == more[setting]
+    assert (ours.in_features, ours.out_features, ours.b) == (3, 2, None)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_type_device_and_mode_stay(name):
+    make_ours, make_theirs, *_ = KINDS[name]
+    for layer, convert in ((make_ours(), to_pyg), (make_theirs(), from_pyg)):
+        for dtype, mode in ((torch.float64, True), (torch.float16, False)):
+            new = convert(layer.to(dtype).train(mode))
+            assert {number.dtype for number in new.state_dict().values()} == {dtype}
+            assert {module.training for module in new.modules()} == {mode}
+        new = convert(layer.to("meta"))
+        assert {number.device.type for number in new.state_dict().values()} == {"meta"}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_what_is_not_learned_stays_so(name):
+    """Epsilon too, which is a buffer there."""
+    make_ours, make_theirs, *_ = KINDS[name]
+    for layer, convert in ((make_ours(), to_pyg), (make_theirs(), from_pyg)):
+        assert all(weights.requires_grad for weights in convert(layer).parameters())
+        layer.requires_grad_(False)
+        assert not any(weights.requires_grad for weights in convert(layer).parameters())
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_no_random_number_is_used_up(name):
+    make_ours, make_theirs, *_ = KINDS[name]
+    ours, theirs = make_ours(), make_theirs()
+    before = torch.random.get_rng_state()
+    to_pyg(ours)
+    from_pyg(theirs)
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+# ---- What is told apart -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("make", [pyg.GATConv, pyg.GATv2Conv])
+@given(problem=problems(least=1))
+def test_self_loops_that_theirs_adds_are_in_the_graph_that_ours_is_given(make, problem):
+    states, edges = problem
+    graph, theirs = plain(len(states), edges), shaken(make(3, 2, heads=2))
+    assert theirs.add_self_loops  # unless told
+    ours, expected = from_pyg(theirs), theirs(states, edge_index(graph))
+    assert_near(ours(states, graph.with_self_loops()), expected)
+    assert_near(to_pyg(ours)(states, edge_index(graph.with_self_loops())), expected)
+
+
+def test_dropout_of_inputs_is_what_differs_in_training():
+    ours = shaken(GATConv(3, 2, dropout=0.5))
+    theirs = to_pyg(ours)
+    x, graph = normal(40, 3), plain(40, [(i, i) for i in range(40)])
+    values = x @ ours.W[0].T + ours.b
+    for layer, seen, whole in ((ours, graph, False), (theirs, edge_index(graph), True)):
+        torch.manual_seed(0)
+        out = layer(x, seen)
+        live = (out != ours.b).any(dim=1)
+        twice = torch.isclose(out[live] - ours.b, 2 * (values[live] - ours.b)).all(dim=1)
+        assert 0 < live.sum() < 40
+        assert bool(twice.all()) == whole
+        assert_near(layer.eval()(x, seen), values)
+
+
+GRAPH = plain(4, [(0, 1), (2, 1), (3, 1), (1, 2), (2, 2)])
+STATES = normal(4, 3)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_matrix_that_gatv2_shares_is_copied_twice(bias):
+    theirs = shaken(pyg.GATv2Conv(3, 2, 2, share_weights=True, add_self_loops=False, bias=bias))
+    ours = from_pyg(theirs)
+    assert torch.equal(ours.W, ours.U)
+    assert_near(ours(STATES, GRAPH), theirs(STATES, edge_index(GRAPH)))
+    with torch.no_grad():
+        ours.W.zero_()
+    assert ours.U.any()
+
+
+@pytest.mark.parametrize(
+    "theirs",
+    [
+        pyg.GCNConv(3, 2, bias=False),
+        pyg.SAGEConv(3, 2, bias=False),
+        pyg.SAGEConv(3, 2, aggr="add"),
+        pyg.GINConv(perceptron(3, 2), eps=0.5),
+        pyg.GCNConv(3, 2, cached=True),
+        pyg.GCNConv(-1, 2),
+        pyg.GATConv(-1, 2, add_self_loops=False),
+        pyg.GATv2Conv((3, 3), 2, add_self_loops=False),
+        pyg.SAGEConv((3, 3), 2),
+        pyg.SAGEConv((-1, -1), 2),
+        pyg.GATConv(3, 2, add_self_loops=False, fill_value=5.0),
+    ],
+    ids=repr,
+)
+def test_what_changes_no_number_goes_over(theirs):
+    """What theirs has not, or does not learn, is not learned here: both learn the same."""
+    theirs(STATES.float(), edge_index(GRAPH))  # which tells how wide the states are
+    if getattr(theirs, "cached", False):
+        theirs.reset_parameters()
+    ours = from_pyg(shaken(theirs))
+    for _ in range(2):
+        for layer, graph in ((ours, GRAPH), (theirs, edge_index(GRAPH))):
+            out = layer(STATES, graph)
+            optimizer = torch.optim.SGD(layer.parameters(), lr=0.1, weight_decay=0.5)
+            optimizer.zero_grad()
+            out.square().sum().backward()
+            optimizer.step()
+        assert_near(ours(STATES, GRAPH), theirs(STATES, edge_index(GRAPH)))
+
+
+@pytest.mark.parametrize("learned", [True, False])
+@pytest.mark.parametrize("how", ["sum", "mean", "max"])
+def test_epsilon_is_learned_where_it_was(learned, how):
+    ours = shaken(GIN(3, 2, how))
+    ours.eps.requires_grad_(learned)
+    theirs = to_pyg(ours)
+    assert isinstance(theirs.eps, nn.Parameter) == learned
+    assert theirs.eps.item() == ours.eps.item() != 0
+    assert_near(ours(STATES, GRAPH), theirs(STATES, edge_index(GRAPH)))
+    back = from_pyg(theirs)
+    assert (back.how, back.eps.requires_grad) == (how, learned)
+
+
+def test_an_edge_index_is_sources_above_targets():
+    assert edge_index(plain(3, [(2, 0), (0, 1), (0, 1)])).tolist() == [[2, 0, 0], [0, 1, 1]]
+    assert edge_index(plain(3, [])).shape == (2, 0)
+    assert pairs(Graph(4, *edge_index(GRAPH))) == pairs(GRAPH)
+
+
+# ---- What is refused --------------------------------------------------------------------------
+
+
+def deep():
+    return nn.Sequential(nn.Linear(3, 2), nn.ReLU(), nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 2))
+
+
+def smooth():
+    return nn.Sequential(nn.Linear(3, 2), nn.Tanh(), nn.Linear(2, 2))
+
+
+class Other(pyg.GATConv):
+    """Somebody's own layer, which may do something else."""
+
+
+class Mine(GATConv):
+    """The same."""
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: pyg.GATConv(3, 2, edge_dim=1), "edge_dim: expected None, .*got 1"),
+        (lambda: pyg.GATv2Conv(3, 2, edge_dim=1), "edge_dim: expected None, .*got 1"),
+        (lambda: pyg.GATConv(3, 2, residual=True), "residual: expected False, .*got True"),
+        (lambda: pyg.GATv2Conv(3, 2, residual=True), "residual: expected False, .*got True"),
+        (lambda: pyg.GATConv((3, 4), 2), r"in_channels: expected one width, got \(3, 4\)"),
+        (lambda: pyg.GATConv((3, 3), 2), r"in_channels: expected one width, got \(3, 3\)"),
+        (lambda: pyg.GATv2Conv((3, 4), 2), r"in_channels: expected one width, got \(3, 4\)"),
+        (lambda: pyg.SAGEConv((3, 4), 2), r"in_channels: expected one width, got \(3, 4\)"),
+        (lambda: pyg.GATConv(-1, 2), "in_channels: .*has been called, got -1"),
+        (lambda: pyg.GATv2Conv(-1, 2), "in_channels: .*has been called, got -1"),
+        (lambda: pyg.GCNConv(-1, 2), "in_channels: .*has been called, got -1"),
+        (lambda: pyg.SAGEConv(-1, 2), "in_channels: .*has been called, got -1"),
+        (lambda: pyg.GATConv(3, 2, negative_slope=2.0), "negative_slope: .*from 0 to 1, got 2.0"),
+        (lambda: pyg.GATConv(3, 2, aggr="mean"), "aggr: expected 'add' or 'sum', .*got 'mean'"),
+        (lambda: pyg.GATv2Conv(3, 2, aggr="max"), "aggr: expected 'add' or 'sum', .*got 'max'"),
+        (lambda: pyg.GATConv(3, 2, flow="target_to_source"), "flow: .*got 'target_to_source'"),
+        (lambda: pyg.GINConv(perceptron(3, 2), flow="target_to_source"), "flow: .*got 'target"),
+        (lambda: pyg.GCNConv(3, 2, normalize=False), "normalize: expected True, .*got False"),
+        (lambda: pyg.GCNConv(3, 2, improved=True), "improved: expected False, .*got True"),
+        (lambda: pyg.GCNConv(3, 2, add_self_loops=False), "add_self_loops: expected True, .*False"),
+        (lambda: pyg.GCNConv(3, 2, aggr="mean"), "aggr: expected 'add' or 'sum', .*got 'mean'"),
+        (lambda: pyg.SAGEConv(3, 2, normalize=True), "normalize: expected False, .*got True"),
+        (lambda: pyg.SAGEConv(3, 2, project=True), "project: expected False, .*got True"),
+        (lambda: pyg.SAGEConv(3, 2, root_weight=False), "root_weight: expected True, .*got False"),
+        (lambda: pyg.SAGEConv(3, 2, aggr="min"), "aggr: expected .*'max', .*got 'min'"),
+        (lambda: pyg.SAGEConv(3, 2, aggr="lstm"), "aggr: expected .*'max', .*got 'lstm'"),
+        (lambda: pyg.SAGEConv(3, 2, aggr=["mean", "max"]), r"aggr: .*got \['mean', 'max'\]"),
+        (lambda: pyg.GINConv(perceptron(3, 2), aggr="min"), "aggr: expected .*'max', .*got 'min'"),
+        (lambda: pyg.GINConv(perceptron(3, 2, 5)), r"nn: expected Sequential\(Linear\(in, out\)"),
+        (lambda: pyg.GINConv(perceptron(3, 2, bias=False)), "nn: expected .*with biases, got Seq"),
+        (lambda: pyg.GINConv(deep()), "nn: expected .*with biases, got Sequential"),
+        (lambda: pyg.GINConv(smooth()), "nn: expected .*with biases, got Sequential"),
+        (lambda: pyg.GINConv(nn.Linear(3, 2)), "nn: expected .*got Linear"),
+        (lambda: pyg.GINConv(pyg.MLP([3, 2, 2])), "nn: expected .*got MLP"),
+    ],
+)
+def test_what_ours_cannot_do_is_refused_by_its_name(unchecked, make, words):
+    with pytest.raises(ValueError, match=words):
+        from_pyg(make())
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: to_pyg(Gated(3)), "layer: expected one of GCN, .*GATv2Conv, got Gated"),
+        (lambda: to_pyg(Mine(3, 2)), "layer: expected one of GCN, .*GATv2Conv, got Mine"),
+        (lambda: to_pyg(pyg.GATConv(3, 2)), "layer: expected one of GCN, .*, got GATConv"),
+        (lambda: to_pyg(None), "layer: expected one of GCN, .*GATv2Conv, got NoneType"),
+        (lambda: from_pyg(Other(3, 2)), "layer: expected one of GATConv, .*GINConv, got Other"),
+        (lambda: from_pyg(GATConv(3, 2)), "layer: expected one of GATConv, .*, got GATConv"),
+        (lambda: from_pyg(pyg.GATConv), "layer: expected one of GATConv, .*GINConv, got type"),
+        (lambda: edge_index(torch.zeros(2, 3)), "graph: expected a Graph, got Tensor"),
+    ],
+)
+def test_other_layers_are_refused(unchecked, call, words):
+    with pytest.raises(TypeError, match=words):
+        call()
+
+
+def test_without_pytorch_geometric_it_says_what_to_install(monkeypatch):
+    """And not before it is needed: the module itself is loaded without."""
+    whole = importlib.import_module
+
+    def lacking(name, *more):
+        if name.startswith("torch_geometric"):
+            raise ModuleNotFoundError("No module named 'torch_geometric'")
+        return whole(name, *more)
+
+    monkeypatch.setattr(importlib, "import_module", lacking)
+    assert edge_index(GRAPH).shape == (2, 5)
+    for call in (lambda: to_pyg(GCN(3, 2)), lambda: from_pyg(nn.Linear(3, 2))):
+        with pytest.raises(ImportError, match=r"torch_geometric: .*gatutils\[test\]"):
+            call()
