@@ -1,8 +1,11 @@
-"""The benchmarks run, and what they stored is whole. No times are asserted here."""
+"""The benchmarks run, and what they stored is whole. No time that is taken here is asserted."""
 
 import importlib.util
 import json
 from pathlib import Path
+
+import pytest
+import torch
 
 ROOT = Path(__file__).parents[1]
 
@@ -15,6 +18,7 @@ def load(name):
 
 
 cost = load("attention_cost")
+gat = load("gat_layer")
 
 
 def test_attention_cost_measures_both_layers_at_each_length():
@@ -39,3 +43,79 @@ def test_attention_cost_writes_whole(tmp_path, monkeypatch):
     cost.main()
     assert [path.name for path in tmp_path.iterdir()] == ["cost.json"]
     assert json.loads(cost.OUT.read_text())["lengths"] == [4, 8]
+
+
+def test_gat_layer_measures_both_libraries_and_writes_whole(tmp_path, monkeypatch):
+    """Its memory too, in processes of their own."""
+    pytest.importorskip("resource")
+    monkeypatch.setattr(gat, "OUT", tmp_path / "gat.json")
+    monkeypatch.setattr(gat, "SIZES", {"tiny": (300, 80_000, 2)})
+    monkeypatch.setattr(gat, "SHAPES", [(2, 64)])
+    gat.main([])
+    assert [path.name for path in tmp_path.iterdir()] == ["gat.json"]
+    (row,) = json.loads(gat.OUT.read_text())["rows"]
+    assert (row["nodes"], row["edges"], row["heads"], row["width"]) == (300, 80_300, 2, 64)
+    for what in ("forward", "training"):
+        low, high = row[what]["quartiles"]
+        assert 0 < low <= row[what]["ratio"] <= high
+        assert min(row[what]["ours"], row[what]["pyg"]) > 0
+    # Theirs keeps a row of floats for each edge; ours does not.
+    assert row["memory"]["pyg"] > 80_300 * 2 * 64 * 4 / 1e6 > row["memory"]["ours"] > 0
+
+
+def test_gat_layer_stores_nothing_where_only_some_sizes_are_asked_for(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(gat, "OUT", tmp_path / "gat.json")
+    monkeypatch.setattr(gat, "measure", lambda sizes: [{"size": size} for size in sizes])
+    gat.main(["--sizes", "medium"])
+    assert json.loads(capsys.readouterr().out) == {"size": "medium"}
+    assert not list(tmp_path.iterdir())
+
+
+def test_gat_layer_draws_graphs_of_so_many_edges():
+    graph = gat.random_graph(30, 100)
+    assert (graph.nodes, graph.edges) == (30, 130)
+    assert (graph.source == graph.target).sum() == 30
+
+
+def test_gat_layer_compares_layers_that_say_the_same(monkeypatch):
+    """It stops where they do not."""
+    gat.compare((20, 30, 2, 3), 2)
+    whole = gat.to_pyg
+
+    def shaken(layer):
+        theirs = whole(layer)
+        torch.nn.init.normal_(theirs.bias)
+        return theirs
+
+    monkeypatch.setattr(gat, "to_pyg", shaken)
+    with pytest.raises(AssertionError, match="not close"):
+        gat.compare((20, 30, 2, 3), 2)
+
+
+@pytest.fixture(scope="module")
+def stored():
+    return json.loads(gat.OUT.read_text(encoding="utf-8"))
+
+
+def test_gat_layer_stored_what_it_would_measure_again(stored):
+    assert [tuple(shape) for shape in stored["shapes"]] == gat.SHAPES
+    assert (stored["in_features"], stored["threads"]) == (gat.WIDE, gat.THREADS)
+    assert stored["compiled_parts"] == []  # with them, theirs may be another
+    found = [
+        (row["size"], row["nodes"], row["edges"], row["pairs"], row["heads"], row["width"])
+        for row in stored["rows"]
+    ]
+    assert found == [
+        (size, nodes, nodes + edges, pairs, *shape)
+        for size, (nodes, edges, pairs) in gat.SIZES.items()
+        for shape in gat.SHAPES
+    ]
+
+
+def test_gat_layer_is_no_slower_than_theirs_and_smaller_where_it_counts(stored):
+    for row in stored["rows"]:
+        assert min(row["forward"]["ratio"], row["training"]["ratio"]) >= 0.9
+        if row["size"] != "small":
+            assert row["memory"]["ours"] <= row["memory"]["pyg"]
