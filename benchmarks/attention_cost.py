@@ -3,7 +3,7 @@
     python benchmarks/attention_cost.py
 
 The two take turns in one process, on one thread; the median of each length is stored in
-``book/results/attention_cost.json``. The seconds are those of one machine: what carries over is
+``gatutils/results/attention_cost.json``. The seconds are those of one machine: what carries over is
 how they grow.
 """
 
@@ -24,7 +24,7 @@ from gatutils.attention import MultiHead
 LENGTHS = [64, 128, 256, 512, 1024, 2048]
 REPEATS = 15
 DIM, HEADS = 64, 4
-OUT = Path(__file__).parents[1] / "book" / "results" / "attention_cost.json"
+OUT = Path(__file__).parents[1] / "gatutils" / "results" / "attention_cost.json"
 
 
 def seconds(layer: Callable[[Tensor], Tensor], length: int) -> float:

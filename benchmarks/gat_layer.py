@@ -18,7 +18,7 @@ layer has a process of its own, and before the step the process is filled up to 
 weights and edges are there before and are not counted; the order of the edges by source, which
 ours makes on its first step and keeps, is.
 
-The result is ``book/results/gat_layer.json``. Seconds are those of one machine.
+The result is ``gatutils/results/gat_layer.json``. Seconds are those of one machine.
 """
 
 import argparse
@@ -52,7 +52,7 @@ SIZES = {
 SHAPES = [(8, 8), (4, 32), (1, 64)]  # heads, width of each
 WIDE = 64  # a state
 THREADS = 1
-OUT = Path(__file__).parents[1] / "book" / "results" / "gat_layer.json"
+OUT = Path(__file__).parents[1] / "gatutils" / "results" / "gat_layer.json"
 
 
 def random_graph(nodes: int, edges: int) -> Graph:

@@ -28,6 +28,8 @@ Each module is the home of one thing, and imports only those named before it:
     The figures, with one colour per role.
 ``interop``
     Layers to PyTorch Geometric and back.
+``results``
+    What the book stores of its longer runs, read by name.
 ``reproduce``
     The longer runs whose results the book stores.
 """

@@ -1,6 +1,6 @@
 """The book's longer runs, one command each: ``python -m gatutils.reproduce lengths --seeds 5``.
 
-A chapter trains what fits into a minute and reads the rest from ``book/results/``. Each file
+A chapter trains what fits into a minute and reads the rest from :mod:`gatutils.results`. Each file
 there holds the protocol, the versions and every run; a run that it already holds is not done
 again, so a stopped command goes on where it was.
 """
@@ -74,6 +74,7 @@ from gatutils.experiments import (
 )
 from gatutils.gnn import GraphNet
 from gatutils.planetoid import Planetoid, planetoid
+from gatutils.results import FOLDER, read, runs
 from gatutils.seq2seq import Seq2Seq, Translator, greedy, sequence_loss
 from gatutils.training import fit, seed_everything
 from gatutils.transformer import Transformer
@@ -702,32 +703,6 @@ def _mean(losses: list[float]) -> float:
     return round(sum(losses) / len(losses), 4)
 
 
-def runs(path: str | Path, model: str) -> list[dict[str, Any]]:
-    """Return all that is stored of each run of a model, in the order of the seeds.
-
-    Raises:
-        ValueError: If the file is no result of :func:`main`, or has no such model.
-    """
-    stored = json.loads(Path(path).read_text(encoding="utf-8"))
-    expect("runs" in stored, "path", "a result of gatutils.reproduce", str(path))
-    found = [run for run in stored["runs"] if run["model"] == model]
-    known = ", ".join({run["model"]: 0 for run in stored["runs"]})
-    expect(bool(found), "model", f"one of {known}", repr(model))
-    return sorted(found, key=lambda run: run["seed"])
-
-
-def read(path: str | Path) -> dict[str, list[list[float]]]:
-    """Return model -> one row of scores for each seed, in the order of the seeds.
-
-    Raises:
-        ValueError: If the file is no result of :func:`main`.
-    """
-    stored = json.loads(Path(path).read_text(encoding="utf-8"))
-    expect("runs" in stored, "path", "a result of gatutils.reproduce", str(path))
-    models = {run["model"]: 0 for run in stored["runs"]}
-    return {model: [run["scores"] for run in runs(path, model)] for model in models}
-
-
 def main(arguments: list[str] | None = None) -> None:
     """Run what is missing and write the result file whole after each run."""
     parser = argparse.ArgumentParser(prog="python -m gatutils.reproduce", description=__doc__)
@@ -735,7 +710,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, default=5, help="how many seeds (default 5)")
     parser.add_argument("--models", nargs="+", help="some of the row's models (default all)")
     parser.add_argument("--steps", type=int, help="instead of the protocol's, for a quick look")
-    parser.add_argument("--out", type=Path, default=Path("book/results"), help="folder")
+    parser.add_argument("--out", type=Path, default=FOLDER, help="folder")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)  # the last digits depend on the number of threads
 

@@ -14,7 +14,7 @@ from gatutils.graph import Graph
 from gatutils.planetoid import Planetoid
 from gatutils.reproduce import BUDGET, FULLER, GRAPHS, ROWS, aligned, build, main, read, run, runs
 
-RESULTS = Path(__file__).parents[1] / "book" / "results"
+RESULTS = Path(__file__).parents[1] / "gatutils" / "results"
 MODELS = [(row, model) for row, protocol in ROWS.items() for model in protocol["models"]]
 TRANSLATIONS = [row for row in ROWS if row not in {*GRAPHS, *FULLER}]
 PUBLISHED = [f"{name}-{kind}" for kind in ("gat", "gcn") for name in ("cora", "citeseer", "pubmed")]
@@ -683,5 +683,5 @@ def test_bad_input_is_named(tmp_path, capsys):
     assert "invalid choice: 'heights'" in capsys.readouterr().err
     (tmp_path / "other.json").write_text("{}")
     for ask in (read, lambda path: runs(path, "general")):
-        with pytest.raises(ValueError, match=r"path: expected a result of gatutils\.reproduce"):
+        with pytest.raises(ValueError, match=r"source: expected a result of gatutils\.reproduce"):
             ask(tmp_path / "other.json")
