@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from gatutils.checks import expect, expect_int, expect_list, expect_tensor
+from gatutils.csr import Pattern
 
 __all__ = ["Graph"]
 
@@ -198,14 +199,19 @@ class Graph:
         return _offsets(self.target, self.nodes)
 
     @cached_property
-    def by_source(self) -> Int[Tensor, " edges"]:
-        """The edges in the order of their sources, which is the way back, for gradients."""
-        return self.source.argsort(stable=True)
+    def pattern(self) -> Pattern:
+        """The places of the adjacency matrix's entries: targets are rows, sources columns."""
+        return Pattern(self.offsets, self.source, self.nodes, self.target)
 
-    @cached_property
+    @property
+    def by_source(self) -> Int[Tensor, " edges"]:
+        """The edges in the order of their sources, as the backward pass needs them."""
+        return self.pattern.order
+
+    @property
     def source_offsets(self) -> Int[Tensor, " nodes_and_one"]:
         """Where the edges of each source begin in :attr:`by_source`."""
-        return _offsets(self.source, self.nodes)
+        return self.pattern.column_offsets
 
     @property
     def degree(self) -> Int[Tensor, " nodes"]:
