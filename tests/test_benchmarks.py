@@ -1,24 +1,13 @@
 """The benchmarks run, and what they stored is whole. No time that is taken here is asserted."""
 
-import importlib.util
 import json
-from pathlib import Path
 
 import pytest
 import torch
+from helpers import load_script
 
-ROOT = Path(__file__).parents[1]
-
-
-def load(name):
-    spec = importlib.util.spec_from_file_location(name, ROOT / "benchmarks" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-cost = load("attention_cost")
-gat = load("gat_layer")
+cost = load_script("benchmarks/attention_cost.py")
+gat = load_script("benchmarks/gat_layer.py")
 
 
 def test_attention_cost_measures_both_layers_at_each_length():

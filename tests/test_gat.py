@@ -4,10 +4,9 @@ from functools import partial
 
 import pytest
 import torch
+from helpers import few, kinds, normal, pairs, plain, problems
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_gnn import kinds, normal, problems
-from test_graph import few, pairs, plain
 from torch import nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils._python_dispatch import TorchDispatchMode

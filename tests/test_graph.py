@@ -3,38 +3,17 @@ from collections import Counter
 import networkx as nx
 import pytest
 import torch
-from hypothesis import given, settings
+from helpers import few, multigraphs, pairs, plain
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gatutils.graph import Graph
-
-few = settings(max_examples=20)
-
-
-@st.composite
-def multigraphs(draw, least=0, most=6):
-    """How many nodes, and edges: loops, duplicates, nodes without any; perhaps no node at all."""
-    nodes = draw(st.integers(least, most))
-    ends = st.integers(0, max(nodes - 1, 0))
-    edges = draw(st.lists(st.tuples(ends, ends), max_size=12 if nodes else 0))
-    again = draw(st.sampled_from([[], [], edges[:1], edges[-2:]]))
-    return nodes, edges + again
-
-
-def plain(nodes, edges, dtype=torch.long, **more):
-    """The graph of these edges, by nothing but the class itself."""
-    ends = torch.tensor(edges, dtype=dtype).reshape(-1, 2)
-    return Graph(nodes, ends[:, 0], ends[:, 1], **more)
 
 
 def full(nodes, edges):
     """The same, with features and labels that tell the nodes apart."""
     numbers = torch.arange(nodes)
     return plain(nodes, edges, features=numbers[:, None] + torch.zeros(1, 2), labels=10 + numbers)
-
-
-def pairs(graph):
-    return list(zip(graph.source.tolist(), graph.target.tolist(), strict=True))
 
 
 def assert_same(one, other):

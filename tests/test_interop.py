@@ -5,10 +5,9 @@ from functools import partial
 import pytest
 import torch
 import torch_geometric.nn as pyg
+from helpers import kinds, normal, pairs, plain, problems
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_gnn import kinds, normal, problems
-from test_graph import pairs, plain
 from torch import nn
 
 from gatutils.gnn import GCN, GIN, SAGE, GATConv, Gated, GATv2Conv

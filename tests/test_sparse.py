@@ -1,9 +1,8 @@
 import pytest
 import torch
+from helpers import few, multigraphs, normal, plain
 from hypothesis import given
 from hypothesis import strategies as st
-from test_gnn import normal
-from test_graph import few, multigraphs, plain
 
 from gatutils import sparse
 from gatutils.sparse import (
