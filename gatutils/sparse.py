@@ -537,7 +537,7 @@ def row_maxima(values: Float[Tensor, "columns dim"], pattern: Pattern) -> Float[
     """
     entries = len(pattern.columns)
     if not entries:
-        return values.new_zeros(pattern.height, values.shape[1])
+        return torch.cat([values[:0], values.new_zeros(pattern.height, values.shape[1])])
     first = _first_largest(values.detach(), pattern)
     column = pattern.columns[first.clamp(max=entries - 1)]
     return values.gather(0, column).masked_fill(first == entries, 0)
