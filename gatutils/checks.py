@@ -81,15 +81,16 @@ def expect_tensor(
         TypeError: If it is no tensor, or one of another kind.
         ValueError: If its number of axes is another.
     """
+    wanted = f"an {kind} tensor" if kind == "int" else f"a {kind} tensor"
     if not isinstance(value, Tensor):
-        raise TypeError(f"{name}: expected a {kind} tensor, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected {wanted}, got {type(value).__name__}")
     of_kind = {
         "float": value.is_floating_point(),
         "int": value.dtype in (torch.int32, torch.int64),
         "bool": value.dtype == torch.bool,
     }[kind]
     if not of_kind:
-        raise TypeError(f"{name}: expected a {kind} tensor, got {value.dtype}")
+        raise TypeError(f"{name}: expected {wanted}, got {value.dtype}")
     if ndim is not None:
         right = value.ndim == ndim if exact else value.ndim >= ndim
         wanted = f"{ndim} axes" if exact else f"at least {ndim} axes"

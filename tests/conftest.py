@@ -1,5 +1,6 @@
 """Shapes and types are checked at run time in every test; one browser serves all of them."""
 
+import inspect
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -75,3 +76,16 @@ def axe() -> Callable[[Any], dict[str, list[str]]]:
         return dict(violations)
 
     return look
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Name a case by what its lambda returns, where the case is a lambda."""
+    if getattr(val, "__name__", "") != "<lambda>":
+        return None
+    at = [place for place in val.__code__.co_positions() if all(place)]
+    top, left = min((line, column) for line, _, column, _ in at)
+    bottom, right = max((line, column) for _, line, _, column in at)
+    lines = [line.encode() for line in inspect.findsource(val)[0][top - 1 : bottom]]
+    lines[-1] = lines[-1][:right]
+    lines[0] = lines[0][left:]
+    return " ".join(b"".join(lines).decode().split())
