@@ -7,16 +7,24 @@ computed with them is in :mod:`gatutils.sparse`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar, overload
+from typing import Any, Generic, TypeVar, cast, overload
 
 import torch
 from jaxtyping import Int
 from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensor
 
-__all__ = ["Pattern", "derived"]
+__all__ = ["Pattern", "derived", "is_real"]
 
 Value = TypeVar("Value")
+
+
+def is_real(value: Tensor) -> bool:
+    """Tell whether a tensor holds numbers, and is no stand-in of a tracer."""
+    try:
+        value.untyped_storage()
+    except NotImplementedError:  # one of torch.func
+        return False
+    return type(value) is Tensor
 
 
 class derived(Generic[Value]):  # noqa: N801 (used as a decorator, like property)
@@ -42,8 +50,9 @@ class derived(Generic[Value]):  # noqa: N801 (used as a decorator, like property
     def __get__(self, instance: object | None, owner: type) -> derived[Value] | Value:
         if instance is None:
             return self
-        value = self.compute(instance)
-        if not isinstance(value, FakeTensor):
+        with torch.inference_mode(False):  # else training could not use what evaluation has made
+            value = self.compute(instance)
+        if is_real(cast(Tensor, value)):
             instance.__dict__[self.name] = value  # found before this descriptor from now on
         return value
 

@@ -6,6 +6,7 @@ path. Without one the tests that need it skip; ``GATUTILS_REQUIRE_BROWSER=1`` ma
 With pytest-xdist each process has a browser of its own, and all read the same book.
 """
 
+import inspect
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -145,3 +146,16 @@ def open_page(book: Path, browser: Any) -> Iterator[Callable[..., Any]]:
     for each in opened:
         each.close()
     assert not errors
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Name a case by what its lambda returns, where the case is a lambda."""
+    if getattr(val, "__name__", "") != "<lambda>":
+        return None
+    at = [place for place in val.__code__.co_positions() if all(place)]
+    top, left = min((line, column) for line, _, column, _ in at)
+    bottom, right = max((line, column) for _, line, _, column in at)
+    lines = [line.encode() for line in inspect.findsource(val)[0][top - 1 : bottom]]
+    lines[-1] = lines[-1][:right]
+    lines[0] = lines[0][left:]
+    return " ".join(b"".join(lines).decode().split())

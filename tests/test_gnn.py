@@ -10,7 +10,6 @@ from torch import nn
 from torch_geometric.nn import GatedGraphConv, GCNConv, GINConv, SAGEConv
 from torch_geometric.utils import add_remaining_self_loops
 
-from gatutils import gnn
 from gatutils.attention import attend
 from gatutils.gnn import (
     GCN,
@@ -103,24 +102,6 @@ def test_the_gradient_of_aggregate_is_its_derivative(how, problem):
     assert torch.autograd.gradcheck(
         lambda h: aggregate(h, graph, how), states.requires_grad_(), fast_mode=False
     )
-
-
-@every_how
-@settings(max_examples=25)
-@given(problem=problems())
-def test_the_way_of_other_devices_gives_the_same(how, problem):
-    states, edges = problem
-    graph = plain(len(states), edges)
-    results = []
-    for reduce in (gnn._reduce, gnn._reduce_copies):
-        h = states.clone().requires_grad_()
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(gnn, "_reduce", reduce)
-            out = aggregate(h, graph, how)
-        (slope,) = torch.autograd.grad((out * out).sum(), h)
-        results.append((out.detach(), slope))
-    for one, other in zip(*results, strict=True):
-        assert_near(one, other)
 
 
 @every_how
