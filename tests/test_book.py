@@ -58,7 +58,7 @@ def _build(source: Path, target: Path, *flags: str) -> Path:
         [*command, "--path-output", str(target)],
         cwd=source,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=False,
     )
     if done.returncode:

@@ -13,7 +13,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 ROOT = Path(__file__).parents[1]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 ASKED = {
     canonicalize_name(r.name): r
@@ -21,7 +21,7 @@ ASKED = {
 }
 LINES = [
     line
-    for line in (ROOT / "constraints.txt").read_text().splitlines()
+    for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     if line and not line.startswith("#")
 ]
 PINNED = {canonicalize_name(name): Version(v) for name, v in (line.split("==") for line in LINES)}
@@ -45,12 +45,12 @@ def test_the_core_stays_small():
 
 
 def test_conda_installs_the_same():
-    conda = yaml.safe_load((ROOT / "environment.yml").read_text())
+    conda = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
     (pip,) = [entry["pip"] for entry in conda["dependencies"] if isinstance(entry, dict)]
     assert pip[0] == "--constraint constraints.txt"
     extras = re.fullmatch(r"--editable \.\[([\w,]+)\]", pip[1])[1].split(",")
     assert set(extras) <= set(EXTRAS)
-    makefile = (ROOT / "Makefile").read_text()
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     assert f'--constraint constraints.txt --editable ".[{",".join(extras)}]"' in makefile
     python = re.search(r"python=([\d.]+)", str(conda["dependencies"]))[1]
     assert PROJECT["requires-python"] == f">={python}"

@@ -530,7 +530,7 @@ def test_a_file_is_stored_whole_or_not_at_all(server, cache, monkeypatch):
 
 @pytest.mark.usefixtures("server")
 def test_a_cache_that_cannot_be_made_is_said(tmp_path):
-    (tmp_path / "home").write_text("a file")
+    (tmp_path / "home").write_text("a file", encoding="utf-8")
     with pytest.raises(FileNotFoundError, match=r"could not be fetched \(.*home"):
         planetoid("Cora")
 
