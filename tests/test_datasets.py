@@ -595,6 +595,12 @@ def scipy_version():
         return "none"
 
 
+def test_scipy_api_prints_short():
+    assert repr(SCIPY.graph) in repr(SCIPY)
+    assert repr(SCIPY.classes) in repr(SCIPY)
+    assert len(repr(SCIPY)) < 400
+
+
 @pytest.fixture(scope="module")
 def builder():
     path = Path(__file__).parents[1] / "book" / "scipy_api.py"
