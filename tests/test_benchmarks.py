@@ -31,7 +31,7 @@ def test_attention_cost_writes_whole(tmp_path, monkeypatch):
     monkeypatch.setattr(cost, "REPEATS", 1)
     cost.main()
     assert [path.name for path in tmp_path.iterdir()] == ["cost.json"]
-    assert json.loads(cost.OUT.read_text())["lengths"] == [4, 8]
+    assert json.loads(cost.OUT.read_text(encoding="utf-8"))["lengths"] == [4, 8]
 
 
 def test_gat_layer_measures_both_libraries_and_writes_whole(tmp_path, monkeypatch):
@@ -42,7 +42,7 @@ def test_gat_layer_measures_both_libraries_and_writes_whole(tmp_path, monkeypatc
     monkeypatch.setattr(gat, "SHAPES", [(2, 64)])
     gat.main([])
     assert [path.name for path in tmp_path.iterdir()] == ["gat.json"]
-    (row,) = json.loads(gat.OUT.read_text())["rows"]
+    (row,) = json.loads(gat.OUT.read_text(encoding="utf-8"))["rows"]
     assert (row["nodes"], row["edges"], row["heads"], row["width"]) == (300, 80_300, 2, 64)
     for what in ("forward", "training"):
         low, high = row[what]["quartiles"]

@@ -596,6 +596,12 @@ def scipy_version():
         return "none"
 
 
+def test_scipy_api_prints_short():
+    assert repr(SCIPY.graph) in repr(SCIPY)
+    assert repr(SCIPY.classes) in repr(SCIPY)
+    assert len(repr(SCIPY)) < 400
+
+
 @pytest.fixture(scope="module")
 def builder():
     return load_script("book/scipy_api.py")
@@ -641,10 +647,10 @@ def test_another_scipy_is_refused(builder, monkeypatch):
 
 def test_a_file_is_written_whole_or_not_at_all(builder, tmp_path):
     path = tmp_path / "a.npz"
-    path.write_text("before")
+    path.write_text("before", encoding="utf-8")
     with pytest.raises(ValueError, match="allow_pickle"):
         builder.write({"good": np.arange(3), "bad": np.array([{}])}, path)
-    assert [p.read_text() for p in tmp_path.iterdir()] == ["before"]
+    assert [p.read_text(encoding="utf-8") for p in tmp_path.iterdir()] == ["before"]
 
 
 def test_what_the_builder_reads_in_a_docstring(builder):

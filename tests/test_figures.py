@@ -57,7 +57,9 @@ ATTENTION = graph_attention(
 
 
 def html_of(*figures, theme="light"):
-    style = "".join((STATIC / name).read_text() for name in ("book.css", "roles.css"))
+    style = "".join(
+        (STATIC / name).read_text(encoding="utf-8") for name in ("book.css", "roles.css")
+    )
     shown = "".join(figure._repr_mimebundle_()["text/html"] for figure in figures)
     return (
         f'<!doctype html><html lang="en" data-theme="{theme}"><head><meta charset="utf-8">'

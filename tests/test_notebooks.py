@@ -60,7 +60,7 @@ def outputs(cell):
 
 
 def test_there_are_notebooks_and_the_contents_list_them_all():
-    toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
     listed = [c["file"] for part in toc["parts"] for c in part["chapters"]]
     assert [f"notebooks/{p.stem}" for p in NOTEBOOKS] == [f for f in listed if "notebooks/" in f]
     assert "book/results" in listed

@@ -34,7 +34,11 @@ ORDER = [
 def imported(module):
     """The modules of the package that a module imports."""
     file = ROOT / "gatutils" / f"{module}.py"
-    tree = ast.parse((file if file.exists() else file.with_suffix("") / "__init__.py").read_text())
+    tree = ast.parse(
+        (file if file.exists() else file.with_suffix("") / "__init__.py").read_text(
+            encoding="utf-8"
+        )
+    )
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("gatutils."):
             yield node.module.split(".")[1]
@@ -76,7 +80,7 @@ def test_execution_stores_outputs_and_normal_metadata(execute, tmp_path):
     path = tmp_path / "a.ipynb"
     notebook(path, "print(6 * 7)")
     execute(path)
-    stored = json.loads(path.read_text())
+    stored = json.loads(path.read_text(encoding="utf-8"))
     (cell,) = stored["cells"]
     assert cell["outputs"][0]["text"] == ["42\n"]
     assert cell["execution_count"] == 1

@@ -341,6 +341,22 @@ def test_a_variable_that_points_nowhere_is_named(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_changed_line_endings_are_named(kind, tiny, tmp_path):
+    file = f"ind.cora.{kind}"
+    assert b"\n" in tiny[file]
+    changed = tiny[file].replace(b"\n", b"\r\n")
+    folder = write(tmp_path / "a", tiny | {file: changed})
+    with pytest.raises(
+        ValueError, match=rf"^root: expected {file} .*CR LF.*autocrlf.*ind.\* binary"
+    ):
+        planetoid("Cora", root=folder)
+    # A file that is damaged besides is not one whose line endings alone were changed.
+    write(tmp_path / "a", {file: changed + b"\r\n"})
+    with pytest.raises(ValueError, match=rf"^root: expected {file} with SHA-256 \w+, got \w+$"):
+        planetoid("Cora", root=folder)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_one_wrong_byte_is_refused(kind, tiny, tmp_path, monkeypatch):
     file = f"ind.cora.{kind}"
     wrong = bytearray(tiny[file])
@@ -530,7 +546,7 @@ def test_a_file_is_stored_whole_or_not_at_all(server, cache, monkeypatch):
 
 @pytest.mark.usefixtures("server")
 def test_a_cache_that_cannot_be_made_is_said(tmp_path):
-    (tmp_path / "home").write_text("a file")
+    (tmp_path / "home").write_text("a file", encoding="utf-8")
     with pytest.raises(FileNotFoundError, match=r"could not be fetched \(.*home"):
         planetoid("Cora")
 

@@ -103,12 +103,12 @@ def as_json(value):
 
 
 def stored_runs(row):
-    return json.loads((RESULTS / f"{row}.json").read_text())["runs"]
+    return json.loads((RESULTS / f"{row}.json").read_text(encoding="utf-8"))["runs"]
 
 
 @every_row
 def test_the_stored_results_are_whole(row):
-    stored = json.loads((RESULTS / f"{row}.json").read_text())
+    stored = json.loads((RESULTS / f"{row}.json").read_text(encoding="utf-8"))
     assert sorted((r["model"], r["seed"]) for r in stored["runs"]) == sorted(
         itertools.product(ROWS[row]["models"], range(SEEDS[row]))
     )
@@ -116,7 +116,7 @@ def test_the_stored_results_are_whole(row):
 
 @every_row
 def test_the_stored_results_are_those_of_this_code(row):
-    stored = json.loads((RESULTS / f"{row}.json").read_text())
+    stored = json.loads((RESULTS / f"{row}.json").read_text(encoding="utf-8"))
     protocol = ROWS[row]
     assert stored["protocol"] == as_json(protocol)
     ran = [(r["model"], r["seed"]) for r in stored["runs"]]
@@ -585,11 +585,11 @@ def test_a_stopped_command_goes_on_where_it_was(row, tmp_path, monkeypatch):
         reproduce, "run", lambda *arguments: done.append(arguments) or run(*arguments)
     )
     path = quick(tmp_path, row, "--seeds", "1")
-    first = json.loads(path.read_text())["runs"]
+    first = json.loads(path.read_text(encoding="utf-8"))["runs"]
     quick(tmp_path, row, "--seeds", "2")
     model = next(iter(ROWS[row]["models"]))
     assert done == [(row, model, 0, 1), (row, model, 1, 1)]
-    assert json.loads(path.read_text())["runs"][0] == first[0]
+    assert json.loads(path.read_text(encoding="utf-8"))["runs"][0] == first[0]
     assert [p.name for p in tmp_path.iterdir()] == [f"{row}.json"]
     assert [len(rows) for rows in read(path).values()] == [2]
 
@@ -599,7 +599,8 @@ def test_rows_do_not_mix(tmp_path):
     for row in ("lengths", "similarities"):
         main([row, "--steps", "1", "--models", "general", "--seeds", "1", "--out", str(tmp_path)])
     one, other = (
-        json.loads((tmp_path / f"{row}.json").read_text()) for row in ("lengths", "similarities")
+        json.loads((tmp_path / f"{row}.json").read_text(encoding="utf-8"))
+        for row in ("lengths", "similarities")
     )
     assert one["protocol"]["budget"] != other["protocol"]["budget"]
     assert one["runs"][0]["parameters"] > other["runs"][0]["parameters"]
@@ -636,7 +637,7 @@ def test_runs_are_all_that_is_stored_of_a_model_in_the_order_of_the_seeds(tmp_pa
         {"model": "one", "seed": 2, "scores": [0.4]},
         {"model": "one", "seed": 1, "scores": [0.5]},
     ]
-    path.write_text(json.dumps({"runs": made}))
+    path.write_text(json.dumps({"runs": made}), encoding="utf-8")
     assert runs(path, "one") == runs(str(path), "one") == [made[3], made[2], made[0]]
     assert runs(path, "other") == [made[1]]
     assert read(path) == {"one": [[0.5], [0.4], [0.1]], "other": [[0.2]]}
@@ -661,12 +662,12 @@ def test_results_of_another_protocol_are_not_mixed_in(row, tmp_path):
 
 def test_results_of_other_versions_are_not_mixed_in(tmp_path):
     path = quick(tmp_path, "lengths", "--seeds", "1")
-    stored = json.loads(path.read_text())
+    stored = json.loads(path.read_text(encoding="utf-8"))
     stored["versions"]["torch"] = "1.0"
-    path.write_text(json.dumps(stored))
+    path.write_text(json.dumps(stored), encoding="utf-8")
     with pytest.raises(ValueError, match=r"--out: .*of other versions"):
         quick(tmp_path, "lengths", "--seeds", "2")
-    assert json.loads(path.read_text()) == stored
+    assert json.loads(path.read_text(encoding="utf-8")) == stored
 
 
 def test_bad_input_is_named(tmp_path, capsys):
@@ -681,7 +682,7 @@ def test_bad_input_is_named(tmp_path, capsys):
     with pytest.raises(SystemExit):
         main(["heights"])
     assert "invalid choice: 'heights'" in capsys.readouterr().err
-    (tmp_path / "other.json").write_text("{}")
+    (tmp_path / "other.json").write_text("{}", encoding="utf-8")
     for ask in (read, lambda path: runs(path, "general")):
         with pytest.raises(ValueError, match=r"source: expected a result of gatutils\.reproduce"):
             ask(tmp_path / "other.json")

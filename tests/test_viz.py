@@ -91,9 +91,9 @@ def test_roles_can_be_told_apart_by_the_colour_blind(kind, scheme):
 
 def test_the_style_sheet_is_what_the_module_prints():
     out = subprocess.run(
-        [sys.executable, "-m", "gatutils.viz"], capture_output=True, text=True, check=True
+        [sys.executable, "-m", "gatutils.viz"], capture_output=True, encoding="utf-8", check=True
     )
-    assert out.stdout == viz.style_sheet() == STYLE.read_text()
+    assert out.stdout == viz.style_sheet() == STYLE.read_text(encoding="utf-8")
     for role, pair in viz.ROLES.items():
         assert [m[1] for m in re.finditer(rf"--gat-{role}: (#\w+);", out.stdout)] == list(pair)
 

@@ -17,3 +17,17 @@
     addEventListener("resize", mark);
   });
 })();
+
+// The link to a page's notebook saves it; without this, a browser shows its JSON. (From a file,
+// some browsers show it all the same: they take each file for another site.)
+addEventListener("DOMContentLoaded", () => {
+  for (const link of document.querySelectorAll("a.btn-download-source-button")) {
+    link.download = "";
+  }
+});
+
+// The search fetches each page that it finds, to show an excerpt. A page that was opened from a
+// file may not fetch another, and says so in the console, so there are titles alone.
+if (location.protocol === "file:") {
+  DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
+}
