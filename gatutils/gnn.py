@@ -442,23 +442,26 @@ class GraphAttention(nn.Module):
     def forward(
         self, states: Tensor | SparseRows, graph: Graph, return_weights: bool = False
     ) -> Tensor | tuple[Tensor, Tensor]:
-        r"""Let every node look at its neighbours, along the edges of ``graph`` and no others.
+        r"""Let every node attend to its neighbours, along the edges of ``graph`` and no others.
 
-        A node sees itself if the graph has a self-loop there:
-        :meth:`~gatutils.graph.Graph.with_self_loops` gives each one. A node that may look at
-        nothing receives zeros, and the bias.
+        A node sees itself if the graph has a self-loop there, or the layer adds one. A node that
+        attends to nothing receives zeros, and the bias. Gradients of any order are right; what
+        batches a backward pass (``vectorize=True``) or differentiates forwards raises.
 
         Args:
-            states: :math:`h_j`, one row a node; :class:`~gatutils.sparse.SparseRows` will do.
-            graph: Who may look at whom.
+            states: :math:`h_j`, one row per node; :class:`~gatutils.sparse.SparseRows` will do.
+            graph: Which nodes attend to which.
             return_weights: Return the weights too.
 
         Returns:
             The new states, (nodes, heads x out) or, if the heads are averaged, (nodes, out). With
-            ``return_weights`` also :math:`\alpha_{ij}`, (edges, heads), before dropout.
+            ``return_weights`` also :math:`\alpha_{ij}`, (edges, heads), before dropout, in the
+            order of ``graph.source`` and ``graph.target``, or of ``graph.with_self_loops()`` if
+            the layer adds the loops.
 
         Raises:
-            TypeError: If ``states`` is no float tensor, or of another dtype than the weights.
+            TypeError: If ``states`` is no float tensor, or of another dtype than the weights
+                (outside autocast).
             ValueError: If sizes do not fit, or a number is NaN or infinite.
         """
         self._expect(states, graph)
@@ -763,7 +766,8 @@ class GraphNet(nn.Module):
 
     Args:
         layers: Called as ``layer(states, graph)``.
-        dropout: Share of the numbers that go dark before each layer, while training.
+        dropout: Share of the numbers that are set to zero before each layer, in training. A layer
+            of graph attention has a dropout of its own, on its attention weights alone.
         added: Add what goes into a layer to what comes out, where both are of one width, so that
             a path without any layer leads through them (He et al. 2016).
         activation: What stands between the layers; a ReLU unless given.

@@ -17,6 +17,7 @@ ORDER = [
     "attention",
     "seq2seq",
     "transformer",
+    "csr",
     "graph",
     "sparse",
     "gnn",
