@@ -19,6 +19,7 @@ __all__ = [
     "expect_targets",
     "expect_tensor",
     "expect_words",
+    "softmax_dtype",
 ]
 
 
@@ -113,12 +114,25 @@ def autocast_dtype(value: _Numbers) -> torch.dtype:
     As in torch, autocast leaves double precision and whole numbers alone. Outside autocast it is
     the type that ``value`` has.
     """
-    dtype, device = cast(torch.dtype, value.dtype), value.device.type
+    dtype = cast(torch.dtype, value.dtype)
     eligible = dtype.is_floating_point and dtype != torch.float64
+    return torch.get_autocast_dtype(value.device.type) if eligible and _autocasts(value) else dtype
+
+
+def softmax_dtype(value: _Numbers) -> torch.dtype:
+    """Return the type for the softmax of ``value``: under autocast at least float32.
+
+    So does torch on a GPU, but not on a CPU. Outside autocast it is the type that ``value`` has.
+    """
+    dtype = cast(torch.dtype, value.dtype)
+    return torch.promote_types(dtype, torch.float32) if _autocasts(value) else dtype
+
+
+def _autocasts(value: _Numbers) -> bool:
+    """Tell whether autocast is on where ``value`` is."""
+    device = value.device.type
     # Some devices know no autocast ("meta"), and asking them whether it is on is an error.
-    if eligible and torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
-        return torch.get_autocast_dtype(device)
-    return dtype
+    return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
 
 
 def autocast(*values: Tensor) -> tuple[Tensor, ...]:
