@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 __all__ = [
-    "autocast",
     "autocast_dtype",
+    "autocasts",
     "expect",
     "expect_device",
     "expect_finite",
@@ -116,7 +116,7 @@ def autocast_dtype(value: _Numbers) -> torch.dtype:
     """
     dtype = cast(torch.dtype, value.dtype)
     eligible = dtype.is_floating_point and dtype != torch.float64
-    return torch.get_autocast_dtype(value.device.type) if eligible and _autocasts(value) else dtype
+    return torch.get_autocast_dtype(value.device.type) if eligible and autocasts(value) else dtype
 
 
 def softmax_dtype(value: _Numbers) -> torch.dtype:
@@ -125,23 +125,14 @@ def softmax_dtype(value: _Numbers) -> torch.dtype:
     So does torch on a GPU, but not on a CPU. Outside autocast it is the type that ``value`` has.
     """
     dtype = cast(torch.dtype, value.dtype)
-    return torch.promote_types(dtype, torch.float32) if _autocasts(value) else dtype
+    return torch.promote_types(dtype, torch.float32) if autocasts(value) else dtype
 
 
-def _autocasts(value: _Numbers) -> bool:
+def autocasts(value: _Numbers) -> bool:
     """Tell whether autocast is on where ``value`` is."""
     device = value.device.type
     # Some devices know no autocast ("meta"), and asking them whether it is on is an error.
     return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
-
-
-def autocast(*values: Tensor) -> tuple[Tensor, ...]:
-    """Bring tensors to the type in which torch multiplies them; outside autocast they stay.
-
-    torch does so by itself before its own products, but not before a
-    :class:`torch.autograd.Function`.
-    """
-    return tuple(value.to(autocast_dtype(value)) for value in values)
 
 
 def expect_same_dtype(value: _Numbers, name: str, other: _Numbers, other_name: str) -> None:

@@ -20,7 +20,14 @@ from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 
 from gatutils.attention import attend
-from gatutils.checks import expect, expect_int, expect_list, expect_tensor
+from gatutils.checks import (
+    expect,
+    expect_finite,
+    expect_int,
+    expect_list,
+    expect_same_dtype,
+    expect_tensor,
+)
 from gatutils.graph import Graph
 from gatutils.sparse import (
     AdditiveScores,
@@ -132,13 +139,11 @@ def attend_edges(
     expect(len(scores) == graph.edges, "scores", f"{graph.edges}, one an edge", len(scores))
     heads, of_values = tuple(scores.shape[1:]), tuple(values.shape[1:-1])
     expect(of_values == heads, "values", f"heads {heads} like scores", of_values)
-    if values.dtype != scores.dtype:
-        if not torch.is_autocast_enabled(scores.device.type):
-            raise TypeError(f"values: expected {scores.dtype} like scores, got {values.dtype}")
-        wider = torch.promote_types(scores.dtype, values.dtype)
-        scores, values = scores.to(wider), values.to(wider)
+    expect_same_dtype(values, "values", scores, "scores")
+    wider = torch.promote_types(scores.dtype, values.dtype)  # than that of one, under autocast
+    scores, values = scores.to(wider), values.to(wider)
     for numbers, name in ((scores, "scores"), (values, "values")):
-        expect(bool(numbers.isfinite().all()), name, "finite numbers", "NaN or infinity")
+        expect_finite(numbers, name)
     if not heads:
         context, weights = attend_edges(scores.unsqueeze(1), values.unsqueeze(1), graph)
         return context.squeeze(1), weights.squeeze(1)
@@ -211,18 +216,16 @@ def _expect_fit(states: Tensor | SparseRows, weight: Tensor) -> None:
     """Raise unless states are as wide as a matrix takes them, and of its dtype."""
     width = weight.shape[1]
     expect(states.shape[1] == width, "states", f"width {width}", states.shape[1])
-    if states.dtype != weight.dtype and not torch.is_autocast_enabled(weight.device.type):
-        raise TypeError(f"states: expected {weight.dtype} like the weights, got {states.dtype}")
+    expect_same_dtype(states, "states", weight, "the weights")
 
 
 def _expect_finite(made: Tensor) -> None:
-    """Raise unless what was made of the states is finite, which its two extremes tell.
+    """Raise unless what was made of the states is finite.
 
     One policy for all layers: NaN and infinity are refused, at whichever node they stand.
     Otherwise they would spread along the edges, unnoticed, one step per layer.
     """
-    finite = not made.numel() or bool(torch.stack(made.detach().aminmax()).isfinite().all())
-    expect(finite, "states", "finite numbers, and no score that overflows", "NaN or infinity")
+    expect_finite(made, "states", "finite numbers, and no score that overflows")
 
 
 class MessagePassing(nn.Module):

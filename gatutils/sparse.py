@@ -27,7 +27,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 from torch.nn.functional import embedding_bag, leaky_relu
 
-from gatutils.checks import expect, expect_tensor
+from gatutils.checks import autocasts, expect, expect_same_dtype, expect_tensor
 from gatutils.csr import Pattern
 
 __all__ = [
@@ -71,10 +71,10 @@ def full_precision(function: Function) -> Function:
 
     @functools.wraps(function)
     def run(*args: Any, **kwargs: Any) -> Any:
-        device = next((a.device.type for a in args if isinstance(a, Tensor)), "cpu")
-        if not torch.is_autocast_enabled(device):
+        given = next((each for each in args if isinstance(each, Tensor)), None)
+        if given is None or not autocasts(given):
             return function(*args, **kwargs)
-        with torch.autocast(device, enabled=False):
+        with torch.autocast(given.device.type, enabled=False):
             return function(*args, **kwargs)
 
     return cast(Function, run)
@@ -238,12 +238,9 @@ class SparseRows:
         Raises:
             TypeError: If both differ in type, outside autocast.
         """
-        values = self.values
-        if values.dtype != weight.dtype:
-            if not torch.is_autocast_enabled(weight.device.type):
-                raise TypeError(f"weight: expected {values.dtype} like values, got {weight.dtype}")
-            wider = torch.promote_types(values.dtype, weight.dtype)
-            values, weight = values.to(wider), weight.to(wider)
+        expect_same_dtype(weight, "weight", self.values, "values")
+        wider = torch.promote_types(self.dtype, weight.dtype)
+        values, weight = self.values.to(wider), weight.to(wider)
         return product(values.unsqueeze(0), weight.T.contiguous().unsqueeze(0), self.pattern)[0]
 
 

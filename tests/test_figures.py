@@ -60,7 +60,7 @@ def html_of(*figures, theme="light"):
     style = "".join(
         (STATIC / name).read_text(encoding="utf-8") for name in ("book.css", "roles.css")
     )
-    shown = "".join(figure._repr_mimebundle_()["text/html"] for figure in figures)
+    shown = "".join(figure._repr_mimebundle_()[0]["text/html"] for figure in figures)
     return (
         f'<!doctype html><html lang="en" data-theme="{theme}"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1"><title>Figures'
