@@ -12,6 +12,9 @@ import pytest
 
 
 class Quiet(SimpleHTTPRequestHandler):
+    # A browser shows what it takes for JSON, unless the link says that it is to be saved.
+    extensions_map = SimpleHTTPRequestHandler.extensions_map | {".ipynb": "application/json"}
+
     def log_message(self, *_: Any) -> None:
         pass
 
