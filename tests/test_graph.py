@@ -7,7 +7,7 @@ import networkx as nx
 import pytest
 import torch
 from helpers import few, multigraphs, pairs, plain
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
