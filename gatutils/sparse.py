@@ -532,30 +532,47 @@ def row_maxima(values: Float[Tensor, "columns dim"], pattern: Pattern) -> Float[
 
     A row without entries gets zeros. Of equal values the first entry's receives the gradient.
     """
-    entries = len(pattern.columns)
-    if not entries:
-        return torch.cat([values[:0], values.new_zeros(pattern.height, values.shape[1])])
-    first = _first_largest(values.detach(), pattern)
-    column = pattern.columns[first.clamp(max=entries - 1)]
-    return values.gather(0, column).masked_fill(first == entries, 0)
+    return cast(Tensor, _Maxima.apply(values, pattern))  # type: ignore[no-untyped-call]
 
 
-@full_precision
-def _first_largest(values: Tensor, pattern: Pattern) -> Int[Tensor, "rows dim"]:
-    """Return the first entry of each row with the largest value, or the number of entries."""
+class _Maxima(torch.autograd.Function):
+    """The largest values; each one's gradient goes to where it came from, and to no other."""
+
+    @staticmethod
+    @full_precision
+    def forward(ctx: Any, values: Tensor, pattern: Pattern) -> Tensor:
+        largest, first = _largest(values, pattern)
+        ctx.save_for_backward(first)
+        ctx.pattern = pattern
+        return largest
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        (first,) = ctx.saved_tensors
+        columns, entries = ctx.pattern.columns, len(ctx.pattern.columns)
+        none = gradient.new_zeros(ctx.pattern.width, gradient.shape[1])
+        if not entries:
+            return none, None
+        gradient = gradient.masked_fill(first == entries, 0)
+        return none.scatter_add(0, columns[first.clamp(max=entries - 1)], gradient), None
+
+
+def _largest(values: Tensor, pattern: Pattern) -> tuple[Tensor, Tensor]:
+    """Return the largest values, and the first entry that has each, or the number of entries."""
     entries, shape = len(pattern.columns), (pattern.height, values.shape[1])
-    if values.device.type == "cpu" and "cpu" in FUSED:
+    if values.device.type == "cpu" and "cpu" in FUSED and entries:
         with torch.enable_grad():  # torch keeps the places only where it will need them
-            _, first = torch.ops.aten._sparse_mm_reduce_impl(
-                _ones(values, pattern), values.requires_grad_(), "amax"
+            largest, first = torch.ops.aten._sparse_mm_reduce_impl(
+                _ones(values, pattern), values.detach().requires_grad_(), "amax"
             )
-        return cast(Tensor, first)
+        return largest.detach(), first
     rows = pattern.rows.unsqueeze(1).expand(-1, shape[1])
     given = values.index_select(0, pattern.columns)
     largest = values.new_zeros(shape).scatter_reduce_(0, rows, given, "amax", include_self=False)
     every = torch.arange(entries, device=values.device).unsqueeze(1)
     at = torch.where(given == largest.index_select(0, pattern.rows), every, entries)
-    return torch.full(shape, entries, device=values.device).scatter_reduce_(0, rows, at, "amin")
+    first = torch.full(shape, entries, device=values.device)
+    return largest, first.scatter_reduce_(0, rows, at, "amin")
 
 
 def _ones(values: Tensor, pattern: Pattern) -> Tensor:
