@@ -351,7 +351,10 @@ class DotConv(nn.Module):
     def forward(
         self, states: Float[Tensor, "nodes dim"], graph: Graph, return_weights: bool = False
     ) -> Tensor | tuple[Tensor, Tensor]:
-        """Return the contexts, and with ``return_weights`` the weights, (edges, 1)."""
+        """Return the contexts, and with ``return_weights`` the weights, (edges, 1).
+
+        The weights are in the order of the graph's edges.
+        """
         queries, keys = self.Q(states)[graph.target], self.K(states)[graph.source]
         scores = (queries * keys).sum(dim=1) / math.sqrt(states.shape[1])
         context, weights = attend_edges(scores, self.V(states), graph)
