@@ -323,24 +323,25 @@ class MultiHead(nn.Module):
     ) -> tuple[Float[Tensor, "*batch queries dim"], Float[Tensor, "*batch heads queries keys"]]:
         """Let every element of ``asking`` look at those of ``asked``.
 
-        Both masks are True where one may look at the other (in torch's own layer True hides). A
-        pair is visible where both are True. What a mask says depends on how many axes it has, and
-        never on their sizes. With one batch axis:
+        Both masks are True where a query may attend to a key, and it does so where both are True.
+        (Those of :class:`torch.nn.MultiheadAttention` are True where it may not.) What ``mask``
+        means depends on how many axes it has, never on their sizes. With one batch axis:
 
         - two axes are (queries, keys), the same for the whole batch;
         - three are (batch, queries, keys);
         - four are (batch, heads, queries, keys).
 
-        So a padding mask (batch, keys) is a ``key_mask``. As ``mask`` it would be read as (queries,
-        keys), which cannot be noticed where there are as many queries as sentences.
+        A padding mask of shape (batch, keys) is therefore a ``key_mask``. Given as ``mask`` it is
+        read as (queries, keys), which is an error unless there are as many queries as sequences in
+        the batch; then the two cannot be told apart.
 
         Args:
             asking: X.
             asked: Y.
             mask: Anything that broadcasts to (..., queries, keys); with one axis more than
                 ``asking``, anything that broadcasts to (..., heads, queries, keys).
-            key_mask: True where a key is real and False at padding, (..., keys); the same for all
-                queries and heads.
+            key_mask: True where a key is real, False where it is padding, (..., keys); the same
+                for all queries and heads.
 
         Returns:
             The new elements, shape (..., queries, dim), and the weights of each head,

@@ -20,7 +20,7 @@ from torch.nn.functional import (
     pad,
 )
 
-from gatutils.checks import expect, expect_int
+from gatutils.checks import expect, expect_int, expect_tensor
 from gatutils.datasets import (
     ANSWERS,
     QUESTIONS,
@@ -40,6 +40,7 @@ from gatutils.gnn import (
     GATConv,
     Gated,
     GATv2Conv,
+    GraphAttention,
     GraphNet,
     How,
     Readout,
@@ -93,9 +94,10 @@ def layers(kind: str, widths: Sequence[int], how: How | None = None) -> list[nn.
     Args:
         kind: ``"GCN"``, ``"SAGE"`` or ``"GIN"``.
         widths: Of the features, of the states between, of the answer.
-        how: How SAGE or GIN aggregate, if not as by default.
+        how: How SAGE or GIN aggregate, if not as by default; GCN has one way of its own.
     """
     expect(kind in LAYERS, "kind", f"one of {', '.join(LAYERS)}", repr(kind))
+    expect(how is None or kind != "GCN", "how", "None for GCN", repr(how))
     more = {} if how is None else {"how": how}
     return [LAYERS[kind](a, b, **more) for a, b in itertools.pairwise(widths)]
 
@@ -183,13 +185,24 @@ def label_propagation(
 ) -> Float[Tensor, "nodes classes"]:
     """Let every node take the mean of its neighbours' labels, again and again; nothing is learned.
 
-    The nodes in ``train`` keep their own label.
+    The nodes in ``train`` keep their own label, which must be 0 or more. The labels of the others
+    are not used, so they may be missing (-1).
+
+    Raises:
+        TypeError: If ``train`` is no bool tensor, or ``rounds`` is no int.
+        ValueError: If sizes do not fit, there is no node, or a node in ``train`` has no label.
 
     Source:
         Zhu and Ghahramani (2002), section 2.2.
     """
     labels = _labels(graph)
-    known = one_hot(labels).float() * train.unsqueeze(1)
+    expect(graph.nodes > 0, "graph", "one node or more", "none")
+    expect_tensor(train, "train", "bool", ndim=1, exact=True)
+    expect(len(train) == graph.nodes, "train", f"{graph.nodes}, one per node", len(train))
+    expect_int(rounds, "rounds", least=0)
+    missing = (train & (labels < 0)).nonzero().flatten().tolist()
+    expect(not missing, "train", "nodes with a label of 0 or more", f"nodes {missing} without")
+    known = one_hot(labels.clamp(min=0)).float() * train.unsqueeze(1)
     states = known
     for _ in range(rounds):
         states = torch.where(train.unsqueeze(1), known, aggregate(states, graph, "mean"))
@@ -339,7 +352,10 @@ class DotConv(nn.Module):
     def forward(
         self, states: Float[Tensor, "nodes dim"], graph: Graph, return_weights: bool = False
     ) -> Tensor | tuple[Tensor, Tensor]:
-        """Return the contexts, and with ``return_weights`` the weights, (edges, 1)."""
+        """Return the contexts, and with ``return_weights`` the weights, (edges, 1).
+
+        The weights are in the order of the graph's edges.
+        """
         queries, keys = self.Q(states)[graph.target], self.K(states)[graph.source]
         scores = (queries * keys).sum(dim=1) / math.sqrt(states.shape[1])
         context, weights = attend_edges(scores, self.V(states), graph)
@@ -439,13 +455,25 @@ def evenness(weights: Float[Tensor, "edges heads"], graph: Graph) -> Float[Tenso
     """Return how near the weights of each head are to the mean: 1 if all neighbours weigh alike.
 
     It is the entropy of each node's weights, summed over the nodes, in parts of what it would be
-    if they were equal. A head that looks at one neighbour alone has 0.
+    if they were equal. A head that looks at one of several neighbours alone has 0. Where no node
+    has two neighbours the weights cannot differ from the mean, and it is 1.
+
+    Args:
+        weights: Of each edge of ``graph``, in the order of its edges.
+        graph: Over whose edges the weights are a distribution at each node.
+
+    Raises:
+        TypeError: If ``weights`` is no float tensor.
+        ValueError: If there is not one row for each edge.
 
     Source:
         Pielou (1966) divides the entropy by its largest value in this way.
     """
+    expect_tensor(weights, "weights", "float", ndim=2, exact=True)
+    expect(len(weights) == graph.edges, "weights", f"{graph.edges}, one per edge", len(weights))
     entropy = torch.special.entr(weights).sum(dim=0)
-    return cast(Tensor, entropy / graph.degree.clamp(min=1).to(weights.dtype).log().sum())
+    largest = graph.degree.clamp(min=1).to(weights.dtype).log().sum()
+    return torch.where(largest > 0, entropy / largest, 1)
 
 
 def published_net(kind: str, words: int, classes: int, heads_out: int = 1) -> GraphNet:
@@ -556,13 +584,31 @@ def _said(net: nn.Module, features: Tensor | SparseRows, graph: Graph) -> Tensor
 def evenness_of(
     net: GraphNet, features: Tensor | SparseRows, graph: Graph
 ) -> list[Float[Tensor, " heads"]]:
-    """Return the evenness of each head in each layer of a network of graph attention layers."""
-    found, states = [], features
-    for k, layer in enumerate(net.eval().layers):
-        if k:
-            states = net.activation(cast(Tensor, states))
-        states, weights = layer(states, graph, return_weights=True)
-        found.append(evenness(weights, graph))
+    """Return the evenness of each head in each layer of a network of graph attention layers.
+
+    Each layer is looked at on what the network gives it. The network is left in evaluation mode.
+
+    Raises:
+        TypeError: If a layer is not one of graph attention.
+    """
+    for layer in net.layers:
+        if not isinstance(layer, GraphAttention | DotConv):
+            raise TypeError(f"net: expected layers of graph attention, got {type(layer).__name__}")
+    given: list[Tensor | SparseRows] = []
+    hooks = [
+        layer.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0]))
+        for layer in set(net.layers)
+    ]
+    try:
+        net.eval()(features, graph)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    found = []
+    for layer, states in zip(net.layers, given, strict=True):
+        _, weights = layer(states, graph, return_weights=True)
+        looped = getattr(layer, "add_self_loops", False)
+        found.append(evenness(weights, graph.with_self_loops() if looped else graph))
     return found
 
 

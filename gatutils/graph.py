@@ -35,7 +35,7 @@ class Graph:
     held as they are given.
 
     Because the edges are sorted, edge k of the graph is not edge k of what was given.
-    :attr:`edge_order` brings data along that belong to edges::
+    ``edge_order`` brings data along that belong to edges::
 
         graph = Graph.from_edges([(0, 2), (1, 0)], nodes=3)
         lengths = torch.tensor([0.5, 2.0])         # one row per given edge
@@ -53,12 +53,12 @@ class Graph:
 
     Args:
         nodes: How many nodes; those without an edge count too.
-        source: The node j that is looked at, one per edge.
-        target: The node i that looks, one per edge.
+        source: The node j at which an edge begins, one per edge.
+        target: The node i at which it ends, and which attends to j.
         features: One row per node.
         labels: One number per node, or what else belongs to it; the first axis counts nodes.
-        sizes: How many nodes each of the graphs has that this one is made of, in their order; one
-            graph unless given. See :meth:`batch`.
+        sizes: The number of nodes of each graph, where this one is a batch of several (see
+            :meth:`batch`); by default it is one graph.
 
     Attributes:
         nodes: How many nodes.
@@ -66,8 +66,8 @@ class Graph:
         target: Never decreasing.
         features: As given, or None.
         labels: As given, or None.
-        sizes: As given, a tensor on the CPU.
-        edge_order: Which of the given edges each edge of the graph is.
+        sizes: The number of nodes of each graph, always on the CPU.
+        edge_order: For each edge of the graph, its row among the given edges.
 
     Raises:
         AttributeError: If an attribute is assigned to or deleted.
@@ -204,7 +204,7 @@ class Graph:
             edges: The pairs.
             nodes: How many nodes.
             undirected: Let each pair stand for both directions; a self-loop stays one edge. In
-                :attr:`edge_order` both are the one pair.
+                ``edge_order`` both directions are the one pair.
             features: One row per node.
             labels: One per node.
 
@@ -274,8 +274,8 @@ class Graph:
         """Take over a networkx graph; its nodes are numbered in the order it lists them.
 
         An undirected edge becomes two, one each way (a self-loop one); a multigraph's parallel
-        edges stay. What hangs on its nodes and edges is left behind; :attr:`edge_order` counts in
-        ``graph.edges()``, in which both ways are one edge.
+        edges stay. What hangs on its nodes and edges is left behind; the given edges to which
+        ``edge_order`` refers are those of ``graph.edges()``, where both ways are one edge.
         """
         if not isinstance(graph, nx.Graph):  # which all of networkx's are
             raise TypeError(f"graph: expected a networkx graph, got {type(graph).__name__}")
@@ -341,8 +341,8 @@ class Graph:
     def with_self_loops(self) -> Graph:
         """Return the graph in which each node looks at itself, exactly once; made once.
 
-        A self-loop that is there keeps its number in :attr:`edge_order` (of several, the first);
-        one that is added to node i has the number of row i behind those that were given.
+        A self-loop that is there stays the given edge that it was (of several, the first). One
+        that is added to node i is, in ``edge_order``, row i behind the rows of the given edges.
         """
         return self._once("looped", self._looped)
 
@@ -439,10 +439,10 @@ class Graph:
         """Put graphs side by side in one, without an edge between them.
 
         The numbers of a graph's nodes go up by the nodes of those before it, so the adjacency
-        matrix has the graphs' own as blocks on its diagonal. :attr:`edge_order` counts in the
-        graphs' given edges one list after another: data of edges are joined by ``torch.cat``.
+        matrix has the graphs' own as blocks on its diagonal. ``edge_order`` refers to the given
+        edges of all graphs, one list after another, so ``torch.cat`` joins data of edges.
 
-        A ``DataLoader`` of graphs takes it as its ``collate_fn``.
+        It serves as the ``collate_fn`` of a ``DataLoader``.
 
         Raises:
             TypeError: If ``graphs`` is no sequence of them.

@@ -20,6 +20,7 @@ from gatutils.checks import (
     expect_sentences,
     expect_targets,
     expect_tensor,
+    softmax_dtype,
 )
 
 __all__ = [
@@ -316,7 +317,8 @@ def sequence_loss(
     )
     expect(bool((target_out != pad).any()), "target_out", "a word that is no padding", "none")
     words = target_out.flatten().long()
-    return nn.functional.cross_entropy(logits.flatten(0, 1), words, ignore_index=pad)
+    flat = logits.flatten(0, 1).to(softmax_dtype(logits))
+    return nn.functional.cross_entropy(flat, words, ignore_index=pad)
 
 
 @dataclass(frozen=True)
@@ -382,7 +384,7 @@ def greedy(
     columns, gains, looks = [], [], []
     for _ in range(max_length):
         logits, state, weights = model.decoder.step(words, state, memory)
-        gain, words = logits.log_softmax(dim=-1).max(dim=-1)
+        gain, words = logits.log_softmax(dim=-1, dtype=softmax_dtype(logits)).max(dim=-1)
         columns.append(words)
         gains.append(gain.masked_fill(done, 0))
         looks.append(weights)
@@ -445,7 +447,7 @@ def beam_search(
             last = [h.words[-1] if h.words else bos for h in beam]
             wide = here.take(source.new_zeros(len(beam)))
             logits, state, weights = model.decoder.step(source.new_tensor(last), state, wide)
-            totals = logits.log_softmax(dim=-1).double()
+            totals = logits.log_softmax(dim=-1, dtype=softmax_dtype(logits)).double()
             totals += totals.new_tensor([h.log_probability for h in beam]).unsqueeze(1)
             top, where = totals.flatten().topk(min(width, totals.numel()))
             grown, parents = [], []

@@ -96,7 +96,15 @@ class Block(nn.Module):
         Float[Tensor, "batch heads words words"],
         Float[Tensor, "batch heads words source"] | None,
     ]:
-        """Return the new elements, whom they looked at, and what they asked of the source."""
+        """Return the new elements, whom they looked at, and what they asked of the source.
+
+        Args:
+            x: The elements.
+            mask: As :class:`~gatutils.attention.MultiHead` takes it, for pairs of words. A padding
+                mask (batch, words) needs an axis for the queries, ``mask.unsqueeze(1)``.
+            source: The second sequence.
+            source_mask: The same for its elements, ``source_mask.unsqueeze(1)``.
+        """
         expect(
             (source is None) == (self.ask is None),
             "source",

@@ -6,6 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jaxtyping import TypeCheckError
+from precision import HALVES, assert_near_in
 from torch import nn
 
 from gatutils.attention import Additive, Cosine, Dot, General, MultiHead, ScaledDot, attend
@@ -719,16 +720,6 @@ def test_heads_refuse_what_is_not_finite_masked_or_not(bad, problem, data, name)
 
 
 # ---- Mixed precision --------------------------------------------------------------------------
-
-HALVES = [torch.bfloat16, torch.float16]
-
-
-def assert_near_in(dtype, ours, exact, roundings=16):
-    """Equal but for some roundings of this type, in parts of the largest number."""
-    exact = exact.float()
-    largest = exact.abs().max().item()
-    bound = roundings * torch.finfo(dtype).eps * largest
-    torch.testing.assert_close(ours.float(), exact, rtol=0, atol=bound)
 
 
 @pytest.mark.parametrize("dtype", HALVES, ids=str)

@@ -231,6 +231,14 @@ def test_label_propagation_against_a_plain_loop(rounds):
     torch.testing.assert_close(label_propagation(VILLAGE, train, rounds), torch.tensor(rows))
 
 
+def test_label_propagation_does_not_use_the_labels_of_the_others():
+    hidden = VILLAGE.with_features(VILLAGE.features, VILLAGE.labels.masked_fill(~FIRST, -1))
+    found = label_propagation(hidden, FIRST)
+    classes = found.shape[1]
+    assert classes == VILLAGE.labels[FIRST].max() + 1
+    assert torch.equal(found, label_propagation(VILLAGE, FIRST)[:, :classes])
+
+
 @pytest.mark.parametrize("rounds", [0, 1, 3])
 def test_smooth_against_a_plain_loop(rounds):
     degree = [1 + len(neighbours(VILLAGE, k)) for k in range(9)]
@@ -869,6 +877,34 @@ def test_evenness_of_a_network_is_that_of_each_layer_by_hand(made, activation):
         torch.testing.assert_close(ours, theirs)
 
 
+@pytest.mark.parametrize("edges", [[], [(0, 1)], [(0, 1), (1, 2), (2, 0)]], ids=str)
+def test_evenness_is_one_where_no_node_has_two_neighbours(edges):
+    """Each weight is then the mean of its node's weights."""
+    graph = Graph.from_edges(edges, 3)
+    assert evenness(torch.ones(len(edges), 2), graph).tolist() == [1, 1]
+
+
+def test_evenness_of_a_network_sees_what_each_layer_is_given():
+    """The states that were added before it; by hooks that are gone afterwards."""
+    torch.manual_seed(0)
+    parts = [GATv2Conv(5, 5), GATv2Conv(5, 5), GATv2Conv(5, 5)]
+    net = GraphNet([*parts, parts[0]], added=True, activation=torch.tanh)
+    states, graph = 4 * VILLAGE.features, VILLAGE.with_self_loops()
+    found = evenness_of(net, states, graph)
+    for k, layer in enumerate(net.layers):
+        given = torch.tanh(states) if k else states
+        new, weights = layer(given, graph, return_weights=True)
+        torch.testing.assert_close(found[k], evenness(weights, graph))
+        states = new + given
+    assert len(found) == 4
+    assert not any(layer._forward_pre_hooks for layer in parts)
+
+
+def test_evenness_of_other_layers_is_refused(unchecked):
+    with pytest.raises(TypeError, match="net: expected layers of graph attention, got GCN"):
+        evenness_of(GraphNet([GCN(5, 3)]), VILLAGE.features, VILLAGE)
+
+
 # --- dictionaries ---------------------------------------------------------------------------------
 
 
@@ -1292,6 +1328,13 @@ def test_gcn_learns_cora(cora):
 # --- bad input ------------------------------------------------------------------------------------
 
 BARE = Graph(9, VILLAGE.source, VILLAGE.target)
+LACKING = Graph(
+    9,
+    VILLAGE.source,
+    VILLAGE.target,
+    None,
+    VILLAGE.labels.clone().index_fill(0, torch.tensor([2]), -1),
+)
 UNNAMED = Graph(9, VILLAGE.source, VILLAGE.target, VILLAGE.features)
 
 
@@ -1303,7 +1346,15 @@ UNNAMED = Graph(9, VILLAGE.source, VILLAGE.target, VILLAGE.features)
         (lambda: fit_nodes(GCN(5, 3), BARE, FIRST), "graph: .*with features"),
         (lambda: fit_nodes(GCN(5, 3), UNNAMED, FIRST), "graph: .*with labels"),
         (lambda: accuracy(GCN(5, 3), BARE, FIRST), "graph: .*with features"),
+        (lambda: layers("GCN", [1, 1], "mean"), "how: expected None for GCN, got 'mean'"),
         (lambda: label_propagation(BARE, FIRST), "graph: .*with labels"),
+        (
+            lambda: label_propagation(LACKING, FIRST),
+            r"train: .*label of 0 or more, got nodes \[2\]",
+        ),
+        (lambda: label_propagation(VILLAGE, FIRST[1:]), "train: expected 9, one per node, got 8"),
+        (lambda: label_propagation(VILLAGE, FIRST, -1), "rounds: .*at least 0, got -1"),
+        (lambda: evenness(torch.ones(3, 1), VILLAGE), "weights: expected .*one per edge, got 3"),
         (lambda: smooth(BARE, 1), "graph: .*with features"),
         (lambda: fit_question(question_net("sum", "sum"), "why", SMALL), "question: .*'why'"),
         (lambda: grade(question_net("sum", "sum"), "why", SMALL), "question: .*'why'"),

@@ -3,6 +3,7 @@ import re
 
 import pytest
 import torch
+from precision import HALVES, assert_model_near, learned_from
 from torch import nn
 
 from gatutils.attention import Additive, Cosine, Dot, General, ScaledDot
@@ -409,3 +410,76 @@ def test_memory_takes_rows_in_the_order_asked_for(kind):
 def test_a_model_of_the_right_form_can_be_decoded():
     assert isinstance(translator(), Translator)
     assert not isinstance(nn.GRU(2, 2), Translator)
+
+
+# ---- Mixed precision --------------------------------------------------------------------------
+
+SCORES = {
+    "none": lambda: None,
+    "dot": Dot,
+    "scaled": ScaledDot,
+    "general": lambda: General(WIDTH, WIDTH),
+    "additive": lambda: Additive(WIDTH, WIDTH, 5),
+    "cosine": lambda: Cosine(0.5, learned=True),
+}
+
+
+def at_work(kind, layout, seed=0):
+    torch.manual_seed(seed)
+    model = Seq2Seq(SOURCE, TARGET, 4, WIDTH, SCORES[kind](), layout, direction=WIDTH // 2)
+    source, mask = sentences()
+    target = torch.randint(1, TARGET, (3, 4), generator=torch.Generator().manual_seed(1))
+
+    def learn():
+        return learned_from(
+            lambda: model(source, mask, target), model, lambda logits: sequence_loss(logits, target)
+        )
+
+    return model, source, mask, learn
+
+
+@pytest.mark.parametrize("dtype", HALVES, ids=str)
+@every_layout
+@pytest.mark.parametrize("kind", SCORES)
+def test_every_score_and_layout_under_autocast(kind, layout, dtype):
+    model, source, mask, learn = at_work(kind, layout)
+    exact = learn()
+    with torch.autocast("cpu", dtype):
+        ours = learn()
+        found = greedy(model, source, mask, max_length=6)
+        beams = beam_search(model, source, mask, width=2, max_length=6)
+    assert_model_near(dtype, ours, exact)
+    # Logits of autocast's type; softmax and loss in float32.
+    assert [part.dtype for part in ours[0]] == [dtype] + [torch.float32] * (len(ours[0]) - 1)
+    for row, (one, (best, *_)) in enumerate(zip(found, beams, strict=True)):
+        alone, seen = source[row : row + 1], mask[row : row + 1]
+        for told in (one, best):
+            if told.finished:
+                exactly = log_probability(model, alone, seen, told.words)
+                assert told.log_probability == pytest.approx(exactly, abs=0.1)
+
+
+@pytest.mark.parametrize("dtype", [*HALVES, torch.float64], ids=str)
+@every_layout
+@pytest.mark.parametrize("kind", SCORES)
+def test_models_of_another_type_without_autocast(kind, layout, dtype):
+    model, source, mask, learn = at_work(kind, layout)
+    exact = learn()
+    model.to(dtype)
+    ours = learn()
+    assert {part.dtype for part in [*ours[0], ours[1]]} == {dtype}
+    assert_model_near(dtype, ours, exact)
+    greedy(model, source, mask, max_length=3)
+    beam_search(model, source, mask, width=2, max_length=3)
+
+
+@every_layout
+@pytest.mark.parametrize("kind", SCORES)
+def test_a_double_model_under_autocast_is_exact(kind, layout):
+    model, *_, learn = at_work(kind, layout)
+    model.double()
+    exact = learn()
+    with torch.autocast("cpu", torch.bfloat16):
+        ours = learn()
+    for mine, theirs in zip([*ours[0], ours[1]], [*exact[0], exact[1]], strict=True):
+        assert torch.equal(mine, theirs)

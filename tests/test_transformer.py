@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from precision import HALVES, assert_model_near, learned_from
 from torch import nn
 
 from gatutils import transformer
@@ -491,3 +492,57 @@ def test_bad_input_names_the_argument(unchecked, call, error, words):
     with pytest.raises(error) as caught:
         call(translator().float(), source % TARGET, mask)
     assert re.search(words, str(caught.value)), caught.value
+
+
+# Mixed precision
+
+
+def at_work(norm):
+    torch.manual_seed(0)
+    model = Transformer(SOURCE, TARGET, DIM, HEADS, LAYERS, HIDDEN, norm)
+    source, mask = sentences()
+    words = target_words() + (target_words() == 0)
+
+    def learn():
+        return learned_from(
+            lambda: model(source, mask, words), model, lambda logits: sequence_loss(logits, words)
+        )
+
+    return model, source, mask, learn
+
+
+@pytest.mark.parametrize("dtype", HALVES, ids=str)
+@every_norm
+def test_a_transformer_under_autocast(norm, dtype):
+    model, source, mask, learn = at_work(norm)
+    exact = learn()
+    with torch.autocast("cpu", dtype):
+        ours = learn()
+        greedy(model, source, mask, max_length=3)
+        beam_search(model, source, mask, width=2, max_length=3)
+    assert_model_near(dtype, ours, exact)
+    # Logits of autocast's type; softmax and loss in float32.
+    assert [part.dtype for part in ours[0]] == [dtype, torch.float32, torch.float32]
+
+
+@pytest.mark.parametrize("dtype", [*HALVES, torch.float64], ids=str)
+@every_norm
+def test_transformers_of_another_type_without_autocast(norm, dtype):
+    model, source, mask, learn = at_work(norm)
+    exact = learn()
+    model.to(dtype)
+    ours = learn()
+    assert {part.dtype for part in [*ours[0], ours[1]]} == {dtype}
+    assert_model_near(dtype, ours, exact)
+    greedy(model, source, mask, max_length=3)
+
+
+@every_norm
+def test_a_double_transformer_under_autocast_is_exact(norm):
+    model, *_, learn = at_work(norm)
+    model.double()
+    exact = learn()
+    with torch.autocast("cpu", torch.bfloat16):
+        ours = learn()
+    for mine, theirs in zip([*ours[0], ours[1]], [*exact[0], exact[1]], strict=True):
+        assert torch.equal(mine, theirs)
