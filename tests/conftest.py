@@ -9,7 +9,7 @@ With pytest-xdist each process has a browser of its own, and all read the same b
 import inspect
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,17 +72,60 @@ def browser() -> Iterator[Any]:
         chromium.close()
 
 
+# axe-core spends most of its time on contrast, and a page of code has thousands of words in a
+# dozen colours. So contrast is measured on three of all elements that share their colours, their
+# size, and the grounds below them: the first, the one in the middle and the last.
+CONTRAST = """() => {
+  const kinds = new Map();
+  const flat = root => [...root.querySelectorAll('*')]
+    .flatMap(e => [e, ...(e.shadowRoot ? flat(e.shadowRoot) : [])]);
+  const up = e => e.parentElement ?? e.getRootNode().host;
+  const grounds = new Map([[undefined, '']]);
+  const ground = e => {
+    if (!grounds.has(e)) {
+      const style = getComputedStyle(e), own = [style.backgroundColor, style.backgroundImage,
+        style.opacity, style.filter, style.mixBlendMode,
+        style.position === 'static' ? '' : style.position].join();
+      const plain = own === 'rgba(0, 0, 0, 0),none,1,none,normal,';
+      grounds.set(e, ground(up(e)) + (plain ? '' : own + ';'));
+    }
+    return grounds.get(e);
+  };
+  for (const e of flat(document)) {
+    const words = [...e.childNodes].some(n => n.nodeType === 3 && n.data.trim());
+    if (!(words || e.matches('input, select, textarea')) || !e.checkVisibility()) continue;
+    const style = getComputedStyle(e), box = e.getBoundingClientRect();
+    if (box.width < 2 || box.height < 2) continue;
+    const kind = [style.color, style.webkitTextFillColor, style.textShadow, style.fontSize,
+      style.fontWeight, ground(e)].join('|');
+    kinds.set(kind, [...(kinds.get(kind) ?? []), e]);
+  }
+  for (const all of kinds.values())
+    for (const e of new Set([all[0], all[all.length >> 1], all.at(-1)]))
+      e.toggleAttribute('data-contrast', true);
+  axe.configure({rules: [{id: 'color-contrast', selector: '[data-contrast]'}]});
+}"""
+
+
 @pytest.fixture(scope="session")
-def axe() -> Callable[[Any], dict[str, list[str]]]:
-    """``axe(page)`` is what axe-core finds: rule -> the elements that break it."""
+def axe() -> Callable[..., dict[str, list[str]]]:
+    """``axe(page)`` is what axe-core finds: rule -> the elements that break it.
+
+    With ``rules=`` only these are tried.
+    """
     script = pytest.importorskip("axe_playwright_python.base").AXE_SCRIPT
 
-    def look(page: Any) -> dict[str, list[str]]:
-        page.evaluate(script)
+    def look(page: Any, rules: Sequence[str] = ()) -> dict[str, list[str]]:
+        if not page.evaluate("'axe' in window"):
+            page.evaluate(script)
+        page.evaluate(CONTRAST)
+        options: dict[str, Any] = {"resultTypes": ["violations"], "preload": False}
+        if rules:
+            options["runOnly"] = list(rules)
         violations = page.evaluate(
-            """async () => (await axe.run({resultTypes: ['violations'], preload: false}))
-                 .violations.map(v =>
-                   [v.id, v.nodes.map(n => n.target.join(' ') + ': ' + n.failureSummary)])"""
+            """async options => (await axe.run(options)).violations.map(v =>
+                 [v.id, v.nodes.map(n => n.target.join(' ') + ': ' + n.failureSummary)])""",
+            options,
         )
         return dict(violations)
 
@@ -111,22 +154,26 @@ def book(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def visits(book: Path, browser: Any) -> Iterator[Callable[..., Visit]]:
-    """``visits(page, viewport, scheme)`` opens each page once, for all tests that only look.
+    """``visits(page, viewport, scheme)`` opens a page, for tests that leave it as it is.
 
-    A page is named as in _toc.yml, such as "notebooks/04-self-attention".
+    A page is named as in _toc.yml, such as "notebooks/04-self-attention". Each width and scheme
+    has one tab: a page that another test has just read there is not opened again, so tests with
+    ``parametrize("page", ..., scope="module")`` open each page once.
     """
-    opened: dict[tuple[str, int, str], Visit] = {}
+    tabs: dict[tuple[int, str], tuple[str, Visit]] = {}
 
     def visit(page: str, viewport: dict[str, int] = DESKTOP, scheme: str = "light") -> Visit:
-        key = (page, viewport["width"], scheme)
-        if key not in opened:
-            opened[key] = Visit(browser, viewport, scheme)
-            opened[key].open(book / f"{page}.html")
-        return opened[key]
+        key = (viewport["width"], scheme)
+        there, tab = tabs.pop(key, ("", None))
+        tab = tab or Visit(browser, viewport, scheme)
+        if there != page:
+            tab.open(book / f"{page}.html")
+        tabs[key] = (page, tab)
+        return tab
 
     yield visit
-    for each in opened.values():
-        each.close()
+    for _, tab in tabs.values():
+        tab.close()
 
 
 @pytest.fixture
