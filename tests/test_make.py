@@ -251,7 +251,7 @@ def test_readme_gives_windows_the_commands_of_make():
     for target in ("book", "test", "lab"):
         for line in dry(target).replace("\\\n", "").splitlines():
             if found := re.search(r"\.venv/\w+/(.*?)(?= notebooks| book/|$)", line):
-                assert re.sub(r"\s+", " ", found[1]).strip() in windows
+                assert ".venv/Scripts/" + re.sub(r"\s+", " ", found[1]).strip() in windows
 
 
 def test_ci_resolves_for_the_lowest_and_the_highest_python():
