@@ -10,10 +10,12 @@ Each module is the home of one thing, and imports only those named before it:
     Encoder, decoder with one context vector or with attention, decoding.
 ``transformer``
     Attention alone: places, blocks, encoder and decoder.
+``csr``
+    Where a sparse matrix has entries, row by row.
 ``graph``
     One type for every graph: a mask, written as a list of edges.
 ``sparse``
-    Products with matrices that are mostly zeros, and their gradients.
+    Products with matrices that are mostly zeros, differentiable to any order.
 ``gnn``
     Message passing: aggregate, combine, read out; graph attention.
 ``datasets``

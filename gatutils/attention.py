@@ -16,7 +16,14 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from gatutils.checks import expect, expect_int, expect_tensor
+from gatutils.checks import (
+    expect,
+    expect_finite,
+    expect_int,
+    expect_same_dtype,
+    expect_tensor,
+    softmax_dtype,
+)
 
 __all__ = ["Additive", "Cosine", "Dot", "General", "MultiHead", "ScaledDot", "Score", "attend"]
 
@@ -39,6 +46,13 @@ def attend(
     zeros and weights of zero, and passes back a gradient of zero: never NaN, never the mean
     of what is hidden.
 
+    NaN and infinity are refused, because they would spread to every query that they reach. A
+    hidden score may be anything, since it is never read. The value of a hidden key must be finite
+    like any other: its weight is 0, and 0 times NaN is NaN.
+
+    Under autocast the softmax is computed in float32 and the product with the values in the type
+    of autocast, as torch does.
+
     Args:
         scores: :math:`e_{ij}`, how well key j answers query i. A score of minus infinity
             hides its key, as a mask does.
@@ -51,8 +65,9 @@ def attend(
         :math:`\alpha_{ij}`, shape (..., queries, keys).
 
     Raises:
-        TypeError: If ``scores`` or ``values`` is no float tensor, both are not of one dtype, or
-            ``mask`` is no bool tensor.
+        TypeError: If ``scores`` or ``values`` is no float tensor, both are not of one dtype
+            (under autocast, float32 goes with float16 and bfloat16), or ``mask`` is no bool
+            tensor.
         ValueError: If shapes do not fit, or a value, or a score that is not hidden, is NaN or
             infinite.
 
@@ -69,7 +84,7 @@ def attend(
         f"{keys} rows, one for each key of scores {tuple(scores.shape)}",
         f"shape {tuple(values.shape)}",
     )
-    _expect_same_dtype(values, "values", scores, "scores")
+    expect_same_dtype(values, "values", scores, "scores")
     expect(
         _broadcasts(values.shape[:-2], scores.shape[:-2], both=True),
         "values",
@@ -92,9 +107,10 @@ def attend(
     # too: such a row is scored 0 first, and its weights are then set to 0 like all hidden ones.
     nothing_to_see = visible.detach().amax(dim=-1, keepdim=True) == -torch.inf if keys else None
     if nothing_to_see is None or not nothing_to_see.any():
-        weights = visible.softmax(dim=-1)
+        weights = visible.softmax(dim=-1, dtype=softmax_dtype(scores))
     else:
-        weights = visible.masked_fill(nothing_to_see, 0).softmax(dim=-1)
+        weights = visible.masked_fill(nothing_to_see, 0)
+        weights = weights.softmax(dim=-1, dtype=softmax_dtype(scores))
         weights = weights.masked_fill(nothing_to_see, 0)
     context = weights @ values
     # A visible score that is NaN or infinite makes its row NaN, and a weight of 0 does not hide
@@ -107,12 +123,6 @@ def attend(
         if not values.isfinite().all():
             raise ValueError("values: expected finite numbers, got NaN or infinity")
     return context, weights
-
-
-def _expect_same_dtype(value: Tensor, name: str, other: Tensor, other_name: str) -> None:
-    """Raise ``TypeError`` unless both tensors have one dtype."""
-    if value.dtype != other.dtype:
-        raise TypeError(f"{name}: expected {other.dtype} like {other_name}, got {value.dtype}")
 
 
 def _broadcasts(shape: torch.Size, to: torch.Size, both: bool = False) -> bool:
@@ -154,7 +164,7 @@ class Score(nn.Module):
         """
         expect_tensor(queries, "queries", "float", ndim=2)
         expect_tensor(keys, "keys", "float", ndim=2)
-        _expect_same_dtype(keys, "keys", queries, "queries")
+        expect_same_dtype(keys, "keys", queries, "queries")
         expect(
             queries.shape[:-2] == keys.shape[:-2],
             "keys",
@@ -309,14 +319,28 @@ class MultiHead(nn.Module):
         asking: Float[Tensor, "*batch queries dim"],
         asked: Float[Tensor, "*batch keys dim"],
         mask: Bool[Tensor, "..."] | None = None,
+        key_mask: Bool[Tensor, "... keys"] | None = None,
     ) -> tuple[Float[Tensor, "*batch queries dim"], Float[Tensor, "*batch heads queries keys"]]:
         """Let every element of ``asking`` look at those of ``asked``.
+
+        Both masks are True where one may look at the other (in torch's own layer True hides). A
+        pair is visible where both are True. What a mask says depends on how many axes it has, and
+        never on their sizes. With one batch axis:
+
+        - two axes are (queries, keys), the same for the whole batch;
+        - three are (batch, queries, keys);
+        - four are (batch, heads, queries, keys).
+
+        So a padding mask (batch, keys) is a ``key_mask``. As ``mask`` it would be read as (queries,
+        keys), which cannot be noticed where there are as many queries as sentences.
 
         Args:
             asking: X.
             asked: Y.
-            mask: True where one may look at the other, the same for all heads; anything that
-                broadcasts to (..., queries, keys).
+            mask: Anything that broadcasts to (..., queries, keys); with one axis more than
+                ``asking``, anything that broadcasts to (..., heads, queries, keys).
+            key_mask: True where a key is real and False at padding, (..., keys); the same for all
+                queries and heads.
 
         Returns:
             The new elements, shape (..., queries, dim), and the weights of each head,
@@ -324,43 +348,63 @@ class MultiHead(nn.Module):
 
         Raises:
             TypeError: If a dtype is wrong.
-            ValueError: If shapes do not fit, or a number is NaN or infinite.
+            ValueError: If shapes do not fit, a number of ``asking`` or ``asked`` is NaN or
+                infinite, masked or not, or a score overflows.
         """
         width = self.Q.in_features
         for name, elements in (("asking", asking), ("asked", asked)):
             expect_tensor(elements, name, "float", ndim=2)
             expect(elements.shape[-1] == width, name, f"width {width}", elements.shape[-1])
-            _expect_same_dtype(elements, name, self.Q.weight, "the weights")
+            expect_same_dtype(elements, name, self.Q.weight, "the weights")
         expect(
             asking.shape[:-2] == asked.shape[:-2],
             "asked",
             f"batch axes {tuple(asking.shape[:-2])} like asking",
             f"shape {tuple(asked.shape)}",
         )
-        if mask is not None:
-            expect_tensor(mask, "mask", "bool")
-            pairs = torch.Size((*asking.shape[:-1], asked.shape[-2]))
-            expect(
-                _broadcasts(mask.shape, pairs),
-                "mask",
-                f"a shape that broadcasts to {tuple(pairs)}",
-                f"shape {tuple(mask.shape)}",
-            )
-            if mask.ndim > 2:
-                mask = mask.unsqueeze(-3)  # one mask for all heads
+        visible = self._visible(asking, asked, mask, key_mask)
+        expect_finite(asking, "asking")
+        if asked is not asking:
+            expect_finite(asked, "asked")
         queries, keys, values = (
             self._split(matrix(elements))  # (..., heads, elements, d)
             for matrix, elements in ((self.Q, asking), (self.K, asked), (self.V, asked))
         )
-        try:
-            contexts, weights = attend(self.score.compare(queries, keys), values, mask)
-        except ValueError:
-            for name, elements in (("asking", asking), ("asked", asked)):
-                finite = bool(elements.isfinite().all())
-                expect(finite, name, "finite numbers", "NaN or infinity")
-            raise
+        contexts, weights = attend(self.score.compare(queries, keys), values, visible)
         joined = contexts.transpose(-2, -3).flatten(-2)  # the heads side by side
         return cast(Tensor, self.O(joined)), weights
+
+    def _visible(
+        self, asking: Tensor, asked: Tensor, mask: Tensor | None, key_mask: Tensor | None
+    ) -> Tensor | None:
+        """Return both masks in one that broadcasts to (..., heads, queries, keys)."""
+        if mask is not None:
+            expect_tensor(mask, "mask", "bool")
+            pairs = torch.Size((*asking.shape[:-1], asked.shape[-2]))
+            heads = torch.Size((*pairs[:-2], self.heads, *pairs[-2:]))
+            has_heads = mask.ndim > len(pairs)
+            padding = (
+                " (key_mask takes one of keys alone)" if mask.shape == asked.shape[:-1] else ""
+            )
+            expect(
+                _broadcasts(mask.shape, heads if has_heads else pairs),
+                "mask",
+                f"a shape that broadcasts, with heads, to {tuple(heads)} or to {tuple(pairs)}",
+                f"shape {tuple(mask.shape)}{padding}",
+            )
+            if 2 < mask.ndim <= len(pairs):
+                mask = mask.unsqueeze(-3)  # one mask for all heads
+        if key_mask is None:
+            return mask
+        expect_tensor(key_mask, "key_mask", "bool", ndim=1)
+        expect(
+            _broadcasts(key_mask.shape, asked.shape[:-1]),
+            "key_mask",
+            f"a shape that broadcasts to {tuple(asked.shape[:-1])}, one for each key",
+            f"shape {tuple(key_mask.shape)}",
+        )
+        key_mask = key_mask[..., None, None, :]
+        return key_mask if mask is None else mask & key_mask
 
     def _split(self, rows: Tensor) -> Tensor:
         """Cut each row into the heads' pieces: (..., n, dim) to (..., heads, n, d)."""

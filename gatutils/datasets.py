@@ -748,15 +748,14 @@ def dictionaries(
     starts = 2 * keys * torch.arange(count).view(-1, 1, 1)
     source = (starts + keys + every).expand(-1, keys, -1)
     target = (starts + every.unsqueeze(1)).expand(-1, -1, keys)
-    graph = Graph(
+    return Graph(
         2 * keys * count,
         source.flatten(),
         target.flatten(),
         torch.cat([asks, answers], dim=1).flatten(0, 1),
         torch.cat([values, nobody], dim=1).flatten(),
+        sizes=[2 * keys] * count,
     )
-    graph.sizes = torch.full((count,), 2 * keys)
-    return graph
 
 
 # ---- Puzzles -------------------------------------------------------------------------------------

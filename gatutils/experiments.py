@@ -233,14 +233,15 @@ def attention_net(
         width: Of all heads of the first layer together.
         out_features: Width of the answer.
         heads: Of the first layer.
-        dropout: Of each layer, on its inputs and on its weights.
+        dropout: Share of each layer's inputs, and of its attention weights, that is dropped.
     """
     expect(kind in ATTENTION, "kind", f"one of {', '.join(ATTENTION)}", repr(kind))
     expect_int(heads, "heads", least=1)
     expect(width % heads == 0, "heads", f"a divisor of width ({width})", heads)
     made = ATTENTION[kind]
     first = made(in_features, width // heads, heads, dropout=dropout)
-    return GraphNet([first, made(width, out_features, concat=False, dropout=dropout)])
+    last = made(width, out_features, concat=False, dropout=dropout)
+    return GraphNet([first, last], dropout=dropout)
 
 
 # ---- Witnesses, and a dictionary -------------------------------------------------------------
@@ -460,7 +461,7 @@ def published_net(kind: str, words: int, classes: int, heads_out: int = 1) -> Gr
     if kind == "GAT":
         first = GATConv(words, 8, heads=8, dropout=0.6)
         last = GATConv(64, classes, heads=heads_out, concat=False, dropout=0.6)
-        return GraphNet([first, last], activation=elu)
+        return GraphNet([first, last], dropout=0.6, activation=elu)
     pair = [GCN(words, 16), GCN(16, classes)]
     for layer in pair:
         nn.init.xavier_uniform_(layer.W.weight)

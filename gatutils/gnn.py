@@ -12,7 +12,7 @@ for each pair of nodes.
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, cast, overload
+from typing import Literal, cast, get_args, overload
 
 import torch
 from jaxtyping import Bool, Float
@@ -20,9 +20,27 @@ from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 
 from gatutils.attention import attend
-from gatutils.checks import expect, expect_int, expect_list, expect_tensor
+from gatutils.checks import (
+    expect,
+    expect_finite,
+    expect_int,
+    expect_list,
+    expect_same_dtype,
+    expect_tensor,
+)
 from gatutils.graph import Graph
-from gatutils.sparse import AdditiveScores, Attend, PairSums, SparseRows, drop, dropout
+from gatutils.sparse import (
+    AdditiveScores,
+    EdgeSoftmax,
+    PairSums,
+    SparseRows,
+    drop,
+    dropout,
+    full_precision,
+    product,
+    row_maxima,
+    row_sums,
+)
 
 __all__ = [
     "GCN",
@@ -71,16 +89,16 @@ def aggregate(
         Xu et al. (2019), section 2; Kipf and Welling (2017), equation 2, for ``"symmetric"``.
     """
     _expect_states(states, graph)
-    if how == "sum":
-        return cast(Tensor, _Sum.apply(states, graph))  # type: ignore[no-untyped-call]
-    if how == "mean":
-        return aggregate(states, graph) / graph.degree.clamp(min=1).unsqueeze(1)
+    expect(how in get_args(How), "how", "'sum', 'mean', 'max' or 'symmetric'", repr(how))
+    _expect_finite(states)
+    if how == "max":
+        return row_maxima(states, graph.pattern)
     if how == "symmetric":
         degree = graph.degree.to(states.dtype).unsqueeze(1)
         scale = degree.rsqrt().masked_fill(degree == 0, 0)
-        return scale * aggregate(scale * states, graph)
-    expect(how == "max", "how", "'sum', 'mean', 'max' or 'symmetric'", repr(how))
-    return _reduce(graph.offsets, graph.source, states, "amax")
+        return scale * row_sums(scale * states, graph.pattern)
+    total = row_sums(states, graph.pattern)
+    return total / graph.degree.clamp(min=1).unsqueeze(1) if how == "mean" else total
 
 
 def attend_edges(
@@ -94,21 +112,24 @@ def attend_edges(
     is there twice counts twice. A node without an incoming edge gets a context of zeros.
 
     Args:
-        scores: :math:`e_{ij}`, one for each edge from j to i, in the order of the graph's edges;
+        scores: :math:`e_{ij}`, one for each edge from j to i, in the order of ``graph.source`` and
+            ``graph.target`` (sorted by target, so not the order in which the edges were given);
             with heads, one for each edge and head.
         values: :math:`v_j`, one row a node; with heads, one for each node and head.
         graph: Who may look at whom.
 
     Returns:
-        The contexts :math:`c_i`, and the weight :math:`\alpha_{ij}` of each edge.
+        The contexts :math:`c_i`, and the weight :math:`\alpha_{ij}` of each edge, in the order of
+        the scores.
 
     Raises:
-        TypeError: If ``scores`` or ``values`` is no float tensor, or both are not of one dtype.
+        TypeError: If ``scores`` or ``values`` is no float tensor, or both are not of one dtype
+            (under autocast the wider of the two is taken).
         ValueError: If sizes do not fit, or a number is NaN or infinite.
 
     Source:
-        Velickovic et al. (2018), equations 2 and 3. Its gradients are derived in
-        :class:`gatutils.sparse.Attend`; a gradient of a gradient is not defined.
+        Velickovic et al. (2018), equations 2 and 3. Its gradients, of any order, are derived in
+        :class:`gatutils.sparse.EdgeSoftmax` and :class:`gatutils.sparse.Product`.
     """
     _expect_graph(graph)
     expect_tensor(scores, "scores", "float", ndim=1)
@@ -118,16 +139,28 @@ def attend_edges(
     expect(len(scores) == graph.edges, "scores", f"{graph.edges}, one an edge", len(scores))
     heads, of_values = tuple(scores.shape[1:]), tuple(values.shape[1:-1])
     expect(of_values == heads, "values", f"heads {heads} like scores", of_values)
-    if values.dtype != scores.dtype:
-        raise TypeError(f"values: expected {scores.dtype} like scores, got {values.dtype}")
+    expect_same_dtype(values, "values", scores, "scores")
+    wider = torch.promote_types(scores.dtype, values.dtype)  # than that of one, under autocast
+    scores, values = scores.to(wider), values.to(wider)
     for numbers, name in ((scores, "scores"), (values, "values")):
-        expect(bool(numbers.isfinite().all()), name, "finite numbers", "NaN or infinity")
+        expect_finite(numbers, name)
     if not heads:
         context, weights = attend_edges(scores.unsqueeze(1), values.unsqueeze(1), graph)
         return context.squeeze(1), weights.squeeze(1)
-    heads_first = values.transpose(0, 1).contiguous()
-    context, weights = Attend.apply(scores.T.contiguous(), heads_first, graph, None)  # type: ignore[no-untyped-call]
+    context, weights = _attend(scores.T, values.transpose(0, 1), graph)
     return context.transpose(0, 1), weights.T
+
+
+@full_precision
+def _attend(
+    scores: Float[Tensor, "heads edges"],
+    values: Float[Tensor, "heads nodes dim"],
+    graph: Graph,
+    kept: Float[Tensor, "heads edges"] | None = None,
+) -> tuple[Float[Tensor, "heads nodes dim"], Float[Tensor, "heads edges"]]:
+    """Softmax over each node's incoming edges, then the weighted sum of the sources' values."""
+    weights: Tensor = EdgeSoftmax.apply(scores.contiguous(), graph.pattern)  # type: ignore[no-untyped-call]
+    return product(weights, values.contiguous(), graph.pattern, kept), weights
 
 
 def readout(
@@ -159,38 +192,6 @@ def readout(
     return aggregate(rows, gather, how)[: graph.graphs]
 
 
-class _Sum(torch.autograd.Function):
-    """The product with the adjacency matrix; its gradient is that with the transposed one."""
-
-    @staticmethod
-    def forward(ctx: Any, states: Tensor, graph: Graph) -> Tensor:
-        ctx.graph = graph
-        return _reduce(graph.offsets, graph.source, states, "sum")
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Any:
-        graph = ctx.graph
-        targets = graph.target[graph.by_source]
-        return _reduce(graph.source_offsets, targets, gradient.contiguous(), "sum"), None
-
-
-def _reduce(offsets: Tensor, others: Tensor, states: Tensor, how: str) -> Tensor:
-    """Return for each node the sum or the maximum (amax) of the states of its ``others``."""
-    nodes = len(states)
-    if states.device.type == "cpu":  # a sparse matrix: no state is copied to each edge
-        ones = states.new_ones(len(others))
-        matrix = torch.sparse_csr_tensor(offsets, others, ones, (nodes, nodes))
-        return cast(Tensor, torch.sparse.mm(matrix, states, how))
-    return _reduce_copies(offsets, others, states, how)
-
-
-def _reduce_copies(offsets: Tensor, others: Tensor, states: Tensor, how: str) -> Tensor:
-    """Return the same, as other devices can do it."""
-    ends = torch.arange(len(states), device=states.device).repeat_interleave(offsets.diff())
-    rows = ends.unsqueeze(1).expand(-1, states.shape[1])
-    return torch.zeros_like(states).scatter_reduce(0, rows, states[others], how, include_self=False)
-
-
 def _expect_graph(graph: Graph) -> None:
     if not isinstance(graph, Graph):
         raise TypeError(f"graph: expected a Graph, got {type(graph).__name__}")
@@ -215,14 +216,16 @@ def _expect_fit(states: Tensor | SparseRows, weight: Tensor) -> None:
     """Raise unless states are as wide as a matrix takes them, and of its dtype."""
     width = weight.shape[1]
     expect(states.shape[1] == width, "states", f"width {width}", states.shape[1])
-    if states.dtype != weight.dtype:
-        raise TypeError(f"states: expected {weight.dtype} like the weights, got {states.dtype}")
+    expect_same_dtype(states, "states", weight, "the weights")
 
 
 def _expect_finite(made: Tensor) -> None:
-    """Raise unless what was made of the states is finite; the extremes tell, in one look."""
-    finite = not made.numel() or bool(torch.stack(made.detach().aminmax()).isfinite().all())
-    expect(finite, "states", "finite numbers, and no score that overflows", "NaN or infinity")
+    """Raise unless what was made of the states is finite.
+
+    One policy for all layers: NaN and infinity are refused, at whichever node they stand.
+    Otherwise they would spread along the edges, unnoticed, one step per layer.
+    """
+    expect_finite(made, "states", "finite numbers, and no score that overflows")
 
 
 class MessagePassing(nn.Module):
@@ -266,13 +269,15 @@ class GCN(MessagePassing):
 
     .. math:: h_i' = b + \sum_{j \in \mathcal{N}(i) \cup \{i\}} \frac{W h_j}{\sqrt{d_i d_j}}
 
-    :math:`d_i` counts the edges that lead to i, with its self-loop. The layer adds that loop, as
-    its formula says (:meth:`~gatutils.graph.Graph.with_self_loops`). The numbers
+    :math:`d_i` counts the edges that lead to i, with its self-loop. The numbers
     :math:`1 / \sqrt{d_i d_j}` of a node do not sum to 1 unless its neighbours have its own degree.
 
     Args:
         in_features: Width of a state.
         out_features: Width of a new state.
+        add_self_loops: Give each node exactly one self-loop, as the formula says, whether or not
+            the graph has it already (:meth:`~gatutils.graph.Graph.with_self_loops`). With False
+            the edges of the graph are taken as they are.
 
     Source:
         Kipf and Welling (2017), equation 2.
@@ -280,9 +285,10 @@ class GCN(MessagePassing):
 
     how: How = "symmetric"
 
-    def __init__(self, in_features: int, out_features: int) -> None:
+    def __init__(self, in_features: int, out_features: int, *, add_self_loops: bool = True) -> None:
         super().__init__()
         _expect_widths(in_features, out_features)
+        self.add_self_loops = add_self_loops
         self.W = nn.Linear(in_features, out_features, bias=False)
         self.b = nn.Parameter(torch.zeros(out_features))
 
@@ -298,9 +304,15 @@ class GCN(MessagePassing):
     def forward(
         self, states: Float[Tensor, "nodes dim"] | SparseRows, graph: Graph
     ) -> Float[Tensor, "nodes out"]:
-        """Pass messages once, over the graph with a self-loop at each node."""
+        """Pass messages once, over the graph with a self-loop at each node.
+
+        Raises:
+            TypeError: If ``states`` is no float tensor, or of another dtype than the weights.
+            ValueError: If sizes do not fit, or a number is NaN or infinite.
+        """
         _expect_states(states, graph, sparse=True)
-        received = aggregate(self.message(states), graph.with_self_loops(), self.how)
+        graph = graph.with_self_loops() if self.add_self_loops else graph
+        received = aggregate(self.message(states), graph, self.how)
         return self.combine(states, received)
 
 
@@ -385,6 +397,8 @@ class GraphAttention(nn.Module):
         negative_slope: float = 0.2,
         dropout: float = 0.0,
         bias: bool = True,
+        *,
+        add_self_loops: bool = False,
     ) -> None:
         super().__init__()
         _expect_widths(in_features, out_features)
@@ -395,6 +409,7 @@ class GraphAttention(nn.Module):
         self.in_features, self.out_features = in_features, out_features
         self.heads, self.concat = heads, concat
         self.negative_slope, self.dropout = negative_slope, dropout
+        self.add_self_loops = add_self_loops
         width = heads * out_features if concat else out_features
         self.b = nn.Parameter(torch.zeros(width)) if bias else None
 
@@ -430,34 +445,48 @@ class GraphAttention(nn.Module):
     def forward(
         self, states: Tensor | SparseRows, graph: Graph, return_weights: bool = False
     ) -> Tensor | tuple[Tensor, Tensor]:
-        r"""Let every node look at its neighbours, along the edges of ``graph`` and no others.
+        r"""Let every node attend to its neighbours, along the edges of ``graph`` and no others.
 
-        A node sees itself if the graph has a self-loop there:
-        :meth:`~gatutils.graph.Graph.with_self_loops` gives each one. A node that may look at
-        nothing receives zeros, and the bias.
+        A node sees itself if the graph has a self-loop there, or the layer adds one. A node that
+        attends to nothing receives zeros, and the bias. Gradients of any order are right; what
+        batches a backward pass (``vectorize=True``) or differentiates forwards raises.
 
         Args:
-            states: :math:`h_j`, one row a node; :class:`~gatutils.sparse.SparseRows` will do.
-            graph: Who may look at whom.
+            states: :math:`h_j`, one row per node; :class:`~gatutils.sparse.SparseRows` will do.
+            graph: Which nodes attend to which.
             return_weights: Return the weights too.
 
         Returns:
             The new states, (nodes, heads x out) or, if the heads are averaged, (nodes, out). With
-            ``return_weights`` also :math:`\alpha_{ij}`, (edges, heads), before dropout.
+            ``return_weights`` also :math:`\alpha_{ij}`, (edges, heads), before dropout, in the
+            order of ``graph.source`` and ``graph.target``, or of ``graph.with_self_loops()`` if
+            the layer adds the loops.
 
         Raises:
-            TypeError: If ``states`` is no float tensor, or of another dtype than the weights.
+            TypeError: If ``states`` is no float tensor, or of another dtype than the weights
+                (outside autocast).
             ValueError: If sizes do not fit, or a number is NaN or infinite.
         """
         self._expect(states, graph)
-        queries, keys, values = self.project(dropout(states, self.dropout, self.training))
-        _expect_finite(values)
-        scores = self.score_edges(queries, keys, graph)
-        kept = drop(scores, self.dropout) if self.training and self.dropout else None
-        heads_first = values.transpose(0, 1).contiguous()
-        contexts, weights = Attend.apply(scores, heads_first, graph, kept)  # type: ignore[no-untyped-call]
+        graph = graph.with_self_loops() if self.add_self_loops else graph
+        contexts, weights = self._over_edges(*self.project(states), graph)
         out = self._join(contexts)
         return (out, weights.T) if return_weights else out
+
+    @full_precision
+    def _over_edges(
+        self, queries: Tensor, keys: Tensor, values: Tensor, graph: Graph
+    ) -> tuple[Float[Tensor, "heads nodes dim"], Float[Tensor, "heads edges"]]:
+        """Score the edges, and mix the values."""
+        queries, keys, values = self._same_type(queries, keys, values)
+        scores = self.score_edges(queries, keys, graph)
+        kept = drop(scores, self.dropout) if self.training and self.dropout else None
+        return _attend(scores, values.transpose(0, 1), graph, kept)
+
+    def _same_type(self, queries: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, ...]:
+        """Bring what autocast has lowered back to the type of the weights; refuse bad numbers."""
+        _expect_finite(values)
+        return tuple(part.to(self._first_weight().dtype) for part in (queries, keys, values))
 
     def dense(
         self, states: Tensor | SparseRows, mask: Bool[Tensor, "nodes nodes"]
@@ -478,13 +507,22 @@ class GraphAttention(nn.Module):
             ValueError: If sizes do not fit, or a number is NaN or infinite.
         """
         self._expect(states, Graph.from_mask(mask))
-        queries, keys, values = self.project(dropout(states, self.dropout, self.training))
-        _expect_finite(values)
+        if self.add_self_loops:
+            mask = mask | torch.eye(len(mask), dtype=torch.bool, device=mask.device)
+        contexts, weights = self._over_pairs(*self.project(states), mask)
+        return self._join(contexts), weights
+
+    @full_precision
+    def _over_pairs(
+        self, queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor
+    ) -> tuple[Float[Tensor, "heads nodes dim"], Float[Tensor, "heads nodes nodes"]]:
+        """Score all pairs, and mix the values."""
+        queries, keys, values = self._same_type(queries, keys, values)
         values = values.transpose(0, 1)
         contexts, weights = attend(self.score_pairs(queries, keys), values, mask)
         if self.training and self.dropout:
             contexts = nn.functional.dropout(weights, self.dropout) @ values
-        return self._join(contexts), weights
+        return contexts, weights
 
     def _join(self, contexts: Float[Tensor, "heads nodes dim"]) -> Float[Tensor, "nodes out"]:
         """Put the heads side by side, or take their mean; the equations 5 and 6 of GAT."""
@@ -503,7 +541,8 @@ class GraphAttention(nn.Module):
         """Return what the layer was made with."""
         return (
             f"{self.in_features}, {self.out_features}, heads={self.heads}, concat={self.concat}, "
-            f"negative_slope={self.negative_slope}, dropout={self.dropout}"
+            f"negative_slope={self.negative_slope}, dropout={self.dropout}, "
+            f"add_self_loops={self.add_self_loops}"
         )
 
 
@@ -526,8 +565,12 @@ class GATConv(GraphAttention):
         heads: How many.
         concat: Put the heads side by side (inside a network); else take their mean (at its end).
         negative_slope: Of the LeakyReLU, 0 to 1.
-        dropout: Share of the inputs, then share of the weights, that goes dark in training.
+        dropout: Share of the attention weights that are set to zero in training. The inputs are
+            not touched: ``GraphNet(dropout=...)`` drops those, before each layer.
         bias: Add :math:`b`.
+        add_self_loops: Let each node attend to itself too, exactly once, whether or not the graph
+            has the loop already. The layer has no other way to see the node's own state. Off
+            unless asked for: the layer attends along the edges of the graph that it is given.
 
     Source:
         Velickovic et al. (2018), equations 1 to 6. The nonlinearity is left to the network.
@@ -542,8 +585,19 @@ class GATConv(GraphAttention):
         negative_slope: float = 0.2,
         dropout: float = 0.0,
         bias: bool = True,
+        *,
+        add_self_loops: bool = False,
     ) -> None:
-        super().__init__(in_features, out_features, heads, concat, negative_slope, dropout, bias)
+        super().__init__(
+            in_features,
+            out_features,
+            heads,
+            concat,
+            negative_slope,
+            dropout,
+            bias,
+            add_self_loops=add_self_loops,
+        )
         self.W = nn.Parameter(_glorot(heads, out_features, in_features))
         self.a = nn.Parameter(_glorot(heads, 1, 2 * out_features).squeeze(1))
 
@@ -567,7 +621,7 @@ class GATConv(GraphAttention):
     def score_edges(self, queries: Tensor, keys: Tensor, graph: Graph) -> Tensor:
         """Score the edges alone."""
         asks, answers = self._halves(queries, keys)
-        sums = PairSums.apply(asks, answers, graph)  # type: ignore[no-untyped-call]
+        sums = PairSums.apply(asks, answers, graph.pattern)  # type: ignore[no-untyped-call]
         return leaky_relu(sums, self.negative_slope)
 
     def _first_weight(self) -> Tensor:
@@ -591,8 +645,10 @@ class GATv2Conv(GraphAttention):
         heads: How many.
         concat: Put the heads side by side (inside a network); else take their mean (at its end).
         negative_slope: Of the LeakyReLU, 0 to 1.
-        dropout: Share of the inputs, then share of the weights, that goes dark in training.
+        dropout: Share of the attention weights that are set to zero in training. The inputs are
+            not touched: ``GraphNet(dropout=...)`` drops those, before each layer.
         bias: Add :math:`b`, and a bias to each projection.
+        add_self_loops: As in :class:`GATConv`.
 
     Source:
         Brody et al. (2022), equation 7; there :math:`[W \; U]` is one matrix over the concatenated
@@ -608,8 +664,19 @@ class GATv2Conv(GraphAttention):
         negative_slope: float = 0.2,
         dropout: float = 0.0,
         bias: bool = True,
+        *,
+        add_self_loops: bool = False,
     ) -> None:
-        super().__init__(in_features, out_features, heads, concat, negative_slope, dropout, bias)
+        super().__init__(
+            in_features,
+            out_features,
+            heads,
+            concat,
+            negative_slope,
+            dropout,
+            bias,
+            add_self_loops=add_self_loops,
+        )
         width = heads * out_features
         self.W = nn.Parameter(_glorot(heads, out_features, in_features))
         self.U = nn.Parameter(_glorot(heads, out_features, in_features))
@@ -634,7 +701,7 @@ class GATv2Conv(GraphAttention):
     def score_edges(self, queries: Tensor, keys: Tensor, graph: Graph) -> Tensor:
         """Score the edges alone."""
         asks, answers = queries.flatten(1), keys.flatten(1)
-        scores = AdditiveScores.apply(asks, answers, self.a, self.negative_slope, graph)  # type: ignore[no-untyped-call]
+        scores = AdditiveScores.apply(asks, answers, self.a, self.negative_slope, graph.pattern)  # type: ignore[no-untyped-call]
         return cast(Tensor, scores)
 
     def _first_weight(self) -> Tensor:
@@ -702,7 +769,8 @@ class GraphNet(nn.Module):
 
     Args:
         layers: Called as ``layer(states, graph)``.
-        dropout: Share of the numbers that go dark before each layer, while training.
+        dropout: Share of the numbers that are set to zero before each layer, in training. A layer
+            of graph attention has a dropout of its own, on its attention weights alone.
         added: Add what goes into a layer to what comes out, where both are of one width, so that
             a path without any layer leads through them (He et al. 2016).
         activation: What stands between the layers; a ReLU unless given.

@@ -4,7 +4,9 @@ Curves and drawings are made by matplotlib and shown as SVG inside the page, whe
 variables of the page's style and text is in the page's own colour and font. So one figure
 serves both schemes, and Hangul needs no font of ours. Heat maps are real tables. Four figures
 can be touched: custom elements (``figures.js``, ``steps.js``) over tables, which show where no
-script runs. Every figure has alternative text. ``python -m gatutils.viz`` prints the style sheet.
+script runs. Every figure has alternative text, and carries the data that it shows, because the
+drawing of the same data may differ in its last digits on another machine.
+``python -m gatutils.viz`` prints the style sheet.
 """
 
 import hashlib
@@ -29,10 +31,14 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.collections import Collection, PathCollection
+from matplotlib.colors import to_hex, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch
-from matplotlib.ticker import MaxNLocator
+from matplotlib.patches import Circle, Ellipse, FancyArrowPatch, FancyBboxPatch, Patch, Rectangle
+from matplotlib.text import Annotation, Text
+from matplotlib.ticker import LogFormatter, MaxNLocator, ScalarFormatter
 from torch import Tensor
 from torch.nn.functional import leaky_relu
 
@@ -43,6 +49,7 @@ from gatutils.graph import Graph
 __all__ = [
     "INK",
     "ROLES",
+    "TOLERANCE",
     "Curve",
     "Network",
     "Picture",
@@ -77,6 +84,9 @@ Corner = Literal["upper left", "upper right", "lower left", "lower right"]
 
 INK = "#010203"
 """Stands for the page's text colour in a drawing; replaced by ``currentColor``."""
+
+TOLERANCE = 0.001
+"""How far the data of a figure may be apart on two machines, as a share of the axis's span."""
 
 _STYLE: Any = {
     "svg.fonttype": "none",
@@ -123,22 +133,35 @@ def role_color(role: str) -> str:
 class Picture:
     """A figure as HTML, with its alternative text; a notebook shows it.
 
+    A notebook stores the data beside the HTML, in the output's metadata. A test that runs the
+    notebook again compares those, and not the drawing.
+
     Attributes:
         content: An ``<svg>``, a ``<table>``, or a custom element with its script.
         alt: What the figure shows, in words.
         caption: A line below it, or nothing.
+        data: What an ``<svg>`` shows, in lines of JSON; the others hold their numbers as text.
+        tolerance: How far numbers may be apart on two machines, as a share of the axis's span. Of
+            a figure without axes it is the share of each number, or of 1 where that is less.
     """
 
     content: str
     alt: str
     caption: str = ""
+    data: tuple[str, ...] = ()
+    tolerance: float = TOLERANCE
 
-    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+    def __post_init__(self) -> None:
+        expect(0 <= self.tolerance < 1, "tolerance", "a share from 0 to 1", self.tolerance)
+
+    def _repr_mimebundle_(self, **_: object) -> tuple[dict[str, str], dict[str, Any]]:
         caption = f"<figcaption>{html.escape(self.caption)}</figcaption>" if self.caption else ""
-        return {
-            "text/html": f'<figure class="gat-figure">{self.content}{caption}</figure>',
-            "text/plain": f"[figure: {self.alt}]",
-        }
+        page = f'<figure class="gat-figure">{self.content}{caption}</figure>'
+        shown = {"text/html": page, "text/plain": f"[figure: {self.alt}]"}
+        # The digest tells whether the HTML beside the data is the one that was drawn with them.
+        digest = hashlib.sha256(page.encode()).hexdigest()
+        held = {"tolerance": self.tolerance, "data": list(self.data), "sha256": digest}
+        return shown, {"gatutils": held}
 
     def save(self, path: str | Path) -> None:
         """Write the bare figure, SVG or HTML, to a file, whole or not at all."""
@@ -216,16 +239,19 @@ def arrow(
     )
 
 
-def picture(figure: Figure, alt: str, caption: str = "") -> Picture:
+def picture(figure: Figure, alt: str, caption: str = "", tolerance: float = TOLERANCE) -> Picture:
     """Turn a matplotlib figure into SVG that follows the page's scheme.
 
     Args:
         figure: From :func:`canvas` or :func:`drawing`.
         alt: What it shows, in words, for those who cannot see it.
         caption: A line below it.
+        tolerance: How far its data may be from those that another machine draws, as a share of
+            the axis's span. What is trained while the notebook runs needs more than the default,
+            0.001, which allows for last digits only.
 
     Raises:
-        ValueError: If ``alt`` is empty.
+        ValueError: If ``alt`` is empty, or ``tolerance`` is not at least 0 and below 1.
     """
     expect(bool(alt.strip()), "alt", "a sentence that says what the figure shows", repr(alt))
     file = io.StringIO()
@@ -237,12 +263,13 @@ def picture(figure: Figure, alt: str, caption: str = "") -> Picture:
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", svg, flags=re.S)
 
-    # Two figures on one page must not share ids: those in use get the content's own prefix.
-    prefix = "f" + hashlib.sha256((alt + svg).encode()).hexdigest()[:8]
-    used = set(re.findall(r'(?:url\(#|href="#)([^)"]+)', svg))
-    svg = re.sub(r' id="([^"]+)"', lambda m: f' id="{prefix}-{m[1]}"' if m[1] in used else "", svg)
-    svg = re.sub(r"url\(#", f"url(#{prefix}-", svg)
-    svg = re.sub(r'href="#', f'href="#{prefix}-', svg)
+    # Two figures on one page must not share ids, and matplotlib's are hashes of coordinates,
+    # which differ between machines: those in use are numbered, under a prefix for this figure.
+    prefix = "f" + hashlib.sha256(alt.encode()).hexdigest()[:8]
+    used = dict.fromkeys(re.findall(r'(?:url\(#|href="#)([^)"]+)', svg))
+    names = {name: f"{prefix}-{number}" for number, name in enumerate(used, 1)}
+    svg = re.sub(r' id="([^"]+)"', lambda m: f' id="{names[m[1]]}"' if m[1] in names else "", svg)
+    svg = re.sub(r'(url\(#|href="#)([^)"]+)', lambda m: m[1] + names[m[2]], svg)
 
     svg = re.sub(r"<style.*?</style>", "", svg, flags=re.S)  # it would hold for the whole page
     svg = re.sub(r"<[^>]+>", lambda tag: _follow_the_page(tag[0]), svg)
@@ -254,7 +281,113 @@ def picture(figure: Figure, alt: str, caption: str = "") -> Picture:
         'style="max-width:100%;height:auto;stroke-linejoin:round;stroke-linecap:butt" '
         'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink">'
     )
-    return Picture(head + svg[svg.index(">") + 1 :].strip(), alt, caption)
+    content = head + svg[svg.index(">") + 1 :].strip()
+    return Picture(content, alt, caption, _figure_data(figure), tolerance)
+
+
+def _figure_data(figure: Figure) -> tuple[str, ...]:
+    """Return what a figure shows: a line of JSON for each axes, and for each kind of mark in it.
+
+    Marks of one kind, name and style share a line. Coordinates are in the units of the axes; one
+    that is not, as that of a label beside the end of a curve, is a matter of layout and left out.
+    """
+    lines: list[str] = []
+    for number, ax in enumerate(figure.axes, 1):
+        legend = ax.get_legend()
+        words = [ax.get_title(), ax.get_xlabel(), ax.get_ylabel()]
+        words += [text.get_text() for text in legend.get_texts()] if legend else []
+        scales = ax.get_xscale(), ax.get_yscale()
+        limits = ax.get_xlim(), ax.get_ylim()
+        frame: dict[str, list[Any]] = {"x": [*limits[0]], "y": [*limits[1]], "words": words}
+        records: dict[tuple[str, ...], dict[str, list[Any]]]
+        records = {(f"axes {number}", *scales): frame}
+        for key, axis in (("x", ax.xaxis), ("y", ax.yaxis)):
+            # Other formatters write what the limits hold already.
+            if not isinstance(axis.get_major_formatter(), (ScalarFormatter, LogFormatter)):
+                words = [label.get_text() for label in axis.get_ticklabels()]
+                records["ticks", key] = {key: [*axis.get_majorticklocs()], "words": words}
+        for artist in (*ax.lines, *ax.patches, *ax.collections, *ax.images, *ax.texts):
+            style, shown = _mark(artist, ax)
+            for key, values in shown.items():
+                records.setdefault(style, {}).setdefault(key, []).extend(values)
+        for style, shown in records.items():
+            for key, between, scale in zip("xy", limits, scales, strict=True):
+                shown[key] = _rounded(shown.get(key, []), between, scale)
+            record = {"mark": " ".join(filter(None, style)), **shown}
+            lines.append(json.dumps(record, ensure_ascii=False, separators=(",", ":")))
+    return tuple(lines)
+
+
+def _mark(artist: Any, ax: Axes) -> tuple[tuple[str, ...], dict[str, list[Any]]]:
+    """Return a mark's kind, name and style, and what it shows: coordinates, words, shades."""
+    name = artist.get_label() or ""
+    name = "" if name.startswith("_") else name
+    shown: dict[str, list[Any]] = {}
+    units = artist.get_transform()
+    style: tuple[str, ...]
+    at: Any
+    if isinstance(artist, Line2D):
+        style = ("line", name, _hex(artist.get_color()), str(artist.get_linestyle()))
+        style += (f"{artist.get_linewidth():g}", str(artist.get_marker()))
+        at = [*np.asarray(artist.get_xydata()), (math.nan, math.nan)]
+    elif isinstance(artist, Text):
+        style = ("text", _hex(artist.get_color()))
+        at, shown["words"] = [artist.get_position()], [artist.get_text()]
+    elif isinstance(artist, Patch):
+        style = (type(artist).__name__, name)
+        style += (_hex(artist.get_facecolor()), _hex(artist.get_edgecolor()))
+        path, units = artist.get_path(), artist.get_data_transform()
+        path = path.transformed(artist.get_patch_transform())
+        corners = np.asarray(path.vertices)
+        if isinstance(artist, FancyArrowPatch):
+            at = corners[:3]  # its start, its bend, and its tip
+        elif isinstance(artist, (Ellipse, FancyBboxPatch, Rectangle)):
+            at = path.get_extents().get_points()
+        else:
+            at = [*corners, (math.nan, math.nan)]
+    elif isinstance(artist, Collection):
+        colors = artist.get_facecolor(), artist.get_edgecolor()
+        style = (type(artist).__name__, name, *(_hex(c[0]) for c in colors if len(c)))
+        if isinstance(artist, PathCollection):
+            at, units = artist.get_offsets(), artist.get_offset_transform()
+        else:
+            paths = (np.asarray(path.vertices) for path in artist.get_paths())
+            at = [point for path in paths for point in (*path, (math.nan, math.nan))]
+    else:
+        left, right, bottom, top = artist.get_extent()
+        style, at = ("image", name), [(left, bottom), (right, top)]
+    if isinstance(artist, ScalarMappable) and artist.get_array() is not None:
+        array: Any = artist.get_array()
+        values = np.ma.filled(np.ma.ravel(array).astype(float), math.nan)
+        shown["values"] = _rounded(values, (np.nanmin(values), np.nanmax(values)))
+    if artist.get_alpha() is not None:
+        shown["alpha"] = _rounded(np.ravel(artist.get_alpha()), (0, 1))
+    if isinstance(artist, Annotation):
+        where = artist.xycoords if isinstance(artist.xycoords, tuple) else 2 * (artist.xycoords,)
+        in_data, at = [unit == "data" for unit in where], [artist.xy]
+    else:
+        in_data = units.contains_branch_seperately(ax.transData)
+    for key, of_axis, numbers in zip("xy", in_data, np.asarray(at, dtype=float).T, strict=True):
+        shown[key] = numbers.tolist() if of_axis else []
+    return style, shown
+
+
+def _hex(color: Any) -> str:
+    """Return a colour without its opacity, or none."""
+    return "none" if tuple(to_rgba(color)) == (0, 0, 0, 0) else to_hex(color)
+
+
+def _rounded(
+    numbers: Iterable[Any], limits: tuple[float, float], scale: str = "linear"
+) -> list[float | None]:
+    """Return numbers no finer than 1/10,000 of an axis; None for one that is not finite."""
+    digits = 4 - math.floor(math.log10(abs(limits[1] - limits[0]) or 1))
+    rounded: list[float | None] = []
+    for x in map(float, numbers):
+        if math.isfinite(x):
+            x = float(f"{x:.5g}") if scale == "log" else round(x, digits)
+        rounded.append(None if not math.isfinite(x) else int(x) if x == int(x) else x)
+    return rounded
 
 
 def _follow_the_page(tag: str) -> str:
@@ -299,6 +432,7 @@ def curves(
     shade: tuple[float, float, str] | None = None,
     legend: Corner | None = None,
     ticks: Mapping[float, str] | None = None,
+    tolerance: float = TOLERANCE,
 ) -> Picture:
     """Draw curves with their spread, each labelled at its end.
 
@@ -313,6 +447,7 @@ def curves(
         shade: From, to, and what to call that range of x.
         legend: The corner of a legend instead, for lines that end in one place.
         ticks: Places on the horizontal axis and what to write there, instead of numbers.
+        tolerance: As in :func:`picture`.
 
     Raises:
         ValueError: If there is no line, or one whose runs do not fit its x.
@@ -374,7 +509,7 @@ def curves(
         _label_ends(ax, ends)
     else:
         ax.legend(loc=legend, frameon=False, handlelength=3, fontsize=10.5)
-    return picture(figure, alt, caption)
+    return picture(figure, alt, caption, tolerance)
 
 
 def strips(
@@ -383,6 +518,7 @@ def strips(
     xlabel: str,
     roles: Mapping[str, str] | None = None,
     caption: str = "",
+    tolerance: float = TOLERANCE,
 ) -> Picture:
     """Draw every run as a dot, a row for each group, and a bar at the mean.
 
@@ -392,6 +528,7 @@ def strips(
         xlabel: With its unit.
         roles: Name -> a role's colour; the others are in the text's.
         caption: A line below the figure.
+        tolerance: As in :func:`picture`.
 
     Raises:
         ValueError: If there is no group, one is empty or holds no finite number, or ``roles`` names
@@ -414,7 +551,7 @@ def strips(
     ax.spines["left"].set_visible(False)
     ax.grid(True, axis="x", color=INK, alpha=0.15, linewidth=0.6)
     ax.set_xlabel(xlabel)
-    return picture(figure, alt, caption)
+    return picture(figure, alt, caption, tolerance)
 
 
 def _label_ends(ax: Axes, ends: list[list[Any]]) -> None:
@@ -533,6 +670,7 @@ def networks(
     columns: int | None = None,
     height: float | None = None,
     legend: Mapping[str, str] | None = None,
+    tolerance: float = TOLERANCE,
 ) -> Picture:
     """Draw graphs, side by side.
 
@@ -544,6 +682,7 @@ def networks(
             are hard to read on a phone.
         height: Of each panel, in inches of 72 points; the whole figure is 5.2 wide.
         legend: Role -> what a node of that colour is.
+        tolerance: As in :func:`picture`.
 
     Raises:
         TypeError: If ``panels`` holds something else, or positions are no numbers.
@@ -583,7 +722,7 @@ def networks(
             handletextpad=0.2,
             fontsize=11,
         )
-    return picture(figure, alt, caption)
+    return picture(figure, alt, caption, tolerance)
 
 
 def _spots(
@@ -724,6 +863,7 @@ def heatmap(
     caption: str = "",
     role: str = "weight",
     marks: Mapping[tuple[int, int], str] | None = None,
+    tolerance: float = TOLERANCE,
 ) -> Picture:
     """Draw weights as a real table: the darker a cell, the more it weighs.
 
@@ -738,6 +878,7 @@ def heatmap(
         caption: A line below it.
         role: The colour.
         marks: Cells to frame, each with the reason (its tooltip).
+        tolerance: As in :func:`picture`.
 
     Raises:
         ValueError: If labels do not fit, or a number is outside 0 to 1.
@@ -749,7 +890,7 @@ def heatmap(
     expect(inside, "weights", "numbers from 0 to 1", "others")
     expect(bool(alt.strip()), "alt", "a sentence that says what the table shows", repr(alt))
     table = _heat_table(weights, rows, columns, f'aria-label="{html.escape(alt)}"', "", marks, role)
-    return Picture(_heat_style() + table, alt, caption)
+    return Picture(_heat_style() + table, alt, caption, tolerance=tolerance)
 
 
 def _heat_style() -> str:
@@ -820,6 +961,7 @@ def heads(
     start: tuple[int, int] = (0, 0),
     asks: str = "asks",
     answers: str = "is asked",
+    tolerance: float = TOLERANCE,
 ) -> Picture:
     """Let the reader choose a head and a word, and see whom that word asks.
 
@@ -835,6 +977,7 @@ def heads(
         start: The head and the row that are chosen at first.
         asks: Stands over the rows, and in the sentence below them.
         answers: Stands over the columns.
+        tolerance: As in :func:`picture`.
 
     Raises:
         TypeError: If ``weights`` is no float tensor, or ``start`` no pair of ints.
@@ -867,7 +1010,7 @@ def heads(
         _heat_table(head, rows, columns, title=name)
         for head, name in zip(weights, names, strict=True)
     ]
-    return _interactive("gat-heads", data, _side_by_side(tables), alt, caption)
+    return _interactive("gat-heads", data, _side_by_side(tables), alt, caption, tolerance)
 
 
 def _distributions(weights: Tensor, name: str) -> Tensor:
@@ -906,6 +1049,7 @@ def masks(
     caption: str = "",
     start: int = 0,
     positions: Mapping[str, Layout] | None = None,
+    tolerance: float = TOLERANCE,
 ) -> Picture:
     """Let the reader choose a node, and see under each mask whom it may look at.
 
@@ -922,6 +1066,7 @@ def masks(
         caption: A line below it.
         start: The node that is chosen at first.
         positions: Name -> a pair (x, y) for each node, y upwards; on a circle where there is none.
+        tolerance: As in :func:`picture`.
 
     Raises:
         TypeError: If a mask is no bool tensor, weights are no float tensor, or ``start`` is no int.
@@ -974,7 +1119,7 @@ def masks(
         f"135deg,{_variable('masked')} 0 1px,transparent 1px 5px)}}</style>"
     )
     still = f'{style}<div class="gat-masked">{_side_by_side(tables)}</div>'
-    return _interactive("gat-masks", data, still, alt, caption)
+    return _interactive("gat-masks", data, still, alt, caption, tolerance)
 
 
 def lookup(
@@ -985,6 +1130,7 @@ def lookup(
     caption: str = "",
     unit: str = "",
     start: str | None = None,
+    tolerance: float = TOLERANCE,
 ) -> Picture:
     """Let the reader turn a dictionary into attention, and attention into the mean.
 
@@ -999,6 +1145,7 @@ def lookup(
         caption: A line below it.
         unit: Written after the result.
         start: The query that is chosen at first; the first one if None.
+        tolerance: As in :func:`picture`.
 
     Raises:
         TypeError: If a vector is no sequence of numbers.
@@ -1034,7 +1181,7 @@ def lookup(
     }
     asked = f"{start} {_vector(queries[start])}"
     still = _temperatures(scores[start], named, numbers, asked, unit)
-    return _interactive("gat-lookup", data, still, alt, caption)
+    return _interactive("gat-lookup", data, still, alt, caption, tolerance)
 
 
 def _expect_numbers(value: Sequence[float], name: str, count: int) -> None:
@@ -1098,6 +1245,7 @@ def graph_attention(
     positions: Layout | None = None,
     slope: float = 0.2,
     step: int = 1,
+    tolerance: float = TOLERANCE,
 ) -> Picture:
     """Let the reader choose a node, go through graph attention step by step, and change features.
 
@@ -1117,6 +1265,7 @@ def graph_attention(
         positions: A pair (x, y) for each node, y upwards; on a circle if None.
         slope: Of the LeakyReLU, 0 to 1.
         step: The step that is shown at first, 1 to 5.
+        tolerance: As in :func:`picture`.
 
     Raises:
         TypeError: If ``graph`` is no :class:`~gatutils.graph.Graph`, a tensor holds no floats, or
@@ -1188,7 +1337,7 @@ def graph_attention(
     sums = _two(weights.sum().item()), _pair(state[0])
     title = f"node {names[start]} looks; what it does not see is struck out; {given}"
     still = _attention_table(title, names, mask[start].tolist(), columns, sums)
-    return _interactive("gat-attention", data, still, alt, caption)
+    return _interactive("gat-attention", data, still, alt, caption, tolerance)
 
 
 _ATTENTION_COLUMNS = [  # soft hyphens, for a phone without JavaScript
@@ -1252,7 +1401,9 @@ def _commas(numbers: Iterable[str]) -> str:
     return ", ".join(numbers)
 
 
-def _interactive(tag: str, data: object, still: str, alt: str, caption: str) -> Picture:
+def _interactive(
+    tag: str, data: object, still: str, alt: str, caption: str, tolerance: float
+) -> Picture:
     """Wrap the still form of a figure in the custom element that its script brings to life."""
     script = _script("figures.js")
     if tag == "gat-attention":
@@ -1266,6 +1417,7 @@ def _interactive(tag: str, data: object, still: str, alt: str, caption: str) -> 
         f'data-figure="{html.escape(written)}">{still}</{tag}><script>{script}</script>',
         alt,
         caption,
+        tolerance=tolerance,
     )
 
 

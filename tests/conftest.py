@@ -1,13 +1,22 @@
-"""Shapes and types are checked at run time in every test; one browser serves all of them."""
+"""Shapes and types are checked at run time in every test; all share one book and one browser.
 
+The book is built once into a temporary folder, or taken from the folder that ``GATUTILS_BOOK``
+names (the one with ``index.html``). The browser is ``GATUTILS_CHROMIUM`` or a Chromium on the
+path. Without one the tests that need it skip; ``GATUTILS_REQUIRE_BROWSER=1`` makes that a failure.
+With pytest-xdist each process has a browser of its own, and all read the same book.
+"""
+
+import inspect
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import jaxtyping
 import pytest
 import torch
+from filelock import FileLock
 from hypothesis import settings
 
 os.environ["GATUTILS_PROGRESS"] = "0"
@@ -16,6 +25,9 @@ torch.set_num_threads(1)
 # The same examples on every run, and no timed tests: machines differ.
 settings.register_profile("book", deadline=None, derandomize=True)
 settings.load_profile("book")
+
+# Only here: the package must not be imported before its types are checked.
+from helpers import DESKTOP, ROOT, Visit, build_book  # noqa: E402
 
 
 @pytest.fixture
@@ -75,3 +87,75 @@ def axe() -> Callable[[Any], dict[str, list[str]]]:
         return dict(violations)
 
     return look
+
+
+@pytest.fixture(scope="session")
+def book(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with the book's finished HTML."""
+    given = os.environ.get("GATUTILS_BOOK")
+    if given:
+        html = Path(given).resolve()
+        assert (html / "index.html").is_file(), f"GATUTILS_BOOK: no index.html in {html}"
+        return html
+    pytest.importorskip("jupyter_book")
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent  # of all processes
+    target, built = shared / "book", shared / "book" / "built"
+    with FileLock(shared / "book.lock"):
+        if not built.exists():
+            build_book(ROOT, target, "-W", "--keep-going", "-n")  # the flags of `make book`
+            built.touch()
+    return target / "_build" / "html"
+
+
+@pytest.fixture(scope="session")
+def visits(book: Path, browser: Any) -> Iterator[Callable[..., Visit]]:
+    """``visits(page, viewport, scheme)`` opens each page once, for all tests that only look.
+
+    A page is named as in _toc.yml, such as "notebooks/04-self-attention".
+    """
+    opened: dict[tuple[str, int, str], Visit] = {}
+
+    def visit(page: str, viewport: dict[str, int] = DESKTOP, scheme: str = "light") -> Visit:
+        key = (page, viewport["width"], scheme)
+        if key not in opened:
+            opened[key] = Visit(browser, viewport, scheme)
+            opened[key].open(book / f"{page}.html")
+        return opened[key]
+
+    yield visit
+    for each in opened.values():
+        each.close()
+
+
+@pytest.fixture
+def open_page(book: Path, browser: Any) -> Iterator[Callable[..., Any]]:
+    """``open_page(page)`` opens a page that the test may change; it must not report an error.
+
+    ``scheme=``, ``viewport=`` and whatever Playwright's ``new_context`` takes go to its browser.
+    """
+    opened: list[Visit] = []
+
+    def visit(page: str, **options: Any) -> Any:
+        opened.append(Visit(browser, **options))
+        return opened[-1].open(book / f"{page}.html")
+
+    yield visit
+    errors = [error for each in opened for error in each.errors]
+    for each in opened:
+        each.close()
+    assert not errors
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Name a case by what its lambda returns, where the case is a lambda."""
+    if getattr(val, "__name__", "") != "<lambda>":
+        return None
+    at = [place for place in val.__code__.co_positions() if all(place)]
+    top, left = min((line, column) for line, _, column, _ in at)
+    bottom, right = max((line, column) for _, line, _, column in at)
+    lines = [line.encode() for line in inspect.findsource(val)[0][top - 1 : bottom]]
+    lines[-1] = lines[-1][:right]
+    lines[0] = lines[0][left:]
+    return " ".join(b"".join(lines).decode().split())

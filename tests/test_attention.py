@@ -264,10 +264,25 @@ HALF_BAD = torch.tensor([[0.0], [torch.nan], [0.0]])  # hidden, and bad all the 
         (lambda: MULTI(X[None], X), ValueError, r"asked: .*batch axes \(1,\) like asking"),
         (lambda: MULTI(X, X, torch.ones(3, 3)), TypeError, "mask: expected a bool.*float32"),
         (lambda: MULTI(X, X, MASK[:, :2]), ValueError, r"mask: .*to \(3, 3\), got shape \(3, 2\)"),
-        (lambda: MULTI(X, X, MASK[None]), ValueError, r"mask: .*\(3, 3\), got shape \(1, 3, 3\)"),
         (lambda: MULTI(X, X[:2], MASK), ValueError, r"mask: .*to \(3, 2\), got shape \(3, 3\)"),
-        # One mask for each head is not on offer, even where the numbers would fit.
-        (lambda: MULTI(X, X, MASK.expand(2, 3, 3)), ValueError, r"mask: .*got shape \(2, 3, 3\)"),
+        (lambda: MULTI(X, X, MASK.expand(3, 3, 3)), ValueError, r"mask: .*got shape \(3, 3, 3\)"),
+        (lambda: MULTI(X, X, MASK.expand(1, 1, 3, 3)), ValueError, r"mask: .*\(1, 1, 3, 3\)"),
+        # One for each head, where the axis says batch: as torch's own layer has it.
+        (lambda: MULTI(X[None], X[None], MASK.expand(2, 3, 3)), ValueError, r"mask: .*\(2, 3, 3\)"),
+        (
+            lambda: MULTI(X.expand(2, 3, 4), X.expand(2, 3, 4), MASK[:2]),
+            ValueError,
+            "mask: .*key_m",
+        ),
+        (
+            lambda: MULTI(X, X, key_mask=MASK),
+            ValueError,
+            r"key_mask: .*to \(3,\).*got shape \(3, 3\)",
+        ),
+        (lambda: MULTI(X, X[:2], key_mask=MASK[0]), ValueError, r"key_mask: .*\(2,\).*\(3,\)"),
+        (lambda: MULTI(X, X, key_mask=MASK[0, 0]), ValueError, "key_mask: .*1 axes"),
+        (lambda: MULTI(X, X, key_mask=X[:, 0]), TypeError, "key_mask: expected a bool.*float32"),
+        (lambda: MULTI(X, X, key_mask=[True] * 3), TypeError, "key_mask: expected a bool.*list"),
     ],
 )
 def test_bad_input_names_the_argument(unchecked, call, error, words):
@@ -545,3 +560,253 @@ def test_heads_name_what_is_not_finite(unchecked):
         layer(bad, torch.zeros(3, 8))
     with pytest.raises(ValueError, match="asked: expected finite numbers"):
         layer(torch.zeros(3, 8), bad)
+
+
+# ---- Two masks ------------------------------------------------------------------------------
+
+
+@st.composite
+def masked_twice(draw, most_batch=1):
+    """Heads at work, and both masks; the first key can be seen by all."""
+    module, asking, asked, mask = draw(heads_at_work(most_batch))
+    batch, queries, keys = asking.shape[:-2], asking.shape[-2], asked.shape[-2]
+    shapes = [(*batch, module.heads, queries, keys), (*batch, 1, queries, keys), (queries, keys)]
+    if draw(st.booleans()):
+        mask = torch.rand(draw(st.sampled_from(shapes))) < 0.6
+    key_mask = torch.rand(draw(st.sampled_from([(*batch, keys), (keys,)]))) < 0.6
+    for part in (mask, key_mask):
+        if part is not None:
+            part[..., 0] = True
+    return module, asking, asked, mask, key_mask
+
+
+def written_out(module, asking, asked, mask, key_mask=None):
+    """What both masks say of each head, by the number of their axes."""
+    batch, axes = asking.shape[:-2], asking.ndim
+    full = torch.ones(*batch, module.heads, asking.shape[-2], asked.shape[-2], dtype=torch.bool)
+    if mask is not None:
+        full &= mask.unsqueeze(-3) if 2 < mask.ndim <= axes else mask
+    if key_mask is not None:
+        full &= key_mask[..., None, None, :]
+    return full
+
+
+@few
+@given(masked_twice(most_batch=2))
+def test_each_head_sees_what_both_masks_show(problem):
+    module, asking, asked, mask, key_mask = problem
+    full = written_out(*problem)
+    q, k, v = (
+        (elements @ matrix.weight.T).unflatten(-1, (module.heads, -1)).movedim(-2, -3)
+        for matrix, elements in ((module.Q, asking), (module.K, asked), (module.V, asked))
+    )
+    contexts, weights = attend(ScaledDot()(q, k), v, full)
+    out, found = module(asking, asked, mask, key_mask)
+    assert_near(found, weights)
+    assert_near(out, torch.cat(contexts.unbind(dim=-3), dim=-1) @ module.O.weight.T)
+    assert_near(module(asking, asked, full)[0], out)
+
+
+@few
+@given(masked_twice())
+def test_both_masks_equal_those_of_torch_multihead_attention(problem):
+    """torch's are True where one may not look; outputs, weights and gradients."""
+    module, asking, asked, mask, key_mask = problem
+    heads, batch = module.heads, asking.shape[:-2]
+    theirs = nn.MultiheadAttention(asking.shape[-1], heads, bias=False, batch_first=True)
+    theirs = theirs.to(asking.dtype)
+    with torch.no_grad():
+        matrices = [module.Q.weight, module.K.weight, module.V.weight]
+        theirs.in_proj_weight.copy_(torch.cat(matrices))
+        theirs.out_proj.weight.copy_(module.O.weight)
+    hidden = ~written_out(module, asking, asked, mask).flatten(0, -3)  # for each sentence and head
+    padding = ~key_mask.expand(*batch, -1)
+    results = []
+    for ours in (True, False):
+        x, y = asking.clone().requires_grad_(), asked.clone().requires_grad_()
+        if ours:
+            out, weights = module(x, y, mask, key_mask)
+        else:
+            out, weights = theirs(
+                x, y, y, key_padding_mask=padding, attn_mask=hidden, average_attn_weights=False
+            )
+        (out.square().sum() + weights.pow(3).sum()).backward()
+        results.append((out, weights, x.grad, y.grad))
+    for mine, other in zip(*results, strict=True):
+        assert_near(mine, other)
+    assert_near(torch.cat([matrix.grad for matrix in matrices]), theirs.in_proj_weight.grad)
+
+
+def test_a_padding_mask_is_what_its_name_says_though_there_are_as_many_queries_as_sentences():
+    torch.manual_seed(0)
+    module, x = MultiHead(4, 2), torch.randn(3, 3, 4)
+    real = torch.arange(3) < torch.tensor([3, 2, 1]).unsqueeze(1)
+    out, weights = module(x, x, key_mask=real)
+    for sentence, length, found in zip(x, (3, 2, 1), out, strict=True):
+        assert_near(found, module(sentence, sentence[:length])[0])
+    assert (weights[~real[:, None, None].expand_as(weights)] == 0).all()
+    as_pairs, _ = module(x, x, real)
+    assert torch.equal(as_pairs, module(x, x, real.expand(3, 3, 3))[0])
+    assert (as_pairs - out).abs().max() > 0.01
+
+
+def test_a_sentence_without_a_real_key_gets_zeros():
+    x = torch.randn(2, 3, 4, requires_grad=True)
+    real = torch.tensor([[True, True, False], [False, False, False]])
+    out, weights = MultiHead(4, 2)(x, x, key_mask=real)
+    out.sum().backward()
+    assert (out[1] == 0).all()
+    assert (weights[1] == 0).all()
+    assert (x.grad[1] == 0).all()
+
+
+# ---- What is not finite -----------------------------------------------------------------------
+
+BAD = [torch.nan, torch.inf, -torch.inf]
+
+
+def spoiled(numbers, data, bad):
+    """The same numbers but one, and where that is."""
+    place = tuple(data.draw(st.integers(0, n - 1)) for n in numbers.shape)
+    numbers = numbers.clone()
+    numbers[place] = bad
+    return numbers, place
+
+
+@pytest.mark.parametrize("bad", BAD)
+@given(problems(), st.data())
+def test_a_bad_score_is_refused_where_it_is_visible_and_nowhere_else(bad, problem, data):
+    scores, values, mask = problem
+    other, place = spoiled(scores, data, bad)
+    if bad == -torch.inf:
+        expected, _ = attend(scores, values, hide(mask, place))
+        assert torch.equal(attend(other, values, mask)[0], expected)
+    elif mask[place]:
+        with pytest.raises(ValueError, match="scores: expected finite numbers where mask is True"):
+            attend(other, values, mask)
+    else:
+        assert torch.equal(attend(other, values, mask)[0], attend(scores, values, mask)[0])
+
+
+def hide(mask, place):
+    mask = mask.clone()
+    mask[place] = False
+    return mask
+
+
+@pytest.mark.parametrize("bad", BAD)
+@given(problems(), st.data())
+def test_a_bad_value_is_refused_even_where_nobody_sees_it(bad, problem, data):
+    scores, values, mask = problem
+    other, place = spoiled(values, data, bad)
+    hidden = mask.clone()
+    hidden[(*place[:-2], slice(None), place[-2])] = False
+    for seen in (mask, hidden):
+        with pytest.raises(ValueError, match="values: expected finite numbers"):
+            attend(scores, other, seen)
+
+
+@pytest.mark.parametrize("bad", BAD)
+@few
+@given(masked_twice(), st.data(), st.sampled_from(["asking", "asked"]))
+def test_heads_refuse_what_is_not_finite_masked_or_not(bad, problem, data, name):
+    module, asking, asked, mask, key_mask = problem
+    parts = {"asking": asking, "asked": asked}
+    parts[name], _ = spoiled(parts[name], data, bad)
+    for seen in (key_mask, torch.zeros_like(key_mask)):
+        with pytest.raises(ValueError, match=f"{name}: expected finite numbers, got NaN or inf"):
+            module(parts["asking"], parts["asked"], mask, seen)
+
+
+# ---- Mixed precision --------------------------------------------------------------------------
+
+HALVES = [torch.bfloat16, torch.float16]
+
+
+def assert_near_in(dtype, ours, exact, roundings=16):
+    """Equal but for some roundings of this type, in parts of the largest number."""
+    exact = exact.float()
+    largest = exact.abs().max().item()
+    bound = roundings * torch.finfo(dtype).eps * largest
+    torch.testing.assert_close(ours.float(), exact, rtol=0, atol=bound)
+
+
+@pytest.mark.parametrize("dtype", HALVES, ids=str)
+@pytest.mark.parametrize("kind", SCORES)
+def test_scores_and_attention_under_autocast(kind, dtype):
+    """Behind a linear layer, whose outputs are of autocast's type; values and gradients."""
+    torch.manual_seed(0)
+    score, before = SCORES[kind](6, 6), nn.Linear(6, 6)
+    q, k, mask = torch.randn(2, 3, 6), torch.randn(2, 5, 6), torch.rand(2, 3, 5) < 0.7
+    parameters = [*score.parameters(), *before.parameters()]
+    results = []
+    for enabled in (False, True):
+        with torch.autocast("cpu", dtype, enabled=enabled):
+            scores = score(q, before(k))
+            context, weights = attend(scores, before(k), mask)
+        context.float().square().sum().backward()
+        results.append([scores, context, weights, *(p.grad for p in parameters)])
+        score.zero_grad()
+        before.zero_grad()
+        expected = [dtype, dtype, torch.float32] if enabled else [torch.float32] * 3
+        assert [part.dtype for part in results[-1][:3]] == expected
+    for exact, ours in zip(*results, strict=True):
+        assert_near_in(dtype, ours, exact)
+    # The softmax is not rounded to the half type: the weights sum to 1.
+    assert_near(results[1][2].sum(dim=-1), mask.any(dim=-1).float())
+
+
+@pytest.mark.parametrize("dtype", HALVES, ids=str)
+def test_types_that_torch_multiplies_go_together_under_autocast_alone(unchecked, dtype):
+    scores, values = torch.randn(3, 4), torch.randn(4, 2)
+    with torch.autocast("cpu", dtype):
+        exact, _ = attend(scores, values)
+        for mixed in ((scores, values.to(dtype)), (scores.to(dtype), values)):
+            assert_near_in(dtype, attend(*mixed)[0], exact)
+        assert_near_in(dtype, Dot()(scores, scores.to(dtype)), scores @ scores.T)
+        with pytest.raises(TypeError, match=r"values: .*float32 like scores.*float64"):
+            attend(scores, values.double())
+    with pytest.raises(TypeError, match=f"values: expected torch.float32 like scores, got {dtype}"):
+        attend(scores, values.to(dtype))
+
+
+@pytest.mark.parametrize("dtype", HALVES, ids=str)
+@few
+@given(problem=masked_twice())
+def test_heads_under_autocast(dtype, problem):
+    module, asking, asked, mask, key_mask = problem
+    module, asking, asked = module.float(), asking.float(), asked.float()
+    exact, exact_weights = module(asking, asked, mask, key_mask)
+    with torch.autocast("cpu", dtype):
+        out, weights = module(asking, asked, mask, key_mask)
+        again, _ = module(asking.to(dtype), asked, mask, key_mask)
+    assert (out.dtype, weights.dtype) == (dtype, torch.float32)
+    bound = 16 * max(1, asking.abs().max().item() ** 2)  # what scores are off by
+    for ours, theirs in ((out, exact), (again, exact), (weights, exact_weights)):
+        assert_near_in(dtype, ours, theirs, roundings=16 * bound)
+
+
+def test_autocast_leaves_double_precision_as_it_is():
+    torch.manual_seed(0)
+    module, x = MultiHead(4, 2).double(), torch.randn(3, 4, dtype=torch.float64)
+    alone = module(x, x)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = module(x, x)
+    for mine, exact in zip(found, alone, strict=True):
+        assert mine.dtype == torch.float64
+        assert torch.equal(mine, exact)
+
+
+@pytest.mark.parametrize("dtype", HALVES, ids=str)
+@pytest.mark.parametrize("kind", [*SCORES, "heads"])
+def test_modules_in_half_precision_without_autocast(kind, dtype):
+    torch.manual_seed(0)
+    module = MultiHead(6, 2) if kind == "heads" else SCORES[kind](6, 6)
+    q, k = torch.randn(2, 3, 6), torch.randn(2, 5, 6)
+    exact = module(q, k)
+    found = module.to(dtype)(q.to(dtype), k.to(dtype))
+    if kind != "heads":
+        exact, found = attend(exact, k), attend(found, k.to(dtype))
+    for ours, theirs in zip(found, exact, strict=True):
+        assert ours.dtype == dtype
+        assert_near_in(dtype, ours, theirs)

@@ -1,16 +1,7 @@
-"""The rendered book: it reads from a file, in both schemes, on a phone, by keyboard.
-
-The book is built once into a temporary folder, or taken from the folder that ``GATUTILS_BOOK``
-names (the one with ``index.html``). The browser is ``GATUTILS_CHROMIUM`` or a Chromium on the
-path. Without one these tests skip; ``GATUTILS_REQUIRE_BROWSER=1`` makes that a failure.
-"""
+"""The rendered book: it reads from a file, in both schemes, on a phone, by keyboard."""
 
 import json
-import os
 import re
-import subprocess
-import sys
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -20,13 +11,9 @@ from urllib.parse import unquote, urlsplit
 import pytest
 import torch
 import yaml
+from helpers import DESKTOP, PHONE, ROOT, SCHEMES, Visit, build_book
 
 from gatutils.attention import attend
-
-ROOT = Path(__file__).resolve().parent.parent
-SCHEMES = ("light", "dark")
-PHONE = {"width": 360, "height": 740}
-DESKTOP = {"width": 1280, "height": 900}
 
 # What axe-core finds in the book though nothing of the book's own is wrong: rule -> reason.
 # `test_axe_baseline_is_the_bare_theme` holds each against a book with the theme's defaults.
@@ -51,35 +38,7 @@ PAGES = _toc_pages()
 # ---- Fixtures --------------------------------------------------------------------------------
 
 
-def _build(source: Path, target: Path, *flags: str) -> Path:
-    run = "import sys; from jupyter_book.cli.main import main; sys.exit(main())"
-    command = [sys.executable, "-c", run, "build", str(source), *flags]
-    done = subprocess.run(
-        [*command, "--path-output", str(target)],
-        cwd=source,
-        capture_output=True,
-        encoding="utf-8",
-        check=False,
-    )
-    if done.returncode:
-        pytest.fail("the book does not build:\n" + (done.stdout + done.stderr)[-4000:])
-    return target / "_build" / "html"
-
-
-@pytest.fixture(scope="session")
-def book(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder with the finished HTML."""
-    given = os.environ.get("GATUTILS_BOOK")
-    if given:
-        html = Path(given).resolve()
-        assert (html / "index.html").is_file(), f"GATUTILS_BOOK: no index.html in {html}"
-        return html
-    pytest.importorskip("jupyter_book")
-    target = tmp_path_factory.mktemp("book")
-    return _build(ROOT, target, "-W", "--keep-going", "-n")  # the flags of `make book`
-
-
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def bare_book(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A book of two pages with all settings as they come, and what most pages have in them."""
     source = tmp_path_factory.mktemp("bare")
@@ -95,69 +54,7 @@ def bare_book(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     for name, text in files.items():
         (source / name).write_text(text, encoding="utf-8")
-    return _build(source, source)
-
-
-class Visit:
-    """One page, opened in a context of its own, with all that it asked for and complained of."""
-
-    def __init__(self, browser: Any, viewport: dict[str, int], scheme: str) -> None:
-        self.remote: list[str] = []
-        self.failed: list[str] = []
-        self.errors: list[str] = []
-        self.context = browser.new_context(viewport=viewport, reduced_motion="reduce")
-        # The theme keeps the reader's choice here; its switch writes the same two names.
-        self.context.add_init_script(
-            "for (const name of ['mode', 'theme']) {"
-            "  if (!localStorage.getItem(name)) localStorage.setItem(name, " + repr(scheme) + ")}"
-        )
-        # Only what leaves the machine passes through here; anything else would be slow.
-        self.context.route(re.compile("^(?!file:|data:|blob:)"), self._refuse)
-        self.page = self.context.new_page()
-        self.page.on("requestfailed", lambda request: self.failed.append(request.url))
-        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.on("console", self._hear)
-
-    def _refuse(self, route: Any) -> None:
-        self.remote.append(route.request.url)
-        route.abort()
-
-    def _hear(self, message: Any) -> None:
-        if message.type in {"error", "warning"}:
-            self.errors.append(f"{message.type}: {message.text}")
-
-    def open(self, path: Path) -> Any:
-        """Load a page and wait until its formulas and fonts are there, or have failed."""
-        self.page.goto(path.as_uri(), wait_until="load")
-        self.page.evaluate(
-            """async () => {
-              for (let i = 0; i < 100 && window.MathJax && !MathJax.startup?.promise; i++)
-                await new Promise(done => setTimeout(done, 50));
-              await window.MathJax?.startup?.promise?.catch(() => {});
-              await document.fonts.ready;
-            }"""
-        )
-        return self.page
-
-    def close(self) -> None:
-        self.context.close()
-
-
-@pytest.fixture(scope="session")
-def visits(book: Path, browser: Any) -> Iterator[Any]:
-    """``visits(page, viewport, scheme)`` opens each page once, for all tests that only look."""
-    opened: dict[tuple[str, int, str], Visit] = {}
-
-    def visit(page: str, viewport: dict[str, int] = DESKTOP, scheme: str = "light") -> Visit:
-        key = (page, viewport["width"], scheme)
-        if key not in opened:
-            opened[key] = Visit(browser, viewport, scheme)
-            opened[key].open(book / f"{page}.html")
-        return opened[key]
-
-    yield visit
-    for each in opened.values():
-        each.close()
+    return build_book(source, source)
 
 
 every_page = pytest.mark.parametrize("page", PAGES)
@@ -371,41 +268,22 @@ def test_axe_baseline_is_the_bare_theme(browser: Any, axe: Any, bare_book: Path)
     assert not extra, f"not a finding of the bare theme, which has {sorted(bare)}"
 
 
-def test_the_switch_changes_the_scheme(book: Path, browser: Any) -> None:
-    visit = Visit(browser, DESKTOP, "light")
-    try:
-        tab = visit.open(book / f"{PAGES[0]}.html")
-        grounds = {}
-        for _ in range(3):  # light, dark, automatic
-            theme = tab.evaluate("document.documentElement.dataset.theme")
-            grounds[theme] = tab.evaluate("getComputedStyle(document.body).backgroundColor")
-            tab.locator("button.theme-switch-button:visible").first.click()
-        assert set(grounds) == set(SCHEMES)
-        assert grounds["light"] != grounds["dark"]
-    finally:
-        visit.close()
+def test_the_switch_changes_the_scheme(open_page: Any) -> None:
+    tab = open_page(PAGES[0])
+    grounds = {}
+    for _ in range(3):  # light, dark, automatic
+        theme = tab.evaluate("document.documentElement.dataset.theme")
+        grounds[theme] = tab.evaluate("getComputedStyle(document.body).backgroundColor")
+        tab.locator("button.theme-switch-button:visible").first.click()
+    assert set(grounds) == set(SCHEMES)
+    assert grounds["light"] != grounds["dark"]
 
 
 # ---- The figures that one touches, on their pages ----------------------------------------------
 
 
-@pytest.fixture
-def chapter(book: Path, browser: Any) -> Iterator[Any]:
-    """``chapter(name)`` opens a page of its own, which a test may change."""
-    opened = []
-
-    def open_page(name: str) -> Any:
-        opened.append(Visit(browser, DESKTOP, "light"))
-        return opened[-1].open(book / "notebooks" / f"{name}.html")
-
-    yield open_page
-    for each in opened:
-        assert not each.errors
-        each.close()
-
-
-def test_chapter_3_slider_gives_what_attend_gives(chapter: Any) -> None:
-    page = chapter("03-soft-dictionary")
+def test_chapter_3_slider_gives_what_attend_gives(open_page: Any) -> None:
+    page = open_page("notebooks/03-soft-dictionary")
     slider = page.locator("gat-lookup input[type=range]")
     taste = torch.tensor([[0.0, 1.0], [0.6, 0.8], [0.8, 0.6], [1.0, 0.0]])
     prices = torch.tensor([[1.0], [2.0], [3.0], [8.0]])
@@ -431,9 +309,9 @@ def test_chapter_3_slider_gives_what_attend_gives(chapter: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["04-self-attention", "05-transformer"])
-def test_heads_answer_to_the_keyboard(chapter: Any, name: str) -> None:
+def test_heads_answer_to_the_keyboard(open_page: Any, name: str) -> None:
     """Every word of every head: what is shown is the row of that head's table."""
-    page = chapter(name)
+    page = open_page(f"notebooks/{name}")
     radios = page.locator("gat-heads input[type=radio]")
     words = page.locator("gat-heads button")
     tables = page.locator("gat-heads table").evaluate_all(

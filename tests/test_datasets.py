@@ -5,7 +5,7 @@ Then the graphs: that of SciPy is made anew from SciPy's sources and compared.
 
 import ast
 import hashlib
-import importlib.util
+import importlib
 import itertools
 import math
 import random
@@ -18,6 +18,7 @@ import networkx as nx
 import numpy as np
 import pytest
 import torch
+from helpers import load_script
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jaxtyping import Bool, Int
@@ -603,11 +604,7 @@ def test_scipy_api_prints_short():
 
 @pytest.fixture(scope="module")
 def builder():
-    path = Path(__file__).parents[1] / "book" / "scipy_api.py"
-    spec = importlib.util.spec_from_file_location("scipy_api", path)
-    loaded = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(loaded)
-    return loaded
+    return load_script("book/scipy_api.py")
 
 
 needs_scipy = pytest.mark.skipif(

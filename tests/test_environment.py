@@ -1,18 +1,20 @@
 """pyproject.toml and constraints.txt say the same thing, and it is installed."""
 
+import ast
 import re
+import subprocess
+import sys
 import tomllib
-from importlib.metadata import distribution, distributions
+from importlib.metadata import distribution, distributions, packages_distributions
 from itertools import chain
-from pathlib import Path
 
 import pytest
+from helpers import ROOT
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 ASKED = {
@@ -52,9 +54,64 @@ def test_the_lowest_and_the_highest_python_take_what_is_installed():
     assert checked > 200
 
 
-def test_the_core_stays_small():
-    core = {Requirement(r).name for r in PROJECT["dependencies"]}
-    assert core == {"torch", "numpy", "networkx", "matplotlib", "jaxtyping", "tqdm", "filelock"}
+def brought_by(names):
+    """The distributions that pip installs for these, and for what those ask for in turn."""
+    found, left = set(), [canonicalize_name(name) for name in names]
+    while left:
+        if (name := left.pop()) in found:
+            continue
+        found.add(name)
+        for asked in map(Requirement, distribution(name).requires or []):
+            if asked.marker is None or asked.marker.evaluate({"extra": ""}):
+                left.append(canonicalize_name(asked.name))
+    return found
+
+
+# What is named on the command line seems not to be installed.
+ONLY_CORE = """
+import importlib, pkgutil, sys
+from importlib.machinery import PathFinder
+
+class Others(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        return None if name in sys.argv else super().find_spec(name, path, target)
+
+sys.meta_path[sys.meta_path.index(PathFinder)] = Others
+import gatutils
+for module in pkgutil.walk_packages(gatutils.__path__, "gatutils."):
+    importlib.import_module(module.name)
+"""
+
+
+@pytest.mark.slow
+def test_every_module_imports_where_only_the_core_is_installed():
+    core = brought_by(Requirement(asked).name for asked in PROJECT["dependencies"])
+    extra = [
+        name
+        for name, sources in packages_distributions().items()
+        if not {"gatutils", *core} & set(map(canonicalize_name, sources))
+    ]
+    assert {"scipy", "torch_geometric", "pytest"} <= set(extra)
+    done = subprocess.run(
+        [sys.executable, "-c", ONLY_CORE, *extra],
+        cwd=ROOT,
+        capture_output=True,
+        encoding="utf-8",
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_core_holds_nothing_that_no_module_imports():
+    imported = set()
+    for file in (ROOT / "gatutils").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                imported.add((node.module or "").split(".")[0])
+    # Each of them is imported by the name that it is installed by.
+    assert {Requirement(asked).name for asked in PROJECT["dependencies"]} <= imported
 
 
 def test_what_is_installed_is_what_is_pinned():

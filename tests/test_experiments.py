@@ -767,7 +767,7 @@ def test_hear_is_drawn_by_its_seed():
 def test_an_attention_net_has_heads_then_one_that_answers(kind, made):
     torch.manual_seed(0)
     net = attention_net(kind, 5, 12, 3, heads=4, dropout=0.3)
-    assert (net.dropout, net.activation) == (0, torch.relu)
+    assert (net.dropout, net.activation) == (0.3, torch.relu)  # of the inputs
     first, last = net.layers
     assert type(first) is type(last) is made
     assert (first.heads, first.out_features, first.concat, first.dropout) == (4, 3, True, 0.3)
@@ -1069,7 +1069,7 @@ def test_the_published_gat_is_that_of_the_paper():
     assert type(first) is type(last) is GATConv
     assert (first.heads, first.out_features, first.concat) == (8, 8, True)
     assert (last.heads, last.out_features, last.concat) == (2, 3, False)
-    assert (first.dropout, last.dropout, net.dropout) == (0.6, 0.6, 0)  # on inputs and weights
+    assert (first.dropout, last.dropout, net.dropout) == (0.6, 0.6, 0.6)  # weights, inputs
     assert first.negative_slope == last.negative_slope == 0.2
     assert published_net("GAT", 24, 3).layers[1].heads == 1
     graph = PAPERS.graph.with_self_loops()

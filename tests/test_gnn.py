@@ -3,14 +3,13 @@ from collections import Counter
 
 import pytest
 import torch
+from helpers import few, kinds, multigraphs, normal, pairs, plain, problems
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_graph import few, multigraphs, pairs, plain
 from torch import nn
 from torch_geometric.nn import GatedGraphConv, GCNConv, GINConv, SAGEConv
 from torch_geometric.utils import add_remaining_self_loops
 
-from gatutils import gnn
 from gatutils.attention import attend
 from gatutils.gnn import (
     GCN,
@@ -28,17 +27,6 @@ from gatutils.graph import Graph
 
 HOWS = ["sum", "mean", "max", "symmetric"]
 DTYPES = [torch.float32, torch.float64]
-
-
-def normal(*shape, seed=0, dtype=torch.float64):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
-
-
-@st.composite
-def problems(draw, least=0, most=6):
-    """Numbers at the nodes of a graph of any kind."""
-    nodes, edges = draw(multigraphs(least, most))
-    return normal(nodes, 3, seed=draw(st.integers(0, 2**31))), edges
 
 
 def shaken(layer):
@@ -114,24 +102,6 @@ def test_the_gradient_of_aggregate_is_its_derivative(how, problem):
     assert torch.autograd.gradcheck(
         lambda h: aggregate(h, graph, how), states.requires_grad_(), fast_mode=False
     )
-
-
-@every_how
-@settings(max_examples=25)
-@given(problem=problems())
-def test_the_way_of_other_devices_gives_the_same(how, problem):
-    states, edges = problem
-    graph = plain(len(states), edges)
-    results = []
-    for reduce in (gnn._reduce, gnn._reduce_copies):
-        h = states.clone().requires_grad_()
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(gnn, "_reduce", reduce)
-            out = aggregate(h, graph, how)
-        (slope,) = torch.autograd.grad((out * out).sum(), h)
-        results.append((out.detach(), slope))
-    for one, other in zip(*results, strict=True):
-        assert_near(one, other)
 
 
 @every_how
@@ -307,18 +277,6 @@ PAIRS = {
 def turned(theirs):
     """Their gated layer has a matrix for each round, and it stands behind the states."""
     return theirs.sum(dim=0).T if theirs.ndim == 3 else theirs
-
-
-def kinds(nodes, edges):
-    """What a graph is an example of."""
-    counts, ends = Counter(edges), {end for edge in edges for end in edge}
-    return {
-        "a graph": True,
-        "a node without edges": len(ends) < nodes,
-        "a self-loop": any(j == i for j, i in edges),
-        "a self-loop twice": any(counts[j, i] > 1 for j, i in edges if j == i),
-        "an edge twice": any(counts[j, i] > 1 for j, i in edges if j != i),
-    }
 
 
 @pytest.mark.parametrize("name", PAIRS)

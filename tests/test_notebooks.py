@@ -1,17 +1,36 @@
 """The notebook rules, one test each. `make notebooks` puts most of them right."""
 
 import ast
+import copy
+import importlib.util
 import json
 import re
+import shutil
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import nbformat
 import pytest
 import yaml
+from comparison import digest, is_figure
+from mutations import mutants
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 PAGES = [*NOTEBOOKS, ROOT / "book" / "results.ipynb"]
 IGNORED = "nbval-ignore-output"
+NOT_TRAINED = 0.02
+"""A figure that tolerates more has its claims asserted in the next cell."""
+MODULES = {"gatutils", "torch", "numpy", "networkx", "matplotlib", "IPython"}
+"""What a notebook may import beside the standard library: no builder of books, no tests."""
+ON_ITS_OWN = (
+    "> **Running this notebook on its own.** It imports the package `gatutils` from the repository "
+    "to which it belongs. Where `import gatutils` fails, as on Colab, download the repository as a "
+    "ZIP archive, upload the archive beside this notebook, and run `%pip install ./ARCHIVE.zip` in "
+    "a new cell, with the archive's name in place of `ARCHIVE.zip`. From a clone, "
+    "`%pip install PATH-TO-THE-CLONE` does the same."
+)
 UNSTABLE = [
     (r"\b0x[0-9a-f]{6,}\b", "an address"),
     (r"(?:/home/|/Users/|/root/|/tmp/|[A-Z]:\\\\)", "a path of one machine"),
@@ -32,6 +51,15 @@ def chapters(function):
 
 def load(path):
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def execute():
+    """The script that executes and normalises notebooks."""
+    spec = importlib.util.spec_from_file_location("execute", ROOT / "book" / "execute.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def source(cell):
@@ -103,11 +131,17 @@ def test_what_is_printed_is_stable(path):
                 assert not re.search(pattern, bare), f"{what} in the output of:\n{source(cell)}"
 
 
+def figures(cell):
+    """The data that each figure of a cell carries."""
+    return [o["metadata"]["gatutils"] for o in cell["outputs"] if is_figure(o)]
+
+
 @rules
-def test_an_ignored_cell_is_followed_by_assertions(path):
+def test_a_cell_that_may_differ_is_followed_by_assertions(path):
     cells = code(path)
     for cell, after in zip(cells, [*cells[1:], None], strict=True):
-        if IGNORED in tags(cell):
+        loose = any(figure["tolerance"] > NOT_TRAINED for figure in figures(cell))
+        if IGNORED in tags(cell) or loose:
             assert after is not None
             assert IGNORED not in tags(after)
             assert any(isinstance(node, ast.Assert) for node in ast.walk(ast.parse(source(after))))
@@ -134,17 +168,193 @@ def test_figures_have_alternative_text(path):
 
 
 @rules
-def test_metadata_is_normal(path):
+def test_figures_carry_the_data_that_they_show(path):
+    """Else a plot would be compared by its words alone."""
+    alts, ids = [], []
+    for cell in code(path):
+        for output in cell["outputs"]:
+            page = "".join(output.get("data", {}).get("text/html", ""))
+            if "<figure" not in page:
+                assert "<svg" not in page, source(cell)
+                continue
+            assert is_figure(output), source(cell)
+            held = output["metadata"]["gatutils"]
+            assert held["sha256"] == digest(output), source(cell)
+            page = re.sub(r"<script.*?</script>", "", page, flags=re.S)
+            records = [json.loads(line) for line in held["data"]]
+            numbers = [x for r in records if "axes" not in r["mark"] for x in r["x"] + r["y"]]
+            assert len(numbers) > 3 if "<svg" in page else re.search(r"<td.*?\d", page)
+            alts.append("".join(output["data"]["text/plain"]))
+            ids += re.findall(r' id="([^"]+)"', page)
+    assert len(set(alts)) == len(alts), "two figures with one alternative text share their ids"
+    assert len(set(ids)) == len(ids)
+
+
+def checked(path):
+    """The outputs of each cell that nbval compares, and the cell's source."""
+    for cell in nbformat.read(path, as_version=4).cells:
+        if cell.cell_type == "code" and IGNORED not in tags(cell):
+            yield cell.outputs, cell.source
+
+
+def same(stored, shown):
+    """Whether nbval takes outputs for those that are stored, as conftest.py tells it."""
+    plugin = pytest.importorskip("nbval.plugin")
+    reader = SimpleNamespace(
+        colors=plugin.nocolors, sanitize=lambda text: text, format_output_compare=lambda *_: None
+    )
+    skipped = ("metadata", "output_type", "name", "execution_count")
+    given = [plugin.coalesce_streams(copy.deepcopy(outputs)) for outputs in (shown, stored)]
+    return plugin.IPyNbCell.compare_outputs(reader, *given, skipped)
+
+
+@rules
+def test_no_change_of_what_is_shown_goes_unnoticed(path):
+    """Printed numbers and words, captions, alternative texts, tables, data: one at a time."""
+    count = 0
+    for outputs, words in checked(path):
+        assert same(outputs, outputs), words
+        for name, changed in mutants(outputs):
+            assert not same(changed, outputs), f"{name} in\n{words}"
+            count += 1
+    assert count > 50
+
+
+@rules
+def test_metadata_is_what_the_book_and_jupyterlab_need(path):
+    """Of a notebook as it is, or as a reader's editor has saved it: that adds more, and may."""
     notebook = load(path)
-    assert notebook["metadata"] == {
-        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-        "language_info": {"name": "python"},
-    }
+    assert notebook["metadata"]["kernelspec"]["name"] == "python3"
+    assert notebook["metadata"]["language_info"]["name"] == "python"
+    assert notebook["metadata"]["language_info"]["file_extension"] == ".py"
+    assert "widgets" not in notebook["metadata"]
     assert (notebook["nbformat"], notebook["nbformat_minor"]) == (4, 5)
     ids = [cell["id"] for cell in notebook["cells"]]
     assert len(set(ids)) == len(ids)
     for cell in notebook["cells"]:
-        assert set(cell["metadata"]) <= {"tags", "mystnb"}
+        assert tags(cell) <= {"hide-input", "remove-cell", IGNORED}, source(cell)
+
+
+@rules
+def test_what_an_editor_adds_is_taken_away(path, execute):
+    """These are the changes of a save in JupyterLab 4.6, after a look around and a run."""
+    normal = execute.normalise(nbformat.read(path, as_version=4))
+    saved = copy.deepcopy(normal)
+    saved.metadata["kernelspec"]["display_name"] = "Python 3 (ipykernel)"
+    saved.metadata["language_info"] |= {
+        "codemirror_mode": {"name": "ipython", "version": 3},
+        "mimetype": "text/x-python",
+        "nbconvert_exporter": "python",
+        "pygments_lexer": "ipython3",
+        "version": "3.11.7",
+    }
+    for cell in saved.cells:
+        cell.metadata |= {"editable": True, "slideshow": {"slide_type": ""}, "trusted": True}
+        cell.metadata.pop("jupyter", None)
+        cell.metadata.pop("jp-MarkdownHeadingCollapsed", None)
+        if cell.cell_type == "code":
+            cell.metadata |= {"execution": {"iopub.status.idle": "now"}, "collapsed": False}
+        else:
+            cell["attachments"] = {}
+    assert saved != normal
+    assert execute.normalise(saved) == normal
+
+
+@rules
+def test_jupyterlab_hides_what_the_book_folds(path, execute):
+    """Folded cells hide their source; each solution is collapsed under a heading of its own."""
+    notebook = execute.normalise(nbformat.read(path, as_version=4))
+    inside = collapsed = False
+    for cell in notebook.cells:
+        hidden = cell.metadata.get("jupyter", {}) == {"source_hidden": True}
+        assert hidden == ("hide-input" in tags(cell))
+        if cell.cell_type == "markdown":
+            if re.search(r"^#{1,4} ", cell.source, re.M):
+                assert not inside, "a heading ends what is collapsed"
+                collapsed = cell.metadata.get("jp-MarkdownHeadingCollapsed", False)
+                assert collapsed == (cell.source == execute.SOLUTION)
+                assert not collapsed or "remove-cell" in tags(cell)
+            if "{solution-start}" in cell.source:
+                assert collapsed
+                inside = True
+            assert "{exercise-" not in cell.source or not inside
+            if "{solution-end}" in cell.source:
+                assert cell.source.endswith("```{solution-end}\n```")
+                inside = False
+    assert not inside
+    # What follows the last solution is no part of it.
+    assert not collapsed or "{solution-end}" in notebook.cells[-1].source
+
+
+@rules
+def test_a_notebook_needs_only_the_package(path):
+    """No builder of books, no file beside it: it runs wherever ``gatutils`` is installed."""
+    for cell in code(path):
+        for node in ast.walk(ast.parse(source(cell))):
+            names = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                assert node.level == 0
+                names = [node.module]
+            for name in names:
+                assert name.split(".")[0] in MODULES | sys.stdlib_module_names, name
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                assert node.func.id not in ("open", "glue"), source(cell)
+    assert "{glue" not in prose(path)
+
+
+@rules
+def test_a_notebook_says_how_it_runs_on_its_own(path):
+    note = load(path)["cells"][1]
+    assert source(note) == ON_ITS_OWN
+    assert tags(note) == {"remove-cell"}  # the book has a page about it
+
+
+@rules
+def test_a_notebook_becomes_a_script(path):
+    """``jupyter nbconvert --to script`` makes Python of it, in a file that ends in .py."""
+    exporters = pytest.importorskip("nbconvert.exporters")
+    body, resources = exporters.ScriptExporter().from_filename(str(path))
+    assert resources["output_extension"] == ".py"
+    compile(body, path.stem, "exec")
+
+
+@pytest.mark.parametrize("name", ["book/results", "notebooks/06-masks-are-graphs"])
+def test_a_notebook_runs_in_another_folder(name, tmp_path, execute):
+    stored = ROOT / f"{name}.ipynb"
+    path = Path(shutil.copy(stored, tmp_path))
+    execute.execute(path)
+    for (before, _), (now, words) in zip(checked(stored), checked(path), strict=True):
+        assert same(before, now), words
+
+
+def test_a_notebook_that_fails_is_left_as_it_was(tmp_path, execute):
+    path = tmp_path / "fails.ipynb"
+    cells = [nbformat.v4.new_code_cell("print(1)"), nbformat.v4.new_code_cell("1 / 0")]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
+    before = path.read_bytes()
+    with pytest.raises(Exception, match="division by zero"):
+        execute.execute(path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_printed_text_is_joined_and_the_check_names_what_is_not_normal(tmp_path, execute):
+    """The kernel sends what a cell prints in pieces, as time has it."""
+    pieces = [
+        nbformat.v4.new_output("stream", name=name, text=text)
+        for name, text in (("stdout", "a\n"), ("stdout", "b\n"), ("stderr", "c\n"))
+    ]
+    cell = nbformat.v4.new_code_cell("", outputs=pieces)
+    path = tmp_path / "some.ipynb"
+    notebook = nbformat.v4.new_notebook(cells=[cell])
+    path.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8")
+    assert not execute.is_normal(path)
+    notebook = execute.normalise(notebook)
+    assert [output.text for output in notebook.cells[0].outputs] == ["a\nb\n", "c\n"]
+    path.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8")
+    assert execute.is_normal(path)
 
 
 @rules
@@ -191,17 +401,3 @@ def test_no_chapter_is_longer_than_25_minutes(path):
         elif "hide-input" not in tags(cell):
             lines += len(re.findall(r"^(?!\s*(?:f?\"|\w+=\")).*\w", source(cell), re.M))
     assert words / 200 + lines * 4 / 60 <= 25, (words, lines)
-
-
-@rules
-def test_glued_numbers_exist(path):
-    """Every {glue:...} in the prose names a number that a cell of this chapter has glued."""
-    asked = set(re.findall(r"\{glue:\w*\}`([^`:]+)", prose(path)))
-    glued = {
-        output["metadata"]["scrapbook"]["name"]
-        for cell in code(path)
-        for output in cell["outputs"]
-        if "scrapbook" in output.get("metadata", {})
-    }
-    assert asked <= glued
-    assert glued <= asked, "glued and never told"

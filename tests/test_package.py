@@ -1,23 +1,23 @@
 """The package's shape, and the tool that executes the notebooks."""
 
 import ast
-import importlib.util
+import importlib
 import json
-from pathlib import Path
 
 import nbformat
 import pytest
+from helpers import ROOT, load_script
 from nbclient.exceptions import CellExecutionError
 
 import gatutils
 
-ROOT = Path(__file__).parents[1]
 # From the bottom to the top: a module may import those before it.
 ORDER = [
     "checks",
     "attention",
     "seq2seq",
     "transformer",
+    "csr",
     "graph",
     "sparse",
     "gnn",
@@ -69,10 +69,7 @@ def test_public_names_are_listed_and_described(module):
 
 @pytest.fixture
 def execute():
-    spec = importlib.util.spec_from_file_location("execute", ROOT / "book" / "execute.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.execute
+    return load_script("book/execute.py").execute
 
 
 def notebook(path, source):

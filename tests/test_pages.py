@@ -1,17 +1,15 @@
 """The prose pages: what they point at exists, and what they show is what the code draws."""
 
-import importlib.util
 import json
 import re
 import unicodedata
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import torch
+from helpers import ROOT, load_script
 
-ROOT = Path(__file__).parents[1]
 BOOK = ROOT / "book"
 
 # Every technical term of the original notes, as the notes spell it or in its usual English form.
@@ -40,14 +38,7 @@ def listed(terms: str) -> list[str]:
     return [term.strip() for line in terms.splitlines() for term in line.split(";") if term.strip()]
 
 
-def load_draw():
-    spec = importlib.util.spec_from_file_location("draw", BOOK / "draw.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-draw = load_draw()
+draw = load_script("book/draw.py")
 
 
 # Pictures

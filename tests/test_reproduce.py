@@ -385,7 +385,7 @@ def test_a_run_trains_the_attention_of_its_plan(row, model, trained):
     assert type(first) is type(last) is (GATv2Conv if model == "GATv2" else GATConv)
     assert (first.heads, first.out_features, first.concat) == (4, 8, True)
     assert (last.heads, last.out_features, last.concat) == (1, len(plain.labels.unique()), False)
-    assert (first.dropout, last.dropout, net.dropout) == (0.5, 0.5, 0)
+    assert (first.dropout, last.dropout, net.dropout) == (0.5, 0.5, 0.5)
     for layer in net.layers:  # if all are to weigh alike, all scores are 0 and remain so
         equal = model == "GAT, equal weights"
         assert (not layer.a.any(), not layer.a.requires_grad) == (equal, equal)

@@ -255,7 +255,7 @@ def test_loss_leaves_out_padding():
 @pytest.mark.parametrize(
     ("call", "error", "words"),
     [
-        (lambda m, s, k: m(s.float(), k, s), TypeError, "source: expected a int.*float32"),
+        (lambda m, s, k: m(s.float(), k, s), TypeError, "source: expected an int.*float32"),
         (lambda m, s, k: m(s, k.int(), s), TypeError, "mask: expected a bool.*int32"),
         (lambda m, s, k: m(s, k[:, 1:], s), ValueError, r"mask: .*\(3, 5\).*\(3, 4\)"),
         (lambda m, s, k: m(s + 90, k, s), ValueError, "source: expected words 0 to 10"),
@@ -284,7 +284,11 @@ def test_loss_leaves_out_padding():
             "target_out: .*int",
         ),
         (lambda m, s, k: m(s[0], k, s), ValueError, r"source: expected 2 axes, got shape \(5,\)"),
-        (lambda m, s, k: m(s.tolist(), k, s), TypeError, "source: expected a int tensor, got list"),
+        (
+            lambda m, s, k: m(s.tolist(), k, s),
+            TypeError,
+            "source: expected an int tensor, got list",
+        ),
         (lambda m, s, k: m(s.byte(), k, s), TypeError, "source: .*uint8"),
         (lambda m, s, k: m(s[:0], k[:0], s[:0]), ValueError, "source: expected one sentence"),
         (lambda m, s, k: m(s, k, s[None]), ValueError, "target_in: expected 2 axes"),

@@ -1,18 +1,26 @@
+import copy
+import pickle
+
 import pytest
 import torch
-from hypothesis import given
+from helpers import few, multigraphs, normal, plain
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_gnn import normal
-from test_graph import few, multigraphs, plain
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from gatutils import sparse
 from gatutils.sparse import (
     AdditiveScores,
-    Attend,
+    Along,
+    EdgeSoftmax,
     PairSums,
+    RowSums,
     SparseRows,
     drop,
     dropout,
+    product,
+    row_maxima,
+    row_sums,
     weighted_sum,
 )
 
@@ -108,6 +116,83 @@ def test_sparse_rows_are_made_of_two_axes(unchecked):
         SparseRows.from_dense(torch.ones(2))
 
 
+@settings(max_examples=8)
+@given(matrices(most=4), st.integers(1, 2))
+def test_a_product_is_differentiable_twice_in_both_factors(matrix, out):
+    rows = SparseRows.from_dense(matrix)
+    values = rows.values.clone().requires_grad_()
+    weight = normal(out, matrix.shape[1], seed=1).requires_grad_()
+
+    def times(values, weight):
+        return SparseRows(rows.offsets, rows.columns, values, matrix.shape[1]).times(weight)
+
+    if rows.values.numel():
+        assert_derivatives(times, (values, weight))
+
+
+def test_the_gradient_reaches_the_matrix_that_the_numbers_were_taken_from():
+    matrix = (normal(4, 3) * (normal(4, 3, seed=1) > 0)).requires_grad_()
+    weight = normal(2, 3, seed=2)
+    (slope,) = torch.autograd.grad(
+        SparseRows.from_dense(matrix).times(weight).square().sum(), matrix
+    )
+    (expected,) = torch.autograd.grad((matrix @ weight.T).square().sum(), matrix)
+    assert_near(slope, expected * (matrix != 0))
+
+
+def test_sparse_rows_move_and_change_type():
+    rows = SparseRows.from_dense(normal(4, 3) * (normal(4, 3, seed=1) > 0))
+    single = rows.to(dtype=torch.float32)
+    assert (single.dtype, rows.dtype) == (torch.float32, torch.float64)
+    assert torch.equal(single.dense(), rows.dense().float())
+    there = rows.to("meta")
+    assert there.device.type == there.offsets.device.type == there.columns.device.type == "meta"
+    assert there.shape == rows.shape
+    assert torch.equal(rows.to("cpu").dense(), rows.dense())
+
+
+@pytest.mark.parametrize(
+    "again", [copy.copy, copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))]
+)
+def test_sparse_rows_are_copied_and_pickled(again):
+    rows = SparseRows.from_dense(normal(4, 3) * (normal(4, 3, seed=1) > 0))
+    rows.times(normal(2, 3))  # whatever is derived on the way
+    assert torch.equal(again(rows).dense(), rows.dense())
+
+
+WHOLE, NUMBERS = torch.tensor([0, 1, 2]), torch.ones(2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "words"),
+    [
+        ((WHOLE.float(), WHOLE[:2], NUMBERS, 3), TypeError, "offsets: expected an? int"),
+        ((WHOLE, NUMBERS, NUMBERS, 3), TypeError, "columns: expected an? int"),
+        ((WHOLE, WHOLE[:2], WHOLE[:2], 3), TypeError, "values: expected a float"),
+        ((WHOLE, WHOLE, NUMBERS, 3), ValueError, "columns: expected 2 like values, got 3"),
+        ((WHOLE[:2], WHOLE[:2], NUMBERS, 3), ValueError, "offsets: expected numbers that rise"),
+        ((WHOLE[1:], WHOLE[:2], NUMBERS, 3), ValueError, "offsets: .*from 0 to 2, got .1, 2."),
+        ((WHOLE[[0, 2, 1, 2]], WHOLE[:2], NUMBERS, 3), ValueError, "offsets: .*rise"),
+        (
+            (WHOLE, WHOLE[1:], NUMBERS, 2),
+            ValueError,
+            "columns: expected columns 0 to 1, got 1 to 2",
+        ),
+        ((WHOLE, WHOLE[:2] - 1, NUMBERS, 2), ValueError, "columns: .*got -1 to 0"),
+    ],
+)
+def test_places_that_do_not_fit_are_refused(unchecked, arguments, error, words):
+    with pytest.raises(error, match=words):
+        SparseRows(*arguments)
+
+
+def test_a_product_of_two_types_is_refused(unchecked):
+    with pytest.raises(
+        TypeError, match=r"weight: expected torch\.float32 like values, got .*float64"
+    ):
+        SparseRows.from_dense(torch.eye(2)).times(torch.eye(2).double())
+
+
 # ---- Dropout ----------------------------------------------------------------------------------
 
 
@@ -160,68 +245,149 @@ def test_sparse_rows_after_dropout_have_a_gradient_of_their_own():
     assert torch.equal(rows.values, before)
 
 
-# ---- Numbers of nodes and numbers of edges ----------------------------------------------------
+# ---- Operations along edges -------------------------------------------------------------------
+
+
+@pytest.fixture(params=["fused", "portable"])
+def device(request, monkeypatch):
+    """As the CPU and CUDA reduce, and as other devices do."""
+    if request.param == "portable":
+        monkeypatch.setattr(sparse, "FUSED", set())
 
 
 @pytest.mark.parametrize("heads", [1, 3])
 @pytest.mark.parametrize("how", ["sum", "max"])
-def test_a_single_edge_is_read_where_it_stands_in_each_head(heads, how):
-    """Where an axis has one place, its stride may be any number, and counts for nothing."""
-    numbers, graph = normal(1, heads).T.contiguous(), plain(3, [(0, 1)])
-    assert torch.equal(sparse._per_target(numbers, graph, how)[:, 1], numbers[:, 0])
+def test_a_single_edge_is_read_where_it_stands_in_each_head(heads, how, device):
+    """Where an axis has length one, its stride may be any number, and counts for nothing."""
+    numbers, pattern = normal(1, heads).T.contiguous(), plain(3, [(0, 1)]).pattern
+    assert torch.equal(sparse._reduce_rows(numbers, pattern, how)[:, 1], numbers[:, 0])
     values = normal(heads, 3, 2, seed=1)
-    context, weights = Attend.apply(numbers, values, graph, None)
+    weights = EdgeSoftmax.apply(numbers, pattern)
     assert torch.equal(weights, torch.ones(heads, 1, dtype=torch.float64))
-    assert torch.equal(context[:, 1], values[:, 0])
+    assert torch.equal(product(weights, values, pattern)[:, 1], values[:, 0])
 
 
+def operations(graph, kept=None):
+    """Name -> (the operation, tensors to call it with)."""
+    pattern, nodes, edges, heads, dim = graph.pattern, graph.nodes, graph.edges, 2, 2
+    at_edges, at_nodes = normal(heads, edges), normal(heads, nodes, seed=1)
+    rows, more = normal(heads, nodes, dim, seed=2), normal(heads, nodes, dim, seed=3)
+    return {
+        "product": (lambda w, v: product(w, v, pattern), (at_edges, rows)),
+        "product, dropout": (
+            lambda w, v: product(w, v, pattern, (w.detach() > 0) * 2.0),
+            (at_edges, rows),
+        ),
+        "along": (lambda g, v: Along.apply(g, v, pattern), (more, rows)),
+        "row sums": (lambda e: RowSums.apply(e, pattern), (at_edges,)),
+        "pair sums": (
+            lambda q, k: PairSums.apply(q, k, pattern),
+            (at_nodes, normal(heads, nodes, seed=4)),
+        ),
+        "softmax": (lambda e: EdgeSoftmax.apply(e, pattern), (at_edges,)),
+        "additive scores": (
+            lambda q, k, a: AdditiveScores.apply(q, k, a, 0.2, pattern),
+            (
+                normal(nodes, heads * dim, seed=5),
+                normal(nodes, heads * dim, seed=6),
+                normal(heads, dim, seed=7),
+            ),
+        ),
+        "sum": (lambda v: row_sums(v, pattern), (rows[0],)),
+        "max": (lambda v: row_maxima(v, pattern), (rows[0],)),
+    }
+
+
+every_operation = pytest.mark.parametrize("name", operations(plain(1, [])))
+
+
+def assert_derivatives(run, inputs):
+    """Of the first and of the second order, by finite differences."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sparse, "CHUNK", 5)
+        assert torch.autograd.gradcheck(run, inputs, fast_mode=True)
+        assert torch.autograd.gradgradcheck(run, inputs, fast_mode=True)
+
+
+@every_operation
+@settings(max_examples=6)
+@given(problem=multigraphs(least=1, most=4))
+def test_the_gradients_are_the_derivatives_to_the_second_order(name, problem):
+    run, inputs = operations(plain(*problem))[name]
+    if all(tensor.numel() for tensor in inputs):
+        assert_derivatives(run, [tensor.requires_grad_() for tensor in inputs])
+
+
+MIXED = plain(4, [(0, 1), (2, 1), (2, 1), (3, 3), (1, 0)])
+
+
+@every_operation
+def test_the_gradients_of_other_devices_are_the_derivatives_too(name, monkeypatch):
+    monkeypatch.setattr(sparse, "FUSED", set())
+    run, inputs = operations(MIXED)[name]
+    assert_derivatives(run, [tensor.requires_grad_() for tensor in inputs])
+
+
+@every_operation
+def test_third_derivatives_follow_too(name):
+    """Of the sum of cubes, which has some even where the operation is linear."""
+    run, inputs = operations(MIXED)[name]
+    inputs = [tensor.requires_grad_() for tensor in inputs]
+
+    def slope(*inputs):
+        return torch.autograd.grad(run(*inputs).pow(3).sum(), inputs, create_graph=True)
+
+    assert torch.autograd.gradcheck(slope, inputs)
+
+
+@every_operation
 @few
-@given(headed())
-def test_the_gradient_of_attention_is_its_derivative_with_dropout_too(problem):
-    graph, scores, values = problem
-    torch.manual_seed(0)
-    for kept in (None, drop(scores.detach(), 0.5), torch.zeros_like(scores)):
+@given(problem=multigraphs())
+def test_other_devices_compute_the_same(name, problem):
+    """In values and in the gradients of the first order, which have ways of their own."""
+    run, inputs = operations(plain(*problem))[name]
+    found = []
+    for fused in ({"cpu"}, set()):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sparse, "FUSED", fused)
+            given_here = [tensor.clone().requires_grad_() for tensor in inputs]
+            out = run(*given_here)
+            found.append((out, *torch.autograd.grad(out.square().sum(), given_here)))
+    for one, other in zip(*found, strict=True):
+        assert_near(one, other)
 
-        def attend(e, v, kept=kept):
-            return Attend.apply(e, v, graph, kept)
 
-        assert torch.autograd.gradcheck(attend, (scores, values))
+def test_other_devices_take_no_step_that_only_the_cpu_and_cuda_have():
+    class Names(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            met.add(str(func))
+            return func(*args, **(kwargs or {}))
+
+    bad = ("segment_reduce", "embedding_bag", "sampled_addmm", "sparse")
+    for fused in ({"cpu"}, set()):
+        met = set()
+        with pytest.MonkeyPatch.context() as patch, Names():
+            patch.setattr(sparse, "FUSED", fused)
+            for run, inputs in operations(MIXED).values():
+                inputs = [tensor.requires_grad_() for tensor in inputs]
+                torch.autograd.grad(run(*inputs).square().sum(), inputs)
+        assert any(word in name for name in met for word in bad) == bool(fused), met
 
 
 @few
 @given(headed())
 def test_dropout_acts_on_weights_that_are_made(problem):
-    """The contexts are sums with what is kept of the weights; those returned are all of them."""
+    """The products are sums with what is kept of the weights."""
     graph, scores, values = problem
     torch.manual_seed(0)
     kept = drop(scores.detach(), 0.5)
-    whole, weights = Attend.apply(scores, values, graph, None)
-    context, same = Attend.apply(scores, values, graph, kept)
-    assert torch.equal(weights, same)
+    weights = EdgeSoftmax.apply(scores, graph.pattern)
+    context = product(weights, values, graph.pattern, kept)
     for h, head in enumerate(context):
         carried = (weights * kept)[h]
         assert_near(head, weighted_sum(graph.offsets, graph.source, carried, values[h]))
-    assert_near(Attend.apply(scores, values, graph, torch.ones_like(kept))[0], whole)
-
-
-@few
-@given(headed())
-def test_the_gradients_of_sums_and_scores_are_their_derivatives(problem):
-    graph, _, values = problem
-    heads, nodes, dim = values.shape
-    asks, answers = values.detach()[..., 0].requires_grad_(), values.detach()[..., 1].clone()
-    sums = PairSums.apply(asks, answers.requires_grad_(), graph)
-    assert_near(sums, asks[:, graph.target] + answers[:, graph.source])
-    pair = (asks, answers)
-    assert torch.autograd.gradcheck(lambda q, k: PairSums.apply(q, k, graph), pair)
-    queries, keys = normal(nodes, heads * dim, seed=3), normal(nodes, heads * dim, seed=4)
-    inputs = [queries, keys, normal(heads, dim, seed=5)]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sparse, "CHUNK", 5)
-        assert torch.autograd.gradcheck(
-            lambda q, k, a: AdditiveScores.apply(q, k, a, 0.2, graph),
-            [tensor.requires_grad_() for tensor in inputs],
-        )
+    whole = product(weights, values, graph.pattern)
+    assert_near(product(weights, values, graph.pattern, torch.ones_like(kept)), whole)
 
 
 @few
@@ -234,12 +400,22 @@ def test_products_along_edges_are_a_loop_over_them(problem, times, dtype):
     expected = (targets[graph.target] * sources[graph.source]).sum(dim=1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sparse, "CHUNK", 4)
-        assert_near(sparse._products(targets, sources, graph), expected)
+        assert_near(sparse._products(targets, sources, graph.pattern), expected)
 
 
-def test_a_gradient_of_a_gradient_is_refused():
-    graph, scores = plain(2, [(0, 1), (1, 1)]), normal(1, 2).requires_grad_()
-    context, _ = Attend.apply(scores, normal(1, 2, 3), graph, None)
-    (slope,) = torch.autograd.grad(context.square().sum(), scores, create_graph=True)
-    with pytest.raises(RuntimeError, match="once_differentiable"):
-        slope.sum().backward()
+def test_the_first_of_equal_largest_values_receives_the_gradient(device):
+    x = torch.tensor([[1.0], [2.0], [2.0]]).requires_grad_()
+    graph = plain(3, [(0, 1), (2, 1), (1, 1), (0, 0)])
+    row_maxima(x, graph.pattern).sum().backward()
+    assert x.grad.tolist() == [[1.0], [0.0], [1.0]]
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script")
+def test_forward_mode_and_transforms_of_functions_are_refused_not_wrong():
+    run, inputs = operations(plain(3, [(0, 1), (2, 1), (1, 1)]))["softmax"]
+    with pytest.raises(RuntimeError, match="setup_context"):
+        torch.func.grad(lambda e: run(e).pow(2).sum())(*inputs)
+    with torch.autograd.forward_ad.dual_level():
+        dual = torch.autograd.forward_ad.make_dual(inputs[0], torch.ones_like(inputs[0]))
+        with pytest.raises((RuntimeError, NotImplementedError), match=r"jvp|forward"):
+            run(dual)

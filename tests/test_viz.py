@@ -139,7 +139,7 @@ def test_figures_are_the_same_each_time_and_well_formed(make):
     first, second = make(), make()
     assert first == second
     ElementTree.fromstring(f"<p>{first.content}</p>")
-    html = first._repr_mimebundle_()["text/html"]
+    html = first._repr_mimebundle_()[0]["text/html"]
     assert html.startswith('<figure class="gat-figure">')
 
 
@@ -149,7 +149,7 @@ def test_figures_follow_the_page(make):
     content = make().content
     assert "var(--gat-weight, #840b7c)" in content or "var(--gat-weight,#840b7c)" in content
     bare = re.sub(r"var\(--gat-\w+, ?#\w+\)", "", content)
-    assert set(re.findall(r"#[0-9a-f]{6}\b", bare)) <= {"#840b7c"} & set()
+    assert re.findall(r"#[0-9a-f]{6}\b", bare) == []
     assert viz.INK not in content
 
 
@@ -167,7 +167,7 @@ def test_alt_text_reaches_the_page_escaped():
     figure = sketch('a "quoted" <word>')
     assert ElementTree.fromstring(figure.content).get("aria-label") == 'a "quoted" <word>'
     assert ElementTree.fromstring(figure.content).get("role") == "img"
-    assert figure._repr_mimebundle_()["text/plain"] == '[figure: a "quoted" <word>]'
+    assert figure._repr_mimebundle_()[0]["text/plain"] == '[figure: a "quoted" <word>]'
 
 
 def test_numbers_and_labels_are_written_as_they_are():
@@ -176,7 +176,7 @@ def test_numbers_and_labels_are_written_as_they_are():
     content = curves(small, "p = 0.00125", "x", "y", ylim=None, caption="0.98765 <b>").content
     for word in ("lr 0.00312", "0.0010", "0.0040"):
         assert word in content, word
-    shown = curves(small, "p = 0.00125", "x", "y", caption="0.98765 <b>")._repr_mimebundle_()
+    shown = curves(small, "p = 0.00125", "x", "y", caption="0.98765 <b>")._repr_mimebundle_()[0]
     assert "<figcaption>0.98765 &lt;b&gt;</figcaption>" in shown["text/html"]
     assert 'aria-label="p = 0.00125"' in shown["text/html"]
     paths = " ".join(re.findall(r' d="([^"]*)"', content))

@@ -1,0 +1,148 @@
+"""What several files of tests share: scripts loaded as modules, graphs of every kind, pages."""
+
+import importlib.util
+import re
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from gatutils.graph import Graph
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def load_script(path: str) -> ModuleType:
+    """Load a file of the repository that is not part of the package, such as "book/draw.py"."""
+    spec = importlib.util.spec_from_file_location(Path(path).stem, ROOT / path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+# ---- Graphs ----------------------------------------------------------------------------------
+
+few = settings(max_examples=20)
+
+
+@st.composite
+def multigraphs(draw, least=0, most=6):
+    """How many nodes, and edges: loops, duplicates, nodes without any; perhaps no node at all."""
+    nodes = draw(st.integers(least, most))
+    ends = st.integers(0, max(nodes - 1, 0))
+    edges = draw(st.lists(st.tuples(ends, ends), max_size=12 if nodes else 0))
+    again = draw(st.sampled_from([[], [], edges[:1], edges[-2:]]))
+    return nodes, edges + again
+
+
+def plain(nodes, edges, dtype=torch.long, **more):
+    """The graph of these edges, by nothing but the class itself."""
+    ends = torch.tensor(edges, dtype=dtype).reshape(-1, 2)
+    return Graph(nodes, ends[:, 0], ends[:, 1], **more)
+
+
+def pairs(graph):
+    """The edges of a graph as (source, target)."""
+    return list(zip(graph.source.tolist(), graph.target.tolist(), strict=True))
+
+
+def normal(*shape, seed=0, dtype=torch.float64):
+    """Normal numbers that depend on nothing but the seed."""
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+@st.composite
+def problems(draw, least=0, most=6):
+    """Numbers at the nodes of a graph of any kind."""
+    nodes, edges = draw(multigraphs(least, most))
+    return normal(nodes, 3, seed=draw(st.integers(0, 2**31))), edges
+
+
+def kinds(nodes, edges):
+    """What a graph is an example of."""
+    counts, ends = Counter(edges), {end for edge in edges for end in edge}
+    return {
+        "a graph": True,
+        "a node without edges": len(ends) < nodes,
+        "a self-loop": any(j == i for j, i in edges),
+        "a self-loop twice": any(counts[j, i] > 1 for j, i in edges if j == i),
+        "an edge twice": any(counts[j, i] > 1 for j, i in edges if j != i),
+    }
+
+
+# ---- The book and its pages ------------------------------------------------------------------
+
+
+def build_book(source: Path, target: Path, *flags: str) -> Path:
+    """Build a book, and return the folder with the finished HTML."""
+    run = "import sys; from jupyter_book.cli.main import main; sys.exit(main())"
+    command = [sys.executable, "-c", run, "build", str(source), *flags]
+    done = subprocess.run(
+        [*command, "--path-output", str(target)],
+        cwd=source,
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    if done.returncode:
+        pytest.fail("the book does not build:\n" + (done.stdout + done.stderr)[-4000:])
+    return target / "_build" / "html"
+
+
+SCHEMES = ("light", "dark")
+PHONE = {"width": 360, "height": 740}
+DESKTOP = {"width": 1280, "height": 900}
+
+
+class Visit:
+    """One page, opened in a context of its own, with all that it asked for and complained of."""
+
+    def __init__(
+        self, browser: Any, viewport: dict[str, int] = DESKTOP, scheme: str = "light", **options
+    ) -> None:
+        self.remote: list[str] = []
+        self.failed: list[str] = []
+        self.errors: list[str] = []
+        self.context = browser.new_context(viewport=viewport, reduced_motion="reduce", **options)
+        # The theme keeps the reader's choice here; its switch writes the same two names.
+        self.context.add_init_script(
+            "for (const name of ['mode', 'theme']) {"
+            "  if (!localStorage.getItem(name)) localStorage.setItem(name, " + repr(scheme) + ")}"
+        )
+        # Only what leaves the machine passes through here; anything else would be slow.
+        self.context.route(re.compile("^(?!file:|data:|blob:)"), self._refuse)
+        self.page = self.context.new_page()
+        self.page.on("requestfailed", lambda request: self.failed.append(request.url))
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("console", self._hear)
+
+    def _refuse(self, route: Any) -> None:
+        self.remote.append(route.request.url)
+        route.abort()
+
+    def _hear(self, message: Any) -> None:
+        if message.type in {"error", "warning"}:
+            self.errors.append(f"{message.type}: {message.text}")
+
+    def open(self, path: Path) -> Any:
+        """Load a page and wait until its formulas and fonts are there, or have failed."""
+        self.page.goto(path.as_uri(), wait_until="load")
+        self.page.evaluate(
+            """async () => {
+              for (let i = 0; i < 100 && window.MathJax && !MathJax.startup?.promise; i++)
+                await new Promise(done => setTimeout(done, 50));
+              await window.MathJax?.startup?.promise?.catch(() => {});
+              await document.fonts.ready;
+            }"""
+        )
+        return self.page
+
+    def close(self) -> None:
+        self.context.close()
