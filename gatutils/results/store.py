@@ -25,10 +25,11 @@ from gatutils.results import load, runs_in
 __all__ = ["MATTERS", "add", "differences", "existing", "expect_alike", "prepare", "versions"]
 
 MATTERS = ("torch", "python", "machine")
-"""The versions that can change a result. Of torch and Python the first two numbers count: operators,
-initialisation and random numbers depend on torch, and ``random``, which draws the sentences and
-puzzles, on Python. Of the machine the processor's family counts, since it decides how sums are
-rounded. A third number only brings corrections, and the protocol is compared on its own."""
+"""The versions that can change a result. Of torch and Python the first two numbers count:
+operators, initialisation and random numbers depend on torch, and ``random``, which draws the
+sentences and puzzles, on Python. Of the machine the processor's family counts, since it decides how
+sums are rounded. A third number only brings corrections, and the protocol is compared on its own.
+"""
 
 _SAME = {"amd64": "x86_64", "aarch64": "arm64"}  # other systems' names of one family
 
@@ -171,18 +172,24 @@ def _write(path: Path, text: str) -> None:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        for pause in (0.1, 0.2, 0.4, 0.8, 1.6, None):
-            try:
-                os.replace(draft, path)
-                return
-            except PermissionError:  # on Windows: somebody is reading the old file
-                if pause is None:
-                    raise
-                time.sleep(pause)
-    except BaseException:  # Ctrl-C too
+        _replace(draft, path)
+    except OSError as error:
+        why = error.strerror or error
+        raise OSError(f"{path}: cannot be written ({why}), and stays as it was") from error
+    finally:  # after Ctrl-C too
         with contextlib.suppress(OSError):
             draft.unlink(missing_ok=True)
-        raise
+
+
+def _replace(draft: Path, path: Path) -> None:
+    """Rename a file to the name of another; wait a little if somebody reads that one on Windows."""
+    for pause in (0.1, 0.2, 0.4, 0.8, 1.6):
+        try:
+            os.replace(draft, path)
+            return
+        except PermissionError:
+            time.sleep(pause)
+    os.replace(draft, path)
 
 
 def _one_run_a_line(result: dict[str, Any]) -> str:
