@@ -1,5 +1,6 @@
 """The runs behind the stored results, each with next to nothing to do, and the command."""
 
+import inspect
 import itertools
 import json
 import math
@@ -49,16 +50,26 @@ REAL = reproduce._papers
 
 
 def once(function):
-    """Draw the same again only once: here drawing takes longer than training."""
-    drawn = {}
+    """Remember what a function returned for the same arguments: some draws take seconds."""
+    known, signature = {}, inspect.signature(function)
 
-    def draw(*arguments, **options):
-        key = repr((arguments, sorted(options.items())))
-        if key not in drawn:
-            drawn[key] = function(*arguments, **options)
-        return drawn[key]
+    def ask(*arguments, **options):
+        bound = signature.bind(*arguments, **options)
+        bound.apply_defaults()
+        key = repr(bound.arguments)
+        if key not in known:
+            known[key] = function(*arguments, **options)
+        return known[key]
 
-    return draw
+    return ask
+
+
+draw_graphs, draw_puzzles = once(datasets.random_graphs), once(sample_puzzles)
+
+
+def few_puzzles(task, count, sizes, *more, **options):
+    """Draw fifty at most, which is one batch."""
+    return draw_puzzles(task, min(count, 50), sizes, *more, **options)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -91,8 +102,8 @@ def small():
         patch.setattr(datasets, "atlas", lambda: list(few))
         for row in ("readouts", "triangles"):
             patch.setitem(ROWS[row], "budget", {**ROWS[row]["budget"], "train": 20})
-        for draw in ("random_graphs", "sample_puzzles"):
-            patch.setattr(reproduce, draw, once(getattr(reproduce, draw)))
+        patch.setattr(reproduce, "random_graphs", draw_graphs)
+        patch.setattr(reproduce, "sample_puzzles", few_puzzles)
         yield whole
 
 
@@ -136,7 +147,7 @@ def test_aligned_counts_content_words_under_each_head():
 @every_translation
 def test_a_run_tells_what_it_found_and_what_it_cost(row):
     model = next(iter(ROWS[row]["models"]))
-    done = done_once(row, model, 1, 3)
+    done = done_once(row, model, 1, 2)
     assert set(done) == set(results.runs(row, model)[0])
     every = ROWS[row].get("losses")
     keys = {"model", "seed", "scores", "loss", "parameters", "cpu seconds"}
@@ -249,13 +260,14 @@ def test_a_run_carries_over_the_lengths_of_its_plan(row, model, trained, monkeyp
 def test_a_run_solves_the_puzzles_of_its_plan(row, model, trained, monkeypatch):
     asked = []
     monkeypatch.setattr(reproduce, "solved", lambda *given: asked.append(given) or 0.0)
+    monkeypatch.setattr(reproduce, "sample_puzzles", draw_puzzles)
     run(row, model, seed=1)
     task, kind, *rounds, examples = model.split(", ")
     task, _, size = task.partition(" ")
     sizes = [int(size)] if size else [2, 3, 4, 5]
     puzzles, seed = trained["given"]
     assert seed == 1
-    assert puzzles == sample_puzzles(task, int(examples.split()[0]), sizes, "train", 1)
+    assert puzzles == draw_puzzles(task, int(examples.split()[0]), sizes, "train", 1)
     made = trained["model"]
     if kind == "tokens":
         assert type(made) is TokenReader
@@ -269,7 +281,7 @@ def test_a_run_solves_the_puzzles_of_its_plan(row, model, trained, monkeypatch):
     assert amount == {
         "gated": (300, 50, 5e-3), "SAGE": (300, 50, 3e-3), "tokens": (600, 50, 3e-3),
     }[kind]  # fmt: skip
-    test = sample_puzzles(task, 40, sizes, "test", 1)
+    test = draw_puzzles(task, 40, sizes, "test", 1)
     by_size = [[puzzle for puzzle in test if puzzle.size == size] for size in sizes]
     groups = [test, *by_size] if task == "path" else [test]
     assert asked == [(made, group) for group in groups]
@@ -736,7 +748,11 @@ def test_ctrl_c_leaves_a_whole_file(tmp_path, monkeypatch, capsys, jobs):
     assert main(["triangles", "--out", str(tmp_path), *jobs]) == 130
     assert capsys.readouterr().err == "interrupted; what had been stored is kept\n"
     stored = results.read(tmp_path / "triangles.json")
-    assert {model: len(rows) for model, rows in stored.items()} >= {"sum": 1, "mean": 1}
+    counts = {model: len(rows) for model, rows in stored.items()}
+    if jobs:  # a run may be done beside the one that is interrupted
+        assert counts in ({"sum": 2, "mean": 2, "max": 1}, {"sum": 2, "mean": 1, "max": 1})
+    else:
+        assert counts == {"sum": 2, "mean": 2, "max": 1}
     assert not list(tmp_path.glob("*.tmp"))
 
 
