@@ -1,40 +1,37 @@
+"""The runs behind the stored results, each with next to nothing to do, and the command."""
+
+import inspect
 import itertools
 import json
 import math
-from pathlib import Path
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import pytest
 import torch
 
-from gatutils import datasets, reproduce
+from gatutils import datasets, reproduce, results
 from gatutils.datasets import TIMES, atlas, sample_pairs, sample_puzzles, scipy_api, witnesses
 from gatutils.experiments import Deep, DotConv, Lookup, Solver, TokenReader, evenness_of
 from gatutils.gnn import GCN, GIN, SAGE, GATConv, Gated, GATv2Conv
 from gatutils.graph import Graph
 from gatutils.planetoid import Planetoid
-from gatutils.reproduce import BUDGET, FULLER, GRAPHS, ROWS, aligned, build, main, read, run, runs
+from gatutils.reproduce import BUDGET, FULLER, GRAPHS, ROWS, aligned, build, main, run
 
-RESULTS = Path(__file__).parents[1] / "gatutils" / "results"
 MODELS = [(row, model) for row, protocol in ROWS.items() for model in protocol["models"]]
 TRANSLATIONS = [row for row in ROWS if row not in {*GRAPHS, *FULLER}]
 PUBLISHED = [f"{name}-{kind}" for kind in ("gat", "gcn") for name in ("cora", "citeseer", "pubmed")]
-SEEDS = {
-    **dict.fromkeys(ROWS, 5),
-    **dict.fromkeys(["nodes", "attention", "dictionary"], 10),
-    **{row: 20 if row.startswith("pubmed") else 100 for row in PUBLISHED},
-}
 every_row = pytest.mark.parametrize("row", ROWS)
 every_translation = pytest.mark.parametrize("row", TRANSLATIONS)
 
 
 def every_model(rows):
     return pytest.mark.parametrize(("row", "model"), [pair for pair in MODELS if pair[0] in rows])
-
-
-@pytest.fixture(scope="module")
-def small():
-    """The atlas, which takes a while to read."""
-    return atlas()
 
 
 def papers(seed):
@@ -49,155 +46,80 @@ def papers(seed):
 
 
 PAPERS = {name: papers(seed) for seed, name in enumerate(["cora", "citeseer", "pubmed"])}
+REAL = reproduce._papers
 
 
-@pytest.fixture(autouse=True)
-def little_to_test(request, monkeypatch):
-    """Untrained models talk on for ever: two sentences of each length are enough for them.
+def once(function):
+    """Remember what a function returned for the same arguments: some draws take seconds."""
+    known, signature = {}, inspect.signature(function)
 
-    No data set is read from disk: a small one stands for Cora, Citeseer and Pubmed.
+    def ask(*arguments, **options):
+        bound = signature.bind(*arguments, **options)
+        bound.apply_defaults()
+        key = repr(bound.arguments)
+        if key not in known:
+            known[key] = function(*arguments, **options)
+        return known[key]
+
+    return ask
+
+
+draw_graphs, draw_puzzles = once(datasets.random_graphs), once(sample_puzzles)
+
+
+def few_puzzles(task, count, sizes, *more, **options):
+    """Draw fifty at most, which is one batch."""
+    return draw_puzzles(task, min(count, 50), sizes, *more, **options)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small():
+    """Give every run little to draw, to train on and to test; the whole atlas is returned.
+
+    Untrained models talk on for ever: two sentences of each length are enough for them. No data set
+    is read from disk: a small one stands for Cora, Citeseer and Pubmed.
     """
-    if "stored" in request.node.name.split("[")[0].split("_"):
-        return
-    monkeypatch.setattr(reproduce, "_papers", PAPERS.get)
-    monkeypatch.setitem(ROWS["witnesses"]["test"], "count", 30)
-    few = {**ROWS["dictionary"]["budget"], "test": 6}
-    monkeypatch.setitem(ROWS["dictionary"], "budget", few)
-    for row in TRANSLATIONS:
-        few = {**ROWS[row]["test"], "count": 2, "clauses": [0, 1]}
-        monkeypatch.setitem(ROWS[row], "test", few)
-    monkeypatch.setitem(ROWS["relay"], "test", {"lengths": [1, 3], "count": 4})
-    monkeypatch.setitem(ROWS["puzzles"]["test"], "count", 40)
-    few = request.getfixturevalue("small")[1::20]
-    monkeypatch.setattr(datasets, "atlas", lambda: list(few))
-    for row in ("readouts", "triangles"):
-        monkeypatch.setitem(ROWS[row], "budget", {**ROWS[row]["budget"], "train": 20})
+    whole = atlas()
+    few = whole[1::20]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reproduce, "_papers", PAPERS.get)
+        patch.setitem(ROWS["witnesses"]["test"], "count", 30)
+        less = {**ROWS["dictionary"]["budget"], "test": 6}
+        patch.setitem(ROWS["dictionary"], "budget", less)
+        for row in TRANSLATIONS:
+            less = {**ROWS[row]["test"], "count": 2, "clauses": [0, 1]}
+            patch.setitem(ROWS[row], "test", less)
+            patch.setitem(ROWS[row], "budget", {**ROWS[row]["budget"], "batch": 8})
+        drawn = {"count": 3, "clauses": 2, "split": "test", "seed": 5}
+        looks = {
+            "sentence": " ".join(sample_pairs(**drawn)[1].english),
+            "drawn from": drawn,
+            "counted on": {**drawn, "count": 2, "seed": 8},
+        }
+        patch.setitem(ROWS["alignment"], "looks", looks)
+        patch.setitem(ROWS["relay"], "test", {"lengths": [1, 3], "count": 4})
+        patch.setitem(ROWS["puzzles"]["test"], "count", 40)
+        patch.setattr(datasets, "atlas", lambda: list(few))
+        for row in ("readouts", "triangles"):
+            patch.setitem(ROWS[row], "budget", {**ROWS[row]["budget"], "train": 20})
+        patch.setattr(reproduce, "random_graphs", draw_graphs)
+        patch.setattr(reproduce, "sample_puzzles", few_puzzles)
+        yield whole
+
+
+@once
+def done_once(row, model, seed, steps):
+    """A run that several tests look at, and none changes."""
+    return run(row, model, seed, steps)
 
 
 def scores_of(row, model):
-    """How many scores a run has."""
-    protocol = ROWS[row]
-    if row == "relay":
-        return len(protocol["test"]["lengths"])
-    if row == "puzzles":
-        return 5 if model.startswith("path") else 1
-    if row in TRANSLATIONS:
-        return len(protocol["test"]["clauses"])
-    return 1 if row in ("witnesses", "dictionary") else 2
-
-
-def keys_of(row):
-    """What a run of a row about graphs tells."""
-    more = set()
-    if row in ("attention", *PUBLISHED[:3]):
-        more |= {"evenness"}
-    if row in PUBLISHED:
-        more |= {"steps", "best"}
-    if row == "dictionary":
-        more |= {"grown"}
-    return {"model", "seed", "scores", "cpu seconds"} | more
+    """How many scores a run has, with so little to test."""
+    return 2 if row in ("relay", *TRANSLATIONS) else len(results.runs(row, model)[0]["scores"])
 
 
 def as_json(value):
     return json.loads(json.dumps(value))
-
-
-def stored_runs(row):
-    return json.loads((RESULTS / f"{row}.json").read_text(encoding="utf-8"))["runs"]
-
-
-@every_row
-def test_the_stored_results_are_whole(row):
-    stored = json.loads((RESULTS / f"{row}.json").read_text(encoding="utf-8"))
-    assert sorted((r["model"], r["seed"]) for r in stored["runs"]) == sorted(
-        itertools.product(ROWS[row]["models"], range(SEEDS[row]))
-    )
-
-
-@every_row
-def test_the_stored_results_are_those_of_this_code(row):
-    stored = json.loads((RESULTS / f"{row}.json").read_text(encoding="utf-8"))
-    protocol = ROWS[row]
-    assert stored["protocol"] == as_json(protocol)
-    ran = [(r["model"], r["seed"]) for r in stored["runs"]]
-    assert len(ran) == len(set(ran)) > 0
-    assert set(ran) <= set(itertools.product(protocol["models"], range(SEEDS[row])))
-    for done in stored["runs"]:
-        assert len(done["scores"]) == scores_of(row, done["model"])
-        errors = done["model"].startswith(("number", "share"))  # of a number, not a share right
-        assert all(0 <= score <= (math.inf if errors else 1) for score in done["scores"])
-        assert row not in TRANSLATIONS or math.isfinite(done["loss"])
-    assert set(stored["versions"]) == {"gatutils", "torch", "python", "machine", "threads"}
-
-
-@every_row
-def test_the_stored_losses_are_one_for_every_so_many_steps(row):
-    every = ROWS[row].get("losses")
-    for done in stored_runs(row):
-        assert ("losses" in done) == (every is not None)
-        if every is not None:
-            plan = {**ROWS[row]["budget"], **ROWS[row]["models"][done["model"]]}
-            assert len(done["losses"]) == math.ceil(plan["steps"] / every)
-            assert all(0 < loss < math.inf for loss in done["losses"])
-
-
-@pytest.mark.parametrize("row", FULLER)
-def test_the_stored_runs_hold_more_than_scores(row):
-    for done in stored_runs(row):
-        plan = {**ROWS[row]["budget"], **ROWS[row]["models"][done["model"]]}
-        assert set(done) == keys_of(row)
-        if row == "dictionary":
-            assert len(done["grown"]) == plan["steps"] // plan["every"]
-            assert all(0 <= share <= 1 for share in done["grown"])
-        if "evenness" in done:
-            heads = [plan["heads"], 1] if row == "attention" else [8, plan["heads out"]]
-            assert [len(of) for of in done["evenness"]] == heads
-            assert all(0 <= one <= 1 for of in done["evenness"] for one in of)
-            if plan.get("equal"):
-                assert done["evenness"] == [[1] * count for count in heads]
-        if row.endswith("-gat"):
-            assert done["best"] + 100 <= done["steps"] <= plan["steps"]
-        if row.endswith("-gcn"):
-            assert 12 <= done["best"] == done["steps"] <= plan["steps"]
-
-
-@pytest.mark.parametrize(
-    ("row", "model", "near"), [("witnesses", "GAT, 9", 0.01), ("attention", "GAT", 0.03)]
-)
-def test_a_stored_run_comes_out_alike_when_it_is_made_again(row, model, near):
-    (stored,) = (done for done in runs(RESULTS / f"{row}.json", model) if done["seed"] == 0)
-    again = run(row, model, 0)
-    assert set(again) == set(stored)
-    assert again["scores"] == pytest.approx(stored["scores"], abs=near)
-    for ours, theirs in zip(again.get("evenness", []), stored.get("evenness", []), strict=True):
-        assert ours == pytest.approx(theirs, abs=near)
-
-
-def test_stored_runs_of_one_model_in_two_rows_agree():
-    """The same model, budget and seed, trained on two days."""
-    compared = 0
-    for model in ("one vector", "additive"):
-        assert ROWS["lengths"]["models"][model] == ROWS["transformers"]["models"][model]
-        one, other = (
-            {done["seed"]: done for done in stored_runs(row) if done["model"] == model}
-            for row in ("lengths", "transformers")
-        )
-        for seed in one:
-            assert one[seed]["scores"] == other[seed]["scores"]
-            assert one[seed]["loss"] == other[seed]["loss"]
-            compared += 1
-    assert compared == 10
-
-
-def test_stored_looks_are_of_the_sentence_and_of_the_model_of_chapter_2():
-    lengths = {done["seed"]: done for done in stored_runs("lengths") if done["model"] == "additive"}
-    words = ROWS["alignment"]["looks"]["sentence"].split()
-    for done in stored_runs("alignment"):
-        assert done["scores"] == lengths[done["seed"]]["scores"]
-        weights = torch.tensor(done["weights"])
-        assert weights.shape[1] == len(words)
-        torch.testing.assert_close(weights.sum(dim=1), torch.ones(len(weights)), atol=1e-4, rtol=0)
-        assert 0 <= done["aligned"] <= 1
 
 
 def test_aligned_counts_content_words_under_each_head():
@@ -222,17 +144,11 @@ def test_aligned_counts_content_words_under_each_head():
     assert aligned(some, pairs).item() == 1
 
 
-@every_model(TRANSLATIONS)
-def test_each_model_is_as_large_as_the_one_that_ran(row, model):
-    (parameters,) = {done["parameters"] for done in stored_runs(row) if done["model"] == model}
-    built = build({**ROWS[row]["budget"], **ROWS[row]["models"][model]})
-    assert sum(p.numel() for p in built.parameters()) == parameters
-
-
 @every_translation
 def test_a_run_tells_what_it_found_and_what_it_cost(row):
     model = next(iter(ROWS[row]["models"]))
-    done = run(row, model, seed=1, steps=3)
+    done = done_once(row, model, 1, 2)
+    assert set(done) == set(results.runs(row, model)[0])
     every = ROWS[row].get("losses")
     keys = {"model", "seed", "scores", "loss", "parameters", "cpu seconds"}
     looks = {"weights", "aligned"} if ROWS[row].get("looks") else set()
@@ -244,8 +160,8 @@ def test_a_run_tells_what_it_found_and_what_it_cost(row):
 
 @every_model([*GRAPHS, *FULLER])
 def test_a_run_on_graphs_has_as_many_scores_as_its_row_says(row, model):
-    done = run(row, model, seed=1, steps=2)
-    assert set(done) == keys_of(row)
+    done = done_once(row, model, 1, 2)
+    assert set(done) == set(results.runs(row, model)[0])
     assert (done["model"], done["seed"]) == (model, 1)
     assert len(done["scores"]) == scores_of(row, model)
     assert all(math.isfinite(score) for score in done["scores"])
@@ -344,13 +260,14 @@ def test_a_run_carries_over_the_lengths_of_its_plan(row, model, trained, monkeyp
 def test_a_run_solves_the_puzzles_of_its_plan(row, model, trained, monkeypatch):
     asked = []
     monkeypatch.setattr(reproduce, "solved", lambda *given: asked.append(given) or 0.0)
+    monkeypatch.setattr(reproduce, "sample_puzzles", draw_puzzles)
     run(row, model, seed=1)
     task, kind, *rounds, examples = model.split(", ")
     task, _, size = task.partition(" ")
     sizes = [int(size)] if size else [2, 3, 4, 5]
     puzzles, seed = trained["given"]
     assert seed == 1
-    assert puzzles == sample_puzzles(task, int(examples.split()[0]), sizes, "train", 1)
+    assert puzzles == draw_puzzles(task, int(examples.split()[0]), sizes, "train", 1)
     made = trained["model"]
     if kind == "tokens":
         assert type(made) is TokenReader
@@ -364,7 +281,7 @@ def test_a_run_solves_the_puzzles_of_its_plan(row, model, trained, monkeypatch):
     assert amount == {
         "gated": (300, 50, 5e-3), "SAGE": (300, 50, 3e-3), "tokens": (600, 50, 3e-3),
     }[kind]  # fmt: skip
-    test = sample_puzzles(task, 40, sizes, "test", 1)
+    test = draw_puzzles(task, 40, sizes, "test", 1)
     by_size = [[puzzle for puzzle in test if puzzle.size == size] for size in sizes]
     groups = [test, *by_size] if task == "path" else [test]
     assert asked == [(made, group) for group in groups]
@@ -433,11 +350,6 @@ def test_a_run_looks_up_as_its_plan_says(row, model, trained):
     assert (done["scores"], done["grown"]) == ([0.6543], [0.1235, 0.5])
 
 
-def test_a_stored_dictionary_is_tested_on_512():
-    assert ROWS["dictionary"]["budget"]["test"] == 512
-    assert ROWS["witnesses"]["test"] == {"count": 5000, "seed": 10**6}
-
-
 @every_model(PUBLISHED)
 def test_a_run_trains_what_was_published(row, model, trained):
     done = run(row, model, seed=1)
@@ -460,9 +372,6 @@ def test_a_run_trains_what_was_published(row, model, trained):
     assert done == {
         "model": model, "seed": 1, "scores": [0.1235], "best": 7, "cpu seconds": 0,
     }  # fmt: skip
-
-
-REAL = reproduce._papers
 
 
 def test_a_data_set_is_read_once(monkeypatch):
@@ -572,44 +481,10 @@ def test_few_sentences_come_again_and_again():
     assert one == seen(0) != seen(1)
 
 
-def quick(folder, row, *options):
-    model = next(iter(ROWS[row]["models"]))
-    main([row, "--steps", "1", "--models", model, "--out", str(folder), *options])
-    return folder / f"{row}.json"
-
-
-@every_row
-def test_a_stopped_command_goes_on_where_it_was(row, tmp_path, monkeypatch):
-    done = []
-    monkeypatch.setattr(
-        reproduce, "run", lambda *arguments: done.append(arguments) or run(*arguments)
-    )
-    path = quick(tmp_path, row, "--seeds", "1")
-    first = json.loads(path.read_text(encoding="utf-8"))["runs"]
-    quick(tmp_path, row, "--seeds", "2")
-    model = next(iter(ROWS[row]["models"]))
-    assert done == [(row, model, 0, 1), (row, model, 1, 1)]
-    assert json.loads(path.read_text(encoding="utf-8"))["runs"][0] == first[0]
-    assert [p.name for p in tmp_path.iterdir()] == [f"{row}.json"]
-    assert [len(rows) for rows in read(path).values()] == [2]
-
-
-def test_rows_do_not_mix(tmp_path):
-    """Two rows have a model of the same name; each has a file of its own."""
-    for row in ("lengths", "similarities"):
-        main([row, "--steps", "1", "--models", "general", "--seeds", "1", "--out", str(tmp_path)])
-    one, other = (
-        json.loads((tmp_path / f"{row}.json").read_text(encoding="utf-8"))
-        for row in ("lengths", "similarities")
-    )
-    assert one["protocol"]["budget"] != other["protocol"]["budget"]
-    assert one["runs"][0]["parameters"] > other["runs"][0]["parameters"]
-
-
 @pytest.mark.parametrize("row", [*GRAPHS, *FULLER])
 def test_the_same_seed_gives_the_same_run_on_graphs(row):
     model = next(iter(ROWS[row]["models"]))
-    one, other = (run(row, model, seed=3, steps=3) for _ in range(2))
+    one, other = {**done_once(row, model, 1, 2)}, run(row, model, seed=1, steps=2)
     for done in (one, other):
         del done["cpu seconds"]
     assert one == other
@@ -629,60 +504,439 @@ def test_rounding_keeps_four_digits_and_everything_else():
     assert value["a"][0] == 0.123456  # what was given is left as it was
 
 
-def test_runs_are_all_that_is_stored_of_a_model_in_the_order_of_the_seeds(tmp_path):
-    path = tmp_path / "some.json"
-    made = [
-        {"model": "one", "seed": 10, "scores": [0.1], "grown": [0.3]},
-        {"model": "other", "seed": 0, "scores": [0.2]},
-        {"model": "one", "seed": 2, "scores": [0.4]},
-        {"model": "one", "seed": 1, "scores": [0.5]},
-    ]
-    path.write_text(json.dumps({"runs": made}), encoding="utf-8")
-    assert runs(path, "one") == runs(str(path), "one") == [made[3], made[2], made[0]]
-    assert runs(path, "other") == [made[1]]
-    assert read(path) == {"one": [[0.5], [0.4], [0.1]], "other": [[0.2]]}
-    with pytest.raises(ValueError, match=r"model: expected one of one, other, got 'none'"):
-        runs(path, "none")
-
-
 def test_the_same_seed_gives_the_same_run():
     one, other = (run("lengths", "general", seed=3, steps=2) for _ in range(2))
     assert (one["scores"], one["loss"]) == (other["scores"], other["loss"])
     assert run("lengths", "general", seed=4, steps=2)["loss"] != one["loss"]
 
 
+# ---- The command ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """The runs that a command asks for, each answered by one that was really made."""
+    seen = []
+
+    def answer(row, model, seed, steps):
+        seen.append((model, seed, steps))
+        return {
+            **done_once(row, next(iter(ROWS[row]["models"])), 1, 2),
+            "model": model,
+            "seed": seed,
+        }
+
+    monkeypatch.setattr(reproduce, "run", answer)
+    return seen
+
+
+def quick(folder, row, *options):
+    """Run the command for the first model of a row."""
+    model = next(iter(ROWS[row]["models"]))
+    return main([row, "--steps", "1", "--models", model, "--out", str(folder), *options])
+
+
+def refused(status, capsys):
+    """The one line that a command prints when it refuses."""
+    assert status == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    start, _, rest = said.err.partition(": error: ")
+    assert start == "python -m gatutils.reproduce"
+    assert rest.count("\n") == 1
+    return rest
+
+
 @every_row
-def test_results_of_another_protocol_are_not_mixed_in(row, tmp_path):
-    path = quick(tmp_path, row, "--seeds", "1")
+def test_a_stopped_command_goes_on_where_it_was(row, tmp_path, asked, capsys):
+    path = tmp_path / f"{row}.json"
+    model = next(iter(ROWS[row]["models"]))
+    assert quick(tmp_path, row, "--seeds", "1") == 0
+    assert capsys.readouterr().out == f"all 1 runs are stored in {path}\n"
+    first = results.runs(path, model)
+    assert first == [{**done_once(row, model, 1, 2), "seed": 0}]
+    assert quick(tmp_path, row, "--seeds", "2") == 0
+    assert capsys.readouterr().out == f"all 2 runs are stored in {path}\n"
+    assert asked == [(model, 0, 1), (model, 1, 1)]
+    assert results.runs(path, model)[0] == first[0]
+    assert {p.name for p in tmp_path.iterdir()} - {f".{row}.json.lock"} == {f"{row}.json"}
+    assert [len(rows) for rows in results.read(path).values()] == [2]
+
+
+def test_rows_do_not_mix(tmp_path):
+    """Two rows have a model of the same name; each has a file of its own."""
+    for row in ("lengths", "similarities"):
+        ask = [row, "--steps", "1", "--models", "general", "--seeds", "1", "--out", str(tmp_path)]
+        assert main(ask) == 0
+    one, other = (results.load(tmp_path / f"{row}.json") for row in ("lengths", "similarities"))
+    assert one["protocol"]["budget"] != other["protocol"]["budget"]
+    assert one["runs"][0]["parameters"] > other["runs"][0]["parameters"]
+
+
+def test_all_models_of_one_seed_come_before_the_next_seed(tmp_path, asked):
+    """So a stopped command leaves something to compare."""
+    assert main(["triangles", "--seeds", "2", "--out", str(tmp_path)]) == 0
+    models = list(ROWS["triangles"]["models"])
+    assert asked == [(model, seed, None) for seed in (0, 1) for model in models]
+
+
+@every_row
+def test_results_of_another_protocol_are_not_mixed_in(row, tmp_path, asked, capsys):
+    quick(tmp_path, row, "--seeds", "1")
+    path = tmp_path / f"{row}.json"
     before = path.read_bytes()
-    with pytest.raises(ValueError, match="--out: expected a folder without results of another"):
-        main([row, "--steps", "2", "--out", str(tmp_path)])
+    capsys.readouterr()
+    said = refused(main([row, "--steps", "2", "--out", str(tmp_path)]), capsys)
+    assert said.startswith(f"{path}: its runs follow another protocol, which differs in steps")
     assert path.read_bytes() == before
+    assert len(asked) == 1
 
 
-def test_results_of_other_versions_are_not_mixed_in(tmp_path):
-    path = quick(tmp_path, "lengths", "--seeds", "1")
-    stored = json.loads(path.read_text(encoding="utf-8"))
-    stored["versions"]["torch"] = "1.0"
+def change_versions(path, **changed):
+    stored = results.load(path)
+    stored["versions"].update(changed)
     path.write_text(json.dumps(stored), encoding="utf-8")
-    with pytest.raises(ValueError, match=r"--out: .*of other versions"):
-        quick(tmp_path, "lengths", "--seeds", "2")
-    assert json.loads(path.read_text(encoding="utf-8")) == stored
 
 
-def test_bad_input_is_named(tmp_path, capsys):
+@pytest.mark.parametrize("name", ["torch", "python", "machine"])
+def test_results_of_other_versions_are_not_mixed_in(name, tmp_path, asked, capsys):
+    quick(tmp_path, "triangles", "--seeds", "1")
+    path = tmp_path / "triangles.json"
+    change_versions(path, **{name: "1.0"})
+    before = path.read_bytes()
+    capsys.readouterr()
+    said = refused(quick(tmp_path, "triangles", "--seeds", "2"), capsys)
+    assert said.startswith(f"{path}: its runs were made with {name} 1.0 (here ")
+    assert "start a new file with --out FOLDER, or see with --compare" in said
+    assert path.read_bytes() == before
+    assert len(asked) == 1
+    # Where nothing is missing, nothing would be mixed.
+    assert quick(tmp_path, "triangles", "--seeds", "1") == 0
+
+
+def test_another_patch_of_python_or_torch_goes_on(tmp_path, asked):
+    quick(tmp_path, "triangles", "--seeds", "1")
+    path = tmp_path / "triangles.json"
+    old = {
+        name: ".".join([*reproduce.versions()[name].split(".")[:2], "99"])
+        for name in ("python", "torch")
+    }
+    change_versions(path, **old)
+    assert quick(tmp_path, "triangles", "--seeds", "2") == 0
+    first, second = results.runs(path, "sum")
+    assert "versions" not in first
+    assert second["versions"] == {name: reproduce.versions()[name] for name in old}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param("", id="empty"),
+        pytest.param('{"protocol": {}, "runs": [{', id="truncated"),
+        pytest.param("[]", id="list"),
+        pytest.param('{"cells": []}', id="other keys"),
+        pytest.param('{"protocol": {}, "versions": {}}', id="no runs"),
+    ],
+)
+@pytest.mark.parametrize("compare", [[], ["--compare"]], ids=["complete", "compare"])
+def test_a_damaged_file_is_named_and_left_alone(content, compare, tmp_path, asked, capsys):
+    path = tmp_path / "triangles.json"
+    path.write_text(content, encoding="utf-8")
+    assert refused(quick(tmp_path, "triangles", *compare), capsys).startswith(f"{path}: ")
+    assert path.read_text(encoding="utf-8") == content
+    assert asked == []
+
+
+@pytest.mark.parametrize("option", ["--seeds", "--jobs", "--steps"])
+@pytest.mark.parametrize("count", ["0", "-1", "1.5", "many", "²"])
+def test_a_count_that_is_none_is_refused(option, count, asked, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["lengths", f"{option}={count}"])
+    said = capsys.readouterr().err
+    assert f"argument {option}: expected a whole number of at least 1, got '{count}'" in said
+
+
+def test_bad_input_is_named(asked, capsys):
     with pytest.raises(ValueError, match=r"row: expected one of lengths, similarities.*'heights'"):
         run("heights", "general", 0)
     with pytest.raises(ValueError, match=r"model: expected one of one vector.*'two vectors'"):
         run("lengths", "two vectors", 0)
     with pytest.raises(ValueError, match=r"model: expected one of dot.*'one vector'"):
         run("similarities", "one vector", 0)
-    with pytest.raises(ValueError, match=r"--models: expected some of dot.*'one vector'"):
-        main(["similarities", "--models", "one vector", "--out", str(tmp_path)])
-    with pytest.raises(SystemExit):
+    with pytest.raises(SystemExit, match="2"):
+        main(["similarities", "--models", "dot", "one vector"])
+    assert "--models: expected some of dot, scaled dot, " in (said := capsys.readouterr().err)
+    assert "got 'one vector'" in said
+    with pytest.raises(SystemExit, match="2"):
         main(["heights"])
     assert "invalid choice: 'heights'" in capsys.readouterr().err
-    (tmp_path / "other.json").write_text("{}", encoding="utf-8")
-    for ask in (read, lambda path: runs(path, "general")):
-        with pytest.raises(ValueError, match=r"source: expected a result of gatutils\.reproduce"):
-            ask(tmp_path / "other.json")
+
+
+def test_help_names_the_default_folder(monkeypatch, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["--help"])
+    said = "".join(capsys.readouterr().out.split())
+    assert f"(default{results.FOLDER})".replace(" ", "") in said
+
+
+def test_a_percent_sign_in_the_default_folder_is_only_a_sign(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(reproduce, "FOLDER", tmp_path / "50%s")
+    with pytest.raises(SystemExit, match="0"):
+        main(["--help"])
+    assert "50%s" in "".join(capsys.readouterr().out.split())
+
+
+def test_an_installed_package_is_left_as_it_is(tmp_path, asked, monkeypatch, capsys):
+    folder = tmp_path / "site-packages" / "gatutils" / "results"
+    monkeypatch.setattr(reproduce, "FOLDER", folder)
+    said = refused(main(["triangles"]), capsys)
+    assert said.startswith(f"{folder / 'triangles.json'}: lacks 15 of 15 runs, and belongs to an ")
+    assert "name a folder with --out" in said
+    assert asked == list(tmp_path.iterdir()) == []
+    # In a checkout the same folder is the one to write to.
+    (tmp_path / "site-packages").mkdir()
+    (tmp_path / "site-packages" / "pyproject.toml").touch()
+    assert main(["triangles"]) == 0
+    assert len(results.read(folder / "triangles.json")["sum"]) == 5
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_the_first_run(tmp_path, asked, capsys):
+    (tmp_path / "file").touch()
+    said = refused(quick(tmp_path / "file", "triangles"), capsys)
+    assert said.startswith(f"{tmp_path / 'file'}: cannot be written to")
+    assert asked == []
+
+
+def test_a_full_disk_keeps_what_was_stored(tmp_path, asked, monkeypatch, capsys):
+    quick(tmp_path, "triangles", "--seeds", "1")
+    path = tmp_path / "triangles.json"
+    before = path.read_bytes()
+    capsys.readouterr()
+
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    said = refused(quick(tmp_path, "triangles", "--seeds", "2"), capsys)
+    assert said == f"{path}: cannot be written (No space left on device), and stays as it was\n"
+    assert path.read_bytes() == before
+    assert not list(tmp_path.glob("*.tmp"))
+
+
+def failing(error, model, seed):
+    """A run that fails for one model and seed."""
+
+    def answer(row, its_model, its_seed, steps):
+        if (its_model, its_seed) == (model, seed):
+            raise error
+        return {"model": its_model, "seed": its_seed, "scores": [0.5, 0.5]}
+
+    return answer
+
+
+@pytest.fixture(params=["one process", "several"])
+def jobs(request, monkeypatch):
+    """Options for one process, or for several, in whose place are threads."""
+    if request.param == "one process":
+        return []
+    monkeypatch.setattr(reproduce, "ProcessPoolExecutor", lambda n, *_: ThreadPoolExecutor(n))
+    return ["--jobs", "2"]
+
+
+def test_ctrl_c_leaves_a_whole_file(tmp_path, monkeypatch, capsys, jobs):
+    monkeypatch.setattr(reproduce, "run", failing(KeyboardInterrupt(), "max", 1))
+    assert main(["triangles", "--out", str(tmp_path), *jobs]) == 130
+    assert capsys.readouterr().err == "interrupted; what had been stored is kept\n"
+    stored = results.read(tmp_path / "triangles.json")
+    counts = {model: len(rows) for model, rows in stored.items()}
+    if jobs:  # a run may be done beside the one that is interrupted
+        assert counts in ({"sum": 2, "mean": 2, "max": 1}, {"sum": 2, "mean": 1, "max": 1})
+    else:
+        assert counts == {"sum": 2, "mean": 2, "max": 1}
+    assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_an_error_says_in_which_run(tmp_path, monkeypatch, jobs):
+    monkeypatch.setattr(reproduce, "run", failing(ZeroDivisionError("by zero"), "mean", 1))
+    with pytest.raises(
+        RuntimeError, match="triangles, model 'mean', seed 1: ZeroDivisionError: by"
+    ):
+        main(["triangles", "--out", str(tmp_path), *jobs])
+    stored = {
+        (run["model"], run["seed"]) for run in results.load(tmp_path / "triangles.json")["runs"]
+    }
+    assert stored >= {("sum", 0), ("mean", 0), ("max", 0), ("sum", 1)}  # what went before
+    assert stored <= {("sum", 0), ("mean", 0), ("max", 0), ("sum", 1), ("max", 1)}  # and beside
+
+
+def test_data_that_are_missing_are_no_traceback(tmp_path, monkeypatch, capsys, jobs):
+    error = FileNotFoundError("GATUTILS_DATA: expected a folder with the files")
+    monkeypatch.setattr(reproduce, "run", failing(error, "sum", 0))
+    said = refused(main(["triangles", "--out", str(tmp_path), *jobs]), capsys)
+    assert said.startswith("triangles, model 'sum', seed 0: GATUTILS_DATA: expected a folder")
+
+
+def test_no_more_runs_at_once_than_jobs(tmp_path, monkeypatch):
+    monkeypatch.setattr(reproduce, "ProcessPoolExecutor", lambda n, *_: ThreadPoolExecutor(9))
+    at_once, most, met = [], [], Barrier(3)
+
+    def answer(row, model, seed, steps):
+        at_once.append(model)
+        met.wait(timeout=60)  # three are needed to go on: so three do run side by side
+        most.append(len(at_once))
+        at_once.pop()
+        return {"model": model, "seed": seed, "scores": [0.5, 0.5]}
+
+    monkeypatch.setattr(reproduce, "run", answer)
+    assert main(["triangles", "--out", str(tmp_path), "--jobs", "3"]) == 0
+    assert max(most) <= 3
+    assert len(results.load(tmp_path / "triangles.json")["runs"]) == 15
+
+
+# ---- The command, compared with what is stored ---------------------------------------------------
+
+
+@pytest.fixture
+def stored(tmp_path):
+    """A file with five runs of each model, whose scores spread from 0.5 to 0.6."""
+    protocol = as_json(ROWS["triangles"])
+    path = tmp_path / "triangles.json"
+    for model in ROWS["triangles"]["models"]:
+        for seed, score in enumerate([0.5, 0.52, 0.6, 0.57, 0.55]):
+            made = {"model": model, "seed": seed, "scores": [score, 0.9]}
+            reproduce.add(path, protocol, reproduce.versions(), made)
+    return path
+
+
+def compare(monkeypatch, path, scores, *options):
+    """Compare runs, whose scores are given for each model, with a file."""
+    seen = []
+
+    def answer(row, model, seed, steps):
+        seen.append((model, seed))
+        return {"model": model, "seed": seed, "scores": scores.get(model, [0.55, 0.9])}
+
+    monkeypatch.setattr(reproduce, "run", answer)
+    before = {p.name: p.read_bytes() for p in path.parent.iterdir()}
+    status = main(["triangles", "--compare", "--out", str(path.parent), *options])
+    assert {p.name: p.read_bytes() for p in path.parent.iterdir()} == before  # nothing is written
+    return status, seen
+
+
+def test_compare_says_that_all_agree(stored, monkeypatch, capsys):
+    status, seen = compare(monkeypatch, stored, {"sum": [0.41, 0.86], "max": [0.69, 0.94]})
+    assert (status, seen) == (0, [("sum", 0), ("mean", 0), ("max", 0)])
+    head, *said = capsys.readouterr().out.splitlines()
+    here = ", ".join(str(reproduce.versions()[name]) for name in ("torch", "python", "machine"))
+    assert head == f"torch, python, machine of the stored runs: {here}; here: {here}"
+    assert said == [
+        "sum: agrees",
+        "mean: agrees",
+        "max: agrees",
+        f"3 of 3 models agree with {stored}",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("scores", "said"),
+    [
+        pytest.param([0.39, 0.9], "score 1 of 2 is 0.39, not between 0.4 and 0.7", id="too low"),
+        pytest.param([0.71, 0.9], "score 1 of 2 is 0.71, not between 0.4 and 0.7", id="too high"),
+        pytest.param([0.5, 0.84], "score 2 of 2 is 0.84, not between 0.85 and 0.95", id="narrow"),
+    ],
+)
+def test_compare_says_what_does_not_agree(scores, said, stored, monkeypatch, capsys):
+    status, _ = compare(monkeypatch, stored, {"mean": scores})
+    assert status == 1
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "sum: agrees",
+        f"mean: does not agree: seed 0, {said}",
+        "max: agrees",
+        f"2 of 3 models agree with {stored}",
+    ]
+
+
+def test_compare_takes_some_models_and_more_seeds(stored, monkeypatch, capsys):
+    status, seen = compare(
+        monkeypatch, stored, {"max": [0.3, 0.9]}, "--models", "max", "sum", "--seeds", "2"
+    )
+    assert (status, seen) == (1, [("max", 0), ("max", 1), ("sum", 0), ("sum", 1)])
+    said = capsys.readouterr().out
+    assert "max: does not agree: seed 0, score 1 of 2 is 0.3, " in said
+    assert "; seed 1, score 1 of 2 is 0.3, " in said
+    assert "1 of 2 models agree" in said
+
+
+def test_compare_does_not_mind_other_versions_but_names_them(stored, monkeypatch, capsys):
+    change_versions(stored, torch="1.0.1", python="3.1.4", machine="abacus")
+    assert compare(monkeypatch, stored, {})[0] == 0
+    assert "of the stored runs: 1.0.1, 3.1.4, abacus; here: " in capsys.readouterr().out
+
+
+def test_compare_needs_a_file_with_two_runs_of_the_model(tmp_path, asked, capsys):
+    path = tmp_path / "triangles.json"
+    said = refused(main(["triangles", "--compare", "--out", str(tmp_path)]), capsys)
+    assert said == f"{path}: expected stored runs to compare with, got no such file\n"
+    quick(tmp_path, "triangles", "--seeds", "1")
+    asked.clear()
+    capsys.readouterr()
+    said = refused(quick(tmp_path, "triangles", "--compare"), capsys)
+    assert said == f"{path}: sum: expected two stored runs or more to compare with, got 1\n"
+    ask = ["triangles", "--compare", "--models", "mean", "--steps", "1", "--out", str(tmp_path)]
+    assert "mean: expected two stored runs or more to compare with, got 0" in refused(
+        main(ask), capsys
+    )
+    assert asked == []
+
+
+# ---- The command in processes of its own ---------------------------------------------------------
+
+COMMAND = [sys.executable, "-m", "gatutils.reproduce"]
+
+
+def test_two_commands_at_once_on_one_file_lose_nothing(tmp_path):
+    ask = [*COMMAND, "nodes", "--seeds", "4", "--steps", "1", "--out", str(tmp_path), "--models"]
+    models = ["logistic regression", "MLP"]
+    one = subprocess.Popen([*ask, models[0], "--jobs", "2"], stdout=subprocess.DEVNULL)
+    other = subprocess.Popen([*ask, models[1]], stdout=subprocess.DEVNULL)
+    assert [one.wait(timeout=500), other.wait(timeout=500)] == [0, 0]
+    path = tmp_path / "nodes.json"
+    made = results.load(path)["runs"]
+    assert [(run["model"], run["seed"]) for run in made] == list(
+        itertools.product(models, range(4))
+    )
+    for model in models:  # the same as in this process
+        again = run("nodes", model, 2, 1)
+        assert results.runs(path, model)[2]["scores"] == again["scores"]
+
+
+INTERRUPTED = """
+import signal, sys
+from gatutils.reproduce import main
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may start it without
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows sends no SIGINT to one process")
+def test_ctrl_c_ends_the_processes_too(tmp_path):
+    ask = [sys.executable, "-c", INTERRUPTED, "relay", "--jobs", "2", "--out", str(tmp_path)]
+    bars = {**os.environ, "GATUTILS_PROGRESS": "1"}
+    command = subprocess.Popen(ask, env=bars, stderr=subprocess.PIPE, start_new_session=True)
+    assert command.stderr.read(1) == b"\r"  # the bar: the processes are being started
+    command.send_signal(signal.SIGINT)
+    assert b"interrupted; what had been stored is kept" in command.communicate(timeout=300)[1]
+    assert command.returncode == 130
+    deadline = time.monotonic() + 60
+    while is_alive(command.pid):
+        assert time.monotonic() < deadline, "a process goes on"
+        time.sleep(0.05)
+
+
+def is_alive(group):
+    """Tell whether a process of the group is left."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True

@@ -5,12 +5,14 @@ makes the files with runs, and ``benchmarks/`` those of what was timed.
 """
 
 import json
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
 from gatutils.checks import expect
 
-__all__ = ["FOLDER", "load", "read", "runs"]
+__all__ = ["FOLDER", "bounds", "load", "read", "runs"]
 
 FOLDER = Path(__file__).parent
 """Where the package keeps them."""
@@ -24,21 +26,22 @@ def load(source: str | Path) -> dict[str, Any]:
             ``.json``.
 
     Raises:
-        ValueError: If there is no such result, or the file holds no JSON object.
+        ValueError: If there is no such result, the file cannot be read, or it does not hold a JSON
+            object.
     """
-    path = Path(source)
-    if path.suffix != ".json":
-        known = sorted(file.stem for file in FOLDER.glob("*.json"))
-        expect(str(source) in known, "source", f"one of {', '.join(known)}", repr(str(source)))
-        path = FOLDER / f"{source}.json"
+    path = _path(source)
     try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        expect(bool(text.strip()), str(path), "a JSON file", "an empty one")
+        stored = json.loads(text)
     except FileNotFoundError as error:
-        raise ValueError(f"source: expected a file, got {path}, which is not there") from error
-    except ValueError as error:
-        raise ValueError(
-            f"{path}: expected a JSON file, got one that breaks off: {error}"
-        ) from error
+        raise ValueError(f"{path}: expected a JSON file, got nothing: it does not exist") from error
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: expected text in UTF-8, got other bytes: {error}") from error
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}: expected JSON, got text that is broken: {error}") from error
     expect(isinstance(stored, dict), str(path), "a JSON object", type(stored).__name__)
     return cast(dict[str, Any], stored)
 
@@ -51,9 +54,10 @@ def runs(source: str | Path, model: str) -> list[dict[str, Any]]:
         model: One of the models whose runs it holds.
 
     Raises:
-        ValueError: If the file holds no runs, or none of this model.
+        ValueError: If the file holds no runs, a run lacks its model, seed or scores, or none is of
+            this model.
     """
-    stored = _runs(source)
+    stored = runs_in(load(source), _path(source))
     found = [run for run in stored if run["model"] == model]
     known = ", ".join({run["model"]: 0 for run in stored})
     expect(bool(found), "model", f"one of {known}", repr(model))
@@ -67,13 +71,80 @@ def read(source: str | Path) -> dict[str, list[list[float]]]:
         source: A name or a path, as in :func:`load`.
 
     Raises:
-        ValueError: If the file holds no runs.
+        ValueError: If the file holds no runs, or a run lacks its model, seed or scores.
     """
-    models = {run["model"]: 0 for run in _runs(source)}
-    return {model: [run["scores"] for run in runs(source, model)] for model in models}
+    stored = runs_in(load(source), _path(source))
+    found: dict[str, list[list[float]]] = {run["model"]: [] for run in stored}
+    for run in sorted(stored, key=lambda run: cast(int, run["seed"])):
+        found[run["model"]].append(run["scores"])
+    return found
 
 
-def _runs(source: str | Path) -> list[dict[str, Any]]:
-    stored = load(source)
-    expect("runs" in stored, "source", "a result of gatutils.reproduce", str(source))
-    return cast(list[dict[str, Any]], stored["runs"])
+def bounds(scores: Sequence[Sequence[float]]) -> list[tuple[float, float]]:
+    """Return the lowest and the highest value at which each score of another run agrees with these.
+
+    It may be lower than the lowest or higher than the highest of them by a margin: the difference
+    between the two, or 0.25 divided by the number of runs if that is more, since the spread of a
+    few runs says little. Of the runs that the book stores, about two in a hundred fall outside what
+    the others of their model allow.
+
+    Args:
+        scores: One row of scores for each stored run, two rows or more.
+
+    Raises:
+        ValueError: If there are fewer rows, or they differ in length.
+    """
+    expect(len(scores) > 1, "scores", "those of two runs or more", f"those of {len(scores)}")
+    lengths = sorted({len(row) for row in scores})
+    expect(len(lengths) == 1, "scores", "rows of one length", f"rows of {lengths}")
+    found = []
+    for column in zip(*scores, strict=True):
+        low, high = min(column), max(column)
+        margin = max(high - low, 0.25 / len(scores))
+        found.append((low - margin, high + margin))
+    return found
+
+
+def _path(source: str | Path) -> Path:
+    path = Path(source)
+    if path.suffix == ".json":
+        return path
+    known = sorted(file.stem for file in FOLDER.glob("*.json"))
+    expect(str(source) in known, "source", f"one of {', '.join(known)}", repr(str(source)))
+    return FOLDER / f"{source}.json"
+
+
+def runs_in(stored: dict[str, Any], path: Path) -> list[dict[str, Any]]:
+    """Return the runs of a result file, if each has what every reader needs.
+
+    Args:
+        stored: What the file holds.
+        path: The file, for the message.
+
+    Raises:
+        ValueError: If there are no runs, or one lacks its model, seed or scores or comes twice.
+    """
+    expect("runs" in stored, str(path), "a result of gatutils.reproduce", f"only {list(stored)}")
+    found = stored["runs"]
+    expect(isinstance(found, list), f"{path}: runs", "a list", type(found).__name__)
+    seen = set()
+    for index, run in enumerate(found):
+        name = f"{path}: runs[{index}]"
+        expect(isinstance(run, dict), name, "a JSON object", type(run).__name__)
+        lacking = [key for key in ("model", "seed", "scores") if key not in run]
+        expect(not lacking, name, "model, seed and scores", f"a run without {', '.join(lacking)}")
+        model, seed, scores = run["model"], run["seed"], run["scores"]
+        expect(isinstance(model, str), f"{name}.model", "a string", repr(model))
+        expect(type(seed) is int and seed >= 0, f"{name}.seed", "an int of at least 0", repr(seed))
+        right = isinstance(scores, list) and scores and all(_finite(score) for score in scores)
+        expect(bool(right), f"{name}.scores", "one finite number or more", repr(scores))
+        expect(
+            (model, seed) not in seen, name, "each model and seed once", f"{model}, {seed} again"
+        )
+        seen.add((model, seed))
+    return cast(list[dict[str, Any]], found)
+
+
+def _finite(score: object) -> bool:
+    number = isinstance(score, int | float) and not isinstance(score, bool)
+    return number and math.isfinite(cast(float, score))

@@ -1,0 +1,199 @@
+"""Write result files: whole or not at all, and by one command at a time.
+
+A file holds a protocol, the versions that its first run was made with, and the runs. A run that
+was made with other versions holds those that differ. Versions that can change a result are never
+mixed in one file: see :data:`MATTERS`.
+"""
+
+import contextlib
+import json
+import os
+import platform
+import time
+import uuid
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Any
+
+import torch
+from filelock import FileLock
+
+import gatutils
+from gatutils.checks import expect
+from gatutils.results import load, runs_in
+
+__all__ = ["MATTERS", "add", "differences", "existing", "expect_alike", "prepare", "versions"]
+
+MATTERS = ("torch", "python", "machine")
+"""The versions that can change a result. Of torch and Python the first two numbers count:
+operators, initialisation and random numbers depend on torch, and ``random``, which draws the
+sentences and puzzles, on Python. Of the machine the processor's family counts, since it decides how
+sums are rounded. A third number only brings corrections, and the protocol is compared on its own.
+"""
+
+_SAME = {"amd64": "x86_64", "aarch64": "arm64"}  # other systems' names of one family
+
+
+def versions() -> dict[str, Any]:
+    """Return what a run that is made here and now is made with."""
+    return {
+        "gatutils": gatutils.__version__,
+        "torch": torch.__version__.split("+")[0],
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "threads": 1,
+    }
+
+
+def differences(stored: dict[str, Any], here: dict[str, Any]) -> list[str]:
+    """Return what differs between two environments, if it can change a result.
+
+    Args:
+        stored: The versions that a file holds.
+        here: Those to compare with.
+
+    Returns:
+        For each of :data:`MATTERS` that differs a phrase such as "torch 2.13 (here 2.14)".
+    """
+    pairs = [(name, _what_matters(name, stored), _what_matters(name, here)) for name in MATTERS]
+    return [f"{name} {old} (here {new})" for name, old, new in pairs if old != new]
+
+
+def _what_matters(name: str, found: dict[str, Any]) -> str:
+    value = str(found[name])
+    if name == "machine":
+        return _SAME.get(value.lower(), value.lower())
+    return ".".join(value.split(".")[:2])
+
+
+def existing(path: Path, protocol: dict[str, Any]) -> dict[str, Any]:
+    """Return what a file holds; if there is none yet, the same without versions and runs.
+
+    Args:
+        path: The file.
+        protocol: What its runs have to follow.
+
+    Raises:
+        ValueError: If it is no result file, a part of it is missing, or its protocol is another.
+    """
+    if not path.exists():
+        return {"protocol": protocol, "versions": {}, "runs": []}
+    stored = load(path)
+    for key in ("protocol", "versions"):
+        expect(key in stored, str(path), "a result of gatutils.reproduce", f"only {list(stored)}")
+        found = stored[key]
+        expect(isinstance(found, dict), f"{path}: {key}", "a JSON object", repr(found))
+    theirs = stored["protocol"]
+    parts = sorted(k for k in {*theirs, *protocol} if theirs.get(k) != protocol.get(k))
+    if parts:
+        raise ValueError(
+            f"{path}: its runs follow another protocol, which differs in {', '.join(parts)}; name "
+            "another folder with --out"
+        )
+    runs, models = runs_in(stored, path), list(protocol["models"])
+    for run in runs:
+        known = run["model"] in models
+        expect(known, f"{path}: runs", f"only models of {', '.join(models)}", repr(run["model"]))
+    lacking = [name for name in MATTERS if runs and name not in stored["versions"]]
+    wanted = f"{', '.join(MATTERS)}"
+    expect(not lacking, f"{path}: versions", wanted, f"no {', '.join(lacking)}")
+    return stored
+
+
+def expect_alike(path: Path, stored: dict[str, Any], here: dict[str, Any]) -> None:
+    """Raise unless runs that are made here may stand beside those of a file.
+
+    Args:
+        path: The file, for the message.
+        stored: What it holds.
+        here: The versions of the new runs.
+
+    Raises:
+        ValueError: If what can change a result differs; the message says what can be done.
+    """
+    if stored["runs"] and (parts := differences(stored["versions"], here)):
+        raise ValueError(
+            f"{path}: its runs were made with {', '.join(parts)}, and are not mixed with others; "
+            "start a new file with --out FOLDER, or see with --compare whether new runs agree"
+        )
+
+
+def prepare(folder: Path) -> None:
+    """Make the folder, if it is missing, and make sure that it can be written to.
+
+    Raises:
+        OSError: If it cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        TemporaryFile(dir=folder).close()
+    except OSError as error:
+        why = error.strerror or error
+        raise OSError(
+            f"{folder}: cannot be written to ({why}); name another folder with --out"
+        ) from error
+
+
+def add(path: Path, protocol: dict[str, Any], here: dict[str, Any], run: dict[str, Any]) -> None:
+    """Add a run to a file and to what another command has put there meanwhile.
+
+    If the other command has stored a run of this model and seed, that one stays.
+
+    Args:
+        path: The file; a new one is begun if there is none.
+        protocol: What the run followed.
+        here: The versions that it was made with.
+        run: The run.
+
+    Raises:
+        ValueError: If the file that is there now does not take it: see :func:`existing` and
+            :func:`expect_alike`.
+        OSError: If it cannot be written; then the file is left as it was.
+    """
+    with FileLock(path.with_name(f".{path.name}.lock")):
+        result = existing(path, protocol)
+        expect_alike(path, result, here)
+        if any((r["model"], r["seed"]) == (run["model"], run["seed"]) for r in result["runs"]):
+            return
+        if not result["runs"]:
+            result["versions"] = here
+        departs = {k: value for k, value in here.items() if result["versions"].get(k) != value}
+        result["runs"].append({**run, "versions": departs} if departs else run)
+        models = list(protocol["models"])
+        result["runs"].sort(key=lambda r: (models.index(r["model"]), r["seed"]))
+        _write(path, _one_run_a_line(result))
+
+
+def _write(path: Path, text: str) -> None:
+    """Put a whole file in the place of another, so that nobody ever sees half of it."""
+    draft = path.with_name(f".{path.stem}-{uuid.uuid4().hex}.tmp")
+    try:
+        with draft.open("x", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        _replace(draft, path)
+    except OSError as error:
+        why = error.strerror or error
+        raise OSError(f"{path}: cannot be written ({why}), and stays as it was") from error
+    finally:  # after Ctrl-C too
+        with contextlib.suppress(OSError):
+            draft.unlink(missing_ok=True)
+
+
+def _replace(draft: Path, path: Path) -> None:
+    """Rename a file to the name of another; wait a little if somebody reads that one on Windows."""
+    for pause in (0.1, 0.2, 0.4, 0.8, 1.6):
+        try:
+            os.replace(draft, path)
+            return
+        except PermissionError:
+            time.sleep(pause)
+    os.replace(draft, path)
+
+
+def _one_run_a_line(result: dict[str, Any]) -> str:
+    """Return JSON whose diffs a person can read."""
+    runs = ",\n  ".join(json.dumps(run) for run in result["runs"])
+    head = {key: value for key, value in result.items() if key != "runs"}
+    return json.dumps(head, indent=1)[:-2] + f',\n "runs": [\n  {runs}\n ]\n}}\n'
