@@ -79,7 +79,9 @@ def axe() -> Callable[[Any], dict[str, list[str]]]:
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:
-    """Name a case by what its lambda returns, where the case is a lambda."""
+    """Name a case by what its lambda returns, and a type or options by themselves."""
+    if isinstance(val, torch.dtype | dict):
+        return str(val)
     if getattr(val, "__name__", "") != "<lambda>":
         return None
     at = [place for place in val.__code__.co_positions() if all(place)]
