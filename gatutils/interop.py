@@ -9,15 +9,15 @@ sources above the targets. So these two are one:
 and the way back of an edge index is ``Graph(nodes, *index)``. It is not needed to use the rest of
 the package, and is loaded by the first call.
 
-Where the two libraries differ:
+What a layer does besides its weights is carried over both ways, so that both lines above are equal
+whatever the layer was made with:
 
-- **Self-loops.** The attention layers of the book look along the edges that they are given; those
-  of PyTorch Geometric add a self-loop to each node unless they are made with
-  ``add_self_loops=False``, as :func:`to_pyg` makes them. That is no weight and is not carried
-  over: a layer of theirs that adds the loops equals
-  ``from_pyg(layer)(states, graph.with_self_loops())``.
-- **Dropout.** Theirs drops weights alone; ours, as the paper says, the inputs too. So the outputs
-  are equal where nothing is dropped: in ``eval`` mode, or with a share of 0.
+- **Self-loops.** Where a layer is made with ``add_self_loops``, it gives each node exactly one in
+  both libraries, whether or not the graph has it. They differ in what happens unless it is said:
+  graph attention adds loops in theirs and not in ours, and a graph convolution adds them in both.
+- **Dropout.** Graph attention drops the same share of its attention weights in both. Which ones
+  they are is drawn anew, so outputs are equal number by number where nothing is dropped: in
+  ``eval`` mode, or with a share of 0.
 
 Source:
     Fey and Lenssen (2019); the layers are those of version 2.8.
@@ -66,14 +66,18 @@ NAMES: dict[type[nn.Module], dict[str, tuple[str, ...]]] = {
 
 
 def edge_index(graph: Graph) -> Int[Tensor, "two edges"]:
-    """Return the sources above the targets, as PyTorch Geometric takes a graph.
+    """Return :attr:`~gatutils.graph.Graph.edge_index`, as PyTorch Geometric takes a graph.
+
+    Its columns are in the order of the graph's edges, and so are attention weights of either
+    library unless a layer adds self-loops: those stand behind all other edges in theirs, and
+    behind the other edges of each node in ours.
 
     Raises:
         TypeError: If ``graph`` is none.
     """
     if not isinstance(graph, Graph):
         raise TypeError(f"graph: expected a Graph, got {type(graph).__name__}")
-    return torch.stack([graph.source, graph.target])
+    return graph.edge_index
 
 
 def to_pyg(layer: Layer) -> nn.Module:
@@ -103,11 +107,12 @@ def to_pyg(layer: Layer) -> nn.Module:
                 concat=layer.concat,
                 negative_slope=layer.negative_slope,
                 dropout=layer.dropout,
-                add_self_loops=False,
+                add_self_loops=layer.add_self_loops,
                 bias=layer.b is not None,
             )
         elif isinstance(layer, GCN):
-            new = theirs.GCNConv(layer.W.in_features, layer.W.out_features)
+            widths = layer.W.in_features, layer.W.out_features
+            new = theirs.GCNConv(*widths, add_self_loops=layer.add_self_loops)
         elif isinstance(layer, SAGE):
             new = theirs.SAGEConv(layer.W.in_features, layer.W.out_features, aggr=layer.how)
         else:
@@ -127,11 +132,11 @@ def to_pyg(layer: Layer) -> nn.Module:
 def from_pyg(layer: nn.Module) -> Layer:
     """Make our layer of PyTorch Geometric's, with weights copied.
 
-    Type, device, mode and what is not learned stay. Settings that change no number for a plain
-    edge index are passed over (``cached``, ``fill_value``). Whether it adds self-loops is passed
-    over too in GAT and GATv2: see above for the graph to call ours with. Matrices that GATv2
-    shares (``share_weights``) are equal, but no longer one. What ours always has and theirs has
-    not is zero and not learned: a bias of GCN and SAGE.
+    Type, device, mode and what is not learned stay, and so do self-loops that it adds and the
+    share of dropout. Settings that change no number for a plain edge index are passed over
+    (``cached``, ``fill_value``). Matrices that GATv2 shares (``share_weights``) are equal, but no
+    longer one. What ours always has and theirs has not is zero and not learned: a bias of GCN and
+    SAGE.
 
     Args:
         layer: A ``GATConv``, ``GATv2Conv``, ``GCNConv``, ``SAGEConv`` or ``GINConv``.
@@ -164,13 +169,13 @@ def from_pyg(layer: nn.Module) -> Layer:
                 old.negative_slope,
                 old.dropout,
                 old.bias is not None,
+                add_self_loops=old.add_self_loops,
             )
         elif isinstance(old, theirs.GCNConv):
             _expect_setting(old, "aggr", "add", "sum")
             _expect_setting(old, "normalize", True)
             _expect_setting(old, "improved", False)
-            _expect_setting(old, "add_self_loops", True)
-            new = GCN(_width(old), old.out_channels)
+            new = GCN(_width(old), old.out_channels, add_self_loops=old.add_self_loops)
         elif isinstance(old, theirs.SAGEConv):
             _expect_setting(old, "normalize", False)
             _expect_setting(old, "project", False)
@@ -194,7 +199,7 @@ def _theirs() -> Any:
     try:
         return importlib.import_module("torch_geometric.nn")
     except ImportError as error:
-        wanted = "an installed torch_geometric (pip install 'gatutils[test]')"
+        wanted = "an installed torch_geometric (pip install 'gatutils[pyg]')"
         raise ImportError(f"torch_geometric: expected {wanted}, got {error}") from error
 
 

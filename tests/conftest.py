@@ -196,7 +196,9 @@ def open_page(book: Path, browser: Any) -> Iterator[Callable[..., Any]]:
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:
-    """Name a case by what its lambda returns, where the case is a lambda."""
+    """Name a case by what its lambda returns, and a type or options by themselves."""
+    if isinstance(val, torch.dtype | dict):
+        return str(val)
     if getattr(val, "__name__", "") != "<lambda>":
         return None
     at = [place for place in val.__code__.co_positions() if all(place)]

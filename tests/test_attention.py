@@ -722,7 +722,7 @@ def test_heads_refuse_what_is_not_finite_masked_or_not(bad, problem, data, name)
 # ---- Mixed precision --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("dtype", HALVES, ids=str)
+@pytest.mark.parametrize("dtype", HALVES)
 @pytest.mark.parametrize("kind", SCORES)
 def test_scores_and_attention_under_autocast(kind, dtype):
     """Behind a linear layer, whose outputs are of autocast's type; values and gradients."""
@@ -747,7 +747,7 @@ def test_scores_and_attention_under_autocast(kind, dtype):
     assert_near(results[1][2].sum(dim=-1), mask.any(dim=-1).float())
 
 
-@pytest.mark.parametrize("dtype", HALVES, ids=str)
+@pytest.mark.parametrize("dtype", HALVES)
 def test_types_that_torch_multiplies_go_together_under_autocast_alone(unchecked, dtype):
     scores, values = torch.randn(3, 4), torch.randn(4, 2)
     with torch.autocast("cpu", dtype):
@@ -761,7 +761,7 @@ def test_types_that_torch_multiplies_go_together_under_autocast_alone(unchecked,
         attend(scores, values.to(dtype))
 
 
-@pytest.mark.parametrize("dtype", HALVES, ids=str)
+@pytest.mark.parametrize("dtype", HALVES)
 @few
 @given(problem=masked_twice())
 def test_heads_under_autocast(dtype, problem):
@@ -788,7 +788,7 @@ def test_autocast_leaves_double_precision_as_it_is():
         assert torch.equal(mine, exact)
 
 
-@pytest.mark.parametrize("dtype", HALVES, ids=str)
+@pytest.mark.parametrize("dtype", HALVES)
 @pytest.mark.parametrize("kind", [*SCORES, "heads"])
 def test_modules_in_half_precision_without_autocast(kind, dtype):
     torch.manual_seed(0)

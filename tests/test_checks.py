@@ -13,9 +13,9 @@ from gatutils.checks import (
 FLOATS = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
 
 
-@pytest.mark.parametrize("cast", [torch.bfloat16, torch.float16], ids=str)
-@pytest.mark.parametrize("other", FLOATS, ids=str)
-@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+@pytest.mark.parametrize("cast", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("other", FLOATS)
+@pytest.mark.parametrize("dtype", FLOATS)
 def test_types_go_together_exactly_where_torch_multiplies_them(dtype, other, cast):
     """With autocast, without it, and where it is switched off again."""
     one, two = torch.ones(2, 2, dtype=dtype), torch.ones(2, 2, dtype=other)
@@ -46,7 +46,7 @@ def test_autocast_leaves_whole_numbers_and_shapes_alone():
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
-@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+@pytest.mark.parametrize("dtype", FLOATS)
 def test_one_bad_number_is_found_wherever_it_stands(unchecked, dtype, bad):
     largest = torch.finfo(dtype).max
     for place in range(3):

@@ -438,7 +438,7 @@ def at_work(kind, layout, seed=0):
     return model, source, mask, learn
 
 
-@pytest.mark.parametrize("dtype", HALVES, ids=str)
+@pytest.mark.parametrize("dtype", HALVES)
 @every_layout
 @pytest.mark.parametrize("kind", SCORES)
 def test_every_score_and_layout_under_autocast(kind, layout, dtype):
@@ -459,7 +459,7 @@ def test_every_score_and_layout_under_autocast(kind, layout, dtype):
                 assert told.log_probability == pytest.approx(exactly, abs=0.1)
 
 
-@pytest.mark.parametrize("dtype", [*HALVES, torch.float64], ids=str)
+@pytest.mark.parametrize("dtype", [*HALVES, torch.float64])
 @every_layout
 @pytest.mark.parametrize("kind", SCORES)
 def test_models_of_another_type_without_autocast(kind, layout, dtype):

@@ -511,7 +511,7 @@ def at_work(norm):
     return model, source, mask, learn
 
 
-@pytest.mark.parametrize("dtype", HALVES, ids=str)
+@pytest.mark.parametrize("dtype", HALVES)
 @every_norm
 def test_a_transformer_under_autocast(norm, dtype):
     model, source, mask, learn = at_work(norm)
@@ -525,7 +525,7 @@ def test_a_transformer_under_autocast(norm, dtype):
     assert [part.dtype for part in ours[0]] == [dtype, torch.float32, torch.float32]
 
 
-@pytest.mark.parametrize("dtype", [*HALVES, torch.float64], ids=str)
+@pytest.mark.parametrize("dtype", [*HALVES, torch.float64])
 @every_norm
 def test_transformers_of_another_type_without_autocast(norm, dtype):
     model, source, mask, learn = at_work(norm)
