@@ -8,6 +8,7 @@ With pytest-xdist each process has a browser of its own, and all read the same b
 
 import inspect
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -198,7 +199,7 @@ def open_page(book: Path, browser: Any) -> Iterator[Callable[..., Any]]:
 def pytest_make_parametrize_id(val: object) -> str | None:
     """Name a case by what its lambda returns, and a type or options by themselves."""
     if isinstance(val, torch.dtype | dict):
-        return str(val)
+        return re.sub(r" at 0x[0-9a-f]+", "", str(val))  # an address differs between processes
     if getattr(val, "__name__", "") != "<lambda>":
         return None
     at = [place for place in val.__code__.co_positions() if all(place)]
