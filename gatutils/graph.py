@@ -316,7 +316,7 @@ class Graph:
 
     @property
     def pattern(self) -> Pattern:
-        """The places of the adjacency matrix's entries: targets are rows, sources columns."""
+        """The places of the adjacency matrix's entries; targets are rows, sources are columns."""
         return self._once(
             "pattern", lambda: Pattern(self.offsets, self.source, self.nodes, self.target)
         )

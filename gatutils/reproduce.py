@@ -713,8 +713,8 @@ def main(arguments: list[str] | None = None) -> int:
         arguments: Those of the command line; None takes the process's own.
 
     Returns:
-        The exit status: 0; 1 if a comparison does not agree; 2 if a file or folder will not do; 130
-        after Ctrl-C.
+        The exit status, which is 0, or 1 if a comparison does not agree, 2 if a file or folder
+        will not do, and 130 after Ctrl-C.
     """
     parser = _parser()
     options = parser.parse_args(arguments)

@@ -31,6 +31,12 @@ settings.load_profile("book")
 from helpers import DESKTOP, ROOT, Visit, build_book  # noqa: E402
 
 
+@pytest.fixture(scope="session", autouse=True)
+def encodings_are_looked_for_here_alone() -> None:
+    """Let no process that a test starts warn of encodings: it prints for other eyes."""
+    os.environ.pop("PYTHONWARNDEFAULTENCODING", None)
+
+
 @pytest.fixture
 def unchecked():
     """Let bad input reach the package's own errors, as it does for a user."""

@@ -15,6 +15,11 @@ EACH = 8
 """So many changes of a kind for each output."""
 
 
+def _beyond(tolerance):
+    """Return a step that exceeds a tolerance, also one relative to where the step ends."""
+    return 2.5 * tolerance / (1 - tolerance)
+
+
 def mutants(outputs):
     """Yield (what was changed, the outputs of a cell with that change)."""
     for index, output in enumerate(outputs):
@@ -39,7 +44,7 @@ def _other(word, tolerance=0.0):
         return f"{digits[:-1]}{(int(digits[-1]) + 1) % 10}{word[len(digits) :]}"
     number = float(word.rstrip("%").replace("−", "-"))
     unit = 100 if word.endswith("%") else 1
-    return f"{number + 2.5 * tolerance * max(unit, abs(number)):g}" + "%" * (unit == 100)
+    return f"{number + _beyond(tolerance) * max(unit, abs(number)):g}" + "%" * (unit == 100)
 
 
 def _texts(output):
@@ -112,6 +117,6 @@ def _moved(value, key, axes, record, tolerance):
     if key in "xy":
         low, high = axes[key]
         if axes["mark"].split()["xy".index(key) + 2] == "log":
-            return value * (high / low) ** (2.5 * tolerance)
-        return value + 2.5 * tolerance * (high - low)
-    return value + 2.5 * tolerance
+            return value * (high / low) ** _beyond(tolerance)
+        return value + _beyond(tolerance) * (high - low)
+    return value + _beyond(tolerance)
