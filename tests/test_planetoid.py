@@ -443,7 +443,11 @@ def test_without_xdg_the_cache_is_in_the_home(tiny, tmp_path, monkeypatch):
     assert is_tiny(planetoid("Cora"))
 
 
-@pytest.mark.parametrize("damage", [lambda data: data[:-1], lambda data: b"", lambda data: b"no"])
+@pytest.mark.parametrize(
+    "damage",
+    [lambda data: data[:-1], lambda data: b"", lambda data: b"no"],
+    ids=["a byte short", "empty", "another"],
+)
 def test_a_damaged_file_in_the_cache_is_fetched_anew(damage, tiny, server, cache):
     write(cache, tiny)
     file = "ind.cora.tx"
