@@ -15,7 +15,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatutils.reproduce import FULLER, GRAPHS, ROWS, build, run
+from gatutils import reproduce
+from gatutils.reproduce import FULLER, GRAPHS, ROWS, build, main, run
 from gatutils.results import FOLDER, bounds, load, read, runs, store
 from gatutils.results.store import add, differences, existing, prepare, versions
 
@@ -175,6 +176,22 @@ def test_each_model_is_as_large_as_the_one_that_ran(row, model):
 def test_the_rows_of_chapters_10_and_11_are_tested_on_many():
     assert ROWS["dictionary"]["budget"]["test"] == 512
     assert ROWS["witnesses"]["test"] == {"count": 5000, "seed": 10**6}
+
+
+@every_row
+def test_nothing_is_run_where_all_is_stored(row, monkeypatch, capsys):
+    def never(*_):
+        raise AssertionError
+
+    monkeypatch.setattr(reproduce, "run", never)
+    before = sorted(FOLDER.iterdir())
+    default = ["--seeds", str(SEEDS[row])] if SEEDS[row] != 5 else []
+    assert main([row, *default]) == 0
+    count = SEEDS[row] * len(ROWS[row]["models"])
+    said = capsys.readouterr()
+    assert said.out == f"all {count} runs are stored in {FOLDER / f'{row}.json'}\n"
+    assert said.err == ""
+    assert sorted(FOLDER.iterdir()) == before
 
 
 # ---- How results are read ------------------------------------------------------------------------
@@ -484,8 +501,10 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
         raise error
 
     monkeypatch.setattr(store.os, moment, fail)
-    with pytest.raises(type(error)):
+    with pytest.raises(type(error)) as raised:
         add(path, PROTOCOL, HERE, some("one", 1))
+    if isinstance(error, OSError):
+        assert str(raised.value) == f"{path}: cannot be written (full), and stays as it was"
     assert path.read_bytes() == before
     assert {p.name for p in tmp_path.iterdir()} - {".some.json.lock"} == {"some.json"}
 
