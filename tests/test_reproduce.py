@@ -680,10 +680,10 @@ def test_help_names_the_default_folder(monkeypatch, capsys):
 
 
 def test_a_percent_sign_in_the_default_folder_is_only_a_sign(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(reproduce, "FOLDER", tmp_path / "50%s")
+    monkeypatch.setattr(reproduce, "FOLDER", tmp_path / "50%d")
     with pytest.raises(SystemExit, match="0"):
         main(["--help"])
-    assert "50%s" in "".join(capsys.readouterr().out.split())
+    assert "50%d" in "".join(capsys.readouterr().out.split())
 
 
 def test_an_installed_package_is_left_as_it_is(tmp_path, asked, monkeypatch, capsys):
