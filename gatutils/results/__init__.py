@@ -15,7 +15,10 @@ from gatutils.checks import expect
 __all__ = ["FOLDER", "bounds", "load", "read", "runs"]
 
 FOLDER = Path(__file__).parent
-"""Where the package keeps them."""
+"""Where the package keeps them.
+
+:meta hide-value:
+"""
 
 
 def load(source: str | Path) -> dict[str, Any]:
