@@ -251,7 +251,7 @@ def test_nbval_compares_figures_by_their_data(tmp_path):
     shown["text/html"] = shown["text/html"].replace("M 0 ", "M 1 ")  # the stored drawing
     nbformat.write(notebook, path)
     nbval = [sys.executable, "-m", "pytest", "--nbval", "--nbval-current-env", path.name]
-    report = subprocess.run(nbval, cwd=tmp_path, capture_output=True, text=True).stdout
+    report = subprocess.run(nbval, cwd=tmp_path, capture_output=True, encoding="utf-8").stdout
     fails = [False, *(fails for *_, fails in CHANGES), True]
     failed = [f"FAILED some.ipynb::Cell {k} " in report for k in range(len(fails))]
     assert failed == fails, report
