@@ -722,6 +722,7 @@ def main(arguments: list[str] | None = None) -> int:
     for model in options.models or []:
         if model not in known:
             parser.error(f"--models: expected some of {', '.join(known)}, got {model!r}")
+    options.models = list(dict.fromkeys(options.models or [])) or None  # each of them once
     torch.set_num_threads(1)  # the last digits depend on the number of threads
     try:
         return _compare(options) if options.compare else _complete(options)

@@ -592,6 +592,12 @@ def test_results_of_another_protocol_are_not_mixed_in(row, tmp_path, asked, caps
     assert len(asked) == 1
 
 
+def test_a_model_that_is_named_twice_is_run_once(tmp_path, asked):
+    ask = ["triangles", "--seeds", "1", "--models", "max", "sum", "max", "--out", str(tmp_path)]
+    assert main(ask) == 0
+    assert asked == [("max", 0, None), ("sum", 0, None)]
+
+
 def change_versions(path, **changed):
     stored = results.load(path)
     stored["versions"].update(changed)

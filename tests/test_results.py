@@ -281,6 +281,10 @@ DAMAGED = {
     "score null": ({"runs": [{**ONE, "scores": [None]}]}, "runs[0].scores: expected one finite"),
     "score a bool": ({"runs": [{**ONE, "scores": [True]}]}, "runs[0].scores: expected one finite"),
     "score NaN": ({"runs": [{**ONE, "scores": [math.nan]}]}, "runs[0].scores: expected one finite"),
+    "a score less": (
+        {"runs": [{**ONE, "scores": [1, 0.5]}, {**ONE, "seed": 1}]},
+        "runs[1].scores: expected 2 as in the runs before, got 1",
+    ),
     "twice": ({"runs": [ONE, ONE]}, "runs[1]: expected each model and seed once, got one, 0 again"),
 }
 

@@ -125,12 +125,14 @@ def runs_in(stored: dict[str, Any], path: Path) -> list[dict[str, Any]]:
         path: The file, for the message.
 
     Raises:
-        ValueError: If there are no runs, or one lacks its model, seed or scores or comes twice.
+        ValueError: If there are no runs, one lacks its model, seed or scores or comes twice, or
+            runs of one model differ in the number of scores.
     """
     expect("runs" in stored, str(path), "a result of gatutils.reproduce", f"only {list(stored)}")
     found = stored["runs"]
     expect(isinstance(found, list), f"{path}: runs", "a list", type(found).__name__)
-    seen = set()
+    seen: set[tuple[str, int]] = set()
+    width: dict[str, int] = {}  # of each model: how many scores a run has
     for index, run in enumerate(found):
         name = f"{path}: runs[{index}]"
         expect(isinstance(run, dict), name, "a JSON object", type(run).__name__)
@@ -141,6 +143,10 @@ def runs_in(stored: dict[str, Any], path: Path) -> list[dict[str, Any]]:
         expect(type(seed) is int and seed >= 0, f"{name}.seed", "an int of at least 0", repr(seed))
         right = isinstance(scores, list) and scores and all(_finite(score) for score in scores)
         expect(bool(right), f"{name}.scores", "one finite number or more", repr(scores))
+        count = width.setdefault(model, len(scores))
+        expect(
+            len(scores) == count, f"{name}.scores", f"{count} as in the runs before", len(scores)
+        )
         expect(
             (model, seed) not in seen, name, "each model and seed once", f"{model}, {seed} again"
         )
