@@ -42,7 +42,7 @@ book: env
 
 # A file that is opened without naming its encoding fails the tests: Windows has another default.
 test: env
-	PYTHONWARNDEFAULTENCODING=1 $(BIN)/python -m pytest tests --numprocesses auto --dist loadfile
+	PYTHONWARNDEFAULTENCODING=1 $(BIN)/python -m pytest tests --numprocesses auto --dist worksteal
 	$(COMPARE)
 
 test-portable: $(UNDER:%=under-%)

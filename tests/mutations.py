@@ -78,8 +78,8 @@ def _figures(output):
             yield "the drawing", replaced(*match.span(), _other(match[0]), fresh=False)
             break
     bare = re.sub(  # of the same length, without what draws
-        r"<script.*?</script>|<style.*?</style>|(?<=>)(?:(?!<svg).)*?</svg>",
-        lambda m: " " * len(m[0]),
+        r"<(script|style)\b.*?</\1>|(?P<tag><svg[^>]*>).*?</svg>",
+        lambda m: (m["tag"] or "").ljust(len(m[0])),
         page,
         flags=re.S,
     )
