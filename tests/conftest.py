@@ -81,8 +81,10 @@ def browser() -> Iterator[Any]:
 
 # axe-core spends most of its time on contrast, and a page of code has thousands of words in a
 # dozen colours. So contrast is measured on three of all elements that share their colours, their
-# size, and the grounds below them: the first, the one in the middle and the last.
-CONTRAST = """() => {
+# size, and the grounds below them: the first, the one in the middle and the last. Then the spans
+# that do nothing but colour code are words alone while axe-core looks: no other rule asks for
+# them, and they are half of the elements that it would walk through.
+LOOK = """async options => {
   const kinds = new Map();
   const flat = root => [...root.querySelectorAll('*')]
     .flatMap(e => [e, ...(e.shadowRoot ? flat(e.shadowRoot) : [])]);
@@ -99,6 +101,7 @@ CONTRAST = """() => {
     return grounds.get(e);
   };
   for (const e of flat(document)) {
+    e.removeAttribute('data-contrast');
     const words = [...e.childNodes].some(n => n.nodeType === 3 && n.data.trim());
     if (!(words || e.matches('input, select, textarea')) || !e.checkVisibility()) continue;
     const style = getComputedStyle(e), box = e.getBoundingClientRect();
@@ -111,6 +114,28 @@ CONTRAST = """() => {
     for (const e of new Set([all[0], all[all.length >> 1], all.at(-1)]))
       e.toggleAttribute('data-contrast', true);
   axe.configure({rules: [{id: 'color-contrast', selector: '[data-contrast]'}]});
+
+  const colours = node => node.nodeType === 3 || node.nodeType === 1 &&
+    node.matches('span, em') && [...node.attributes].every(a => a.name === 'class') &&
+    ground(node) === ground(up(node)) && [...node.childNodes].every(colours);
+  const taken = [];
+  const thin = parent => {
+    const nodes = [...parent.childNodes], left = [];
+    for (const node of nodes)
+      if (!colours(node)) left.push(node);
+      else if (typeof left.at(-1) === 'string') left.push(left.pop() + node.textContent);
+      else left.push(node.textContent);
+    taken.push([parent, nodes]);
+    parent.replaceChildren(...left);
+    for (const node of left) if (node.nodeType === 1) thin(node);
+  };
+  for (const code of document.querySelectorAll('pre, .sig')) thin(code);
+  try {
+    return (await axe.run(options)).violations.map(v =>
+      [v.id, v.nodes.map(n => n.target.join(' ') + ': ' + n.failureSummary)]);
+  } finally {
+    for (const [parent, nodes] of taken.reverse()) parent.replaceChildren(...nodes);
+  }
 }"""
 
 
@@ -125,16 +150,10 @@ def axe() -> Callable[..., dict[str, list[str]]]:
     def look(page: Any, rules: Sequence[str] = ()) -> dict[str, list[str]]:
         if not page.evaluate("'axe' in window"):
             page.evaluate(script)
-        page.evaluate(CONTRAST)
         options: dict[str, Any] = {"resultTypes": ["violations"], "preload": False}
         if rules:
             options["runOnly"] = list(rules)
-        violations = page.evaluate(
-            """async options => (await axe.run(options)).violations.map(v =>
-                 [v.id, v.nodes.map(n => n.target.join(' ') + ': ' + n.failureSummary)])""",
-            options,
-        )
-        return dict(violations)
+        return dict(page.evaluate(LOOK, options))
 
     return look
 
@@ -161,26 +180,26 @@ def book(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def visits(book: Path, browser: Any) -> Iterator[Callable[..., Visit]]:
-    """``visits(page, viewport, scheme)`` opens a page, for tests that leave it as it is.
+    """``visits(page, viewport, scheme)`` shows a page, for tests that leave it as it is.
 
-    A page is named as in _toc.yml, such as "notebooks/04-self-attention". Each width and scheme
-    has one tab: a page that another test has just read there is not opened again, so tests with
-    ``parametrize("page", ..., scope="module")`` open each page once.
+    A page is named as in _toc.yml, such as "notebooks/04-self-attention". There is one tab: a page
+    that another test has just read is not opened again, but given another width and scheme, as a
+    reader may. So tests with ``parametrize("page", ..., scope="module")`` open each page once.
     """
-    tabs: dict[tuple[int, str], tuple[str, Visit]] = {}
+    tab, there = Visit(browser), ""
 
     def visit(page: str, viewport: dict[str, int] = DESKTOP, scheme: str = "light") -> Visit:
-        key = (viewport["width"], scheme)
-        there, tab = tabs.pop(key, ("", None))
-        tab = tab or Visit(browser, viewport, scheme)
+        nonlocal there
         if there != page:
+            if there:
+                tab.show(DESKTOP, "light")  # the choice is kept, and every page is to open alike
+            there = page
             tab.open(book / f"{page}.html")
-        tabs[key] = (page, tab)
+        tab.show(viewport, scheme)
         return tab
 
     yield visit
-    for _, tab in tabs.values():
-        tab.close()
+    tab.close()
 
 
 @pytest.fixture

@@ -149,5 +149,20 @@ class Visit:
         )
         return self.page
 
+    def show(self, viewport: dict[str, int], scheme: str) -> None:
+        """Change the window and the scheme, as a reader does: by the theme's own switch."""
+        if self.page.viewport_size != viewport:
+            self.page.set_viewport_size(viewport)
+        self.page.evaluate(
+            """scheme => {
+              const chosen = document.documentElement.dataset;
+              for (let k = 0; k < 3 && chosen.mode !== scheme; k++)  // light, automatic, dark
+                document.querySelector('.theme-switch-button').click();
+              for (const change of document.getAnimations())
+                if (change instanceof CSSTransition) change.finish();
+            }""",
+            scheme,
+        )
+
     def close(self) -> None:
         self.context.close()

@@ -222,29 +222,32 @@ def test_a_phone_shows_the_page_without_scrolling_sideways(visits: Any, page: st
 
 @pytest.mark.parametrize("page", PAGES[:-1], scope="module")
 def test_the_keyboard_reaches_the_next_chapter(visits: Any, page: str) -> None:
+    """With Tab held down; on a page of very many stops, from the three hundredth before the end."""
     tab = visits(page).page
     tab.evaluate(
         """() => {
+          const next = document.querySelector('a.right-next');
           window.rings = [];
-          document.querySelector('a.right-next').addEventListener('focus', event =>
+          next.addEventListener('focus', event =>
             rings.push(getComputedStyle(event.target).outlineStyle));
           // The last to hear of it: where nobody has objected, the browser would go there now.
           window.addEventListener('click', event => {
             window.followed = event.defaultPrevented || event.target.closest('a')?.href;
             event.preventDefault();
           }, {once: true});
+          document.activeElement.blur();
           window.scrollTo(0, 0);
-          // The page of the API has hundreds of links: there the way begins at its last section.
-          const sections = document.querySelectorAll('main section > h2');
-          if (document.querySelectorAll('main a').length > 500)
-            [...sections].at(-1).querySelector('a').focus();
+          const stops = [...document.querySelectorAll('a[href], button, summary, input')];
+          const before = stops.slice(0, stops.indexOf(next)).filter(e => e.checkVisibility());
+          before.at(-300)?.focus();
         }"""
     )
-    for _ in range(40):
-        for _ in range(10):
-            tab.keyboard.press("Tab")
+    for _ in range(20):
+        for _ in range(20):
+            tab.keyboard.down("Tab")
         if ring := tab.evaluate("rings[0]"):
             break
+    tab.keyboard.up("Tab")
     assert ring, "Tab does not come to the link to the next page"
     assert ring != "none", "the focus is not to be seen"
     tab.locator("a.right-next").press("Enter")
@@ -264,54 +267,68 @@ def test_axe_finds_nothing_of_our_own(visits: Any, axe: Any, page: str, scheme: 
 
 
 def test_axe_baseline_is_the_bare_theme(browser: Any, axe: Any, bare_book: Path) -> None:
-    bare: set[str] = set()
-    for scheme in SCHEMES:
-        for name in ("one", "two"):
-            visit = Visit(browser, DESKTOP, scheme)
-            bare |= set(axe(visit.open(bare_book / f"{name}.html")))
-            visit.close()
+    assert not set(AXE_BASELINE) & set(OF_A_SCHEME), "one scheme tells"
+    visit, bare = Visit(browser), set()
+    for name in ("one", "two"):
+        bare |= set(axe(visit.open(bare_book / f"{name}.html")))
+    visit.close()
     extra = set(AXE_BASELINE) - bare
     assert not extra, f"not a finding of the bare theme, which has {sorted(bare)}"
 
 
-def test_the_switch_changes_the_scheme(open_page: Any) -> None:
+def test_the_switch_changes_the_scheme_and_the_choice_is_kept(open_page: Any) -> None:
     tab = open_page(PAGES[0])
-    grounds = {}
-    for _ in range(3):  # light, dark, automatic
-        theme = tab.evaluate("document.documentElement.dataset.theme")
-        grounds[theme] = tab.evaluate("getComputedStyle(document.body).backgroundColor")
+    grounds, chosen = {}, {}
+    for _ in range(3):  # light, automatic, dark
+        look = "() => [{...document.documentElement.dataset}, getComputedStyle(document.body)" + (
+            ".backgroundColor]"
+        )
+        data, ground = tab.evaluate(look)
+        grounds[data["theme"]], chosen[data["mode"]] = ground, data["theme"]
+        if data["mode"] == "dark":
+            tab.reload()
+            again, ground = tab.evaluate(look)
+            assert (again["mode"], again["theme"], ground) == ("dark", "dark", grounds["dark"])
         tab.locator("button.theme-switch-button:visible").first.click()
-    assert set(grounds) == set(SCHEMES)
+    assert chosen == {"light": "light", "auto": "light", "dark": "dark"}
     assert grounds["light"] != grounds["dark"]
 
 
 # ---- The figures that one touches, on their pages ----------------------------------------------
 
 
+def shown_by_each_key(page: Any, figure: str, read: str, keys: list[str]) -> list[Any]:
+    """Press keys, and return what a figure shows after each, as ``read`` of JavaScript tells."""
+    page.locator(figure).evaluate(
+        """(figure, read) => {
+          const look = eval(read);
+          window.seen = [];
+          window.hear = () => seen.push(look(figure.shadowRoot));
+          addEventListener('keyup', hear);
+        }""",
+        read,
+    )
+    for key in keys:
+        page.keyboard.press(key)
+    return page.evaluate("() => (removeEventListener('keyup', hear), seen)")
+
+
 def test_chapter_3_slider_gives_what_attend_gives(open_page: Any) -> None:
     page = open_page("notebooks/03-soft-dictionary")
-    slider = page.locator("gat-lookup input[type=range]")
     taste = torch.tensor([[0.0, 1.0], [0.6, 0.8], [0.8, 0.6], [1.0, 0.0]])
     prices = torch.tensor([[1.0], [2.0], [3.0], [8.0]])
     pear = torch.tensor([[0.96, 0.28]])
-
-    def read(name: str) -> list[float]:
-        shown = page.locator(f"gat-lookup [data-{name}]")
-        return [float(each.get_attribute(f"data-{name}")) for each in shown.all()]
-
-    slider.focus()
-    page.keyboard.press("Home")
-    assert read("weight") == [0, 0, 0, 1]  # a dictionary: the melon is nearest
-    assert read("result") == [8]
-    for position in range(1, 40):
-        page.keyboard.press("ArrowRight")
+    page.locator("gat-lookup input[type=range]").focus()
+    read = """root => ['weight', 'result'].map(name =>
+      [...root.querySelectorAll(`[data-${name}]`)].map(e => Number(e.dataset[name])))"""
+    shown = shown_by_each_key(page, "gat-lookup", read, ["Home", *["ArrowRight"] * 40])
+    assert shown[0] == [[0, 0, 0, 1], [8]]  # a dictionary: the melon is nearest
+    for position, (weight, result) in enumerate(shown[1:40], start=1):
         temperature = 10 ** ((position - 20) / 10)
         context, weights = attend(pear @ taste.T / temperature, prices)
-        assert read("weight") == pytest.approx(weights[0].tolist(), abs=1e-5)
-        assert read("result") == pytest.approx([context.item()], abs=1e-4)
-    page.keyboard.press("ArrowRight")
-    assert read("weight") == [0.25] * 4  # the plain mean
-    assert read("result") == [3.5]
+        assert weight == pytest.approx(weights[0].tolist(), abs=1e-5)
+        assert result == pytest.approx([context.item()], abs=1e-4)
+    assert shown[40] == [[0.25] * 4, [3.5]]  # the plain mean
 
 
 @pytest.mark.parametrize("name", ["04-self-attention", "05-transformer"])
@@ -319,7 +336,6 @@ def test_heads_answer_to_the_keyboard(open_page: Any, name: str) -> None:
     """Every word of every head: what is shown is the row of that head's table."""
     page = open_page(f"notebooks/{name}")
     radios = page.locator("gat-heads input[type=radio]")
-    words = page.locator("gat-heads button")
     tables = page.locator("gat-heads table").evaluate_all(
         """tables => tables.map(table => [...table.tBodies[0].rows].map(row =>
              [...row.querySelectorAll('td')].map(cell => Number(cell.textContent))))"""
@@ -327,18 +343,18 @@ def test_heads_answer_to_the_keyboard(open_page: Any, name: str) -> None:
     assert len(tables) == radios.count()
     radios.first.focus()
     page.keyboard.press("Space")
+    read = """root => [root.querySelectorAll('button[aria-pressed=true]').length,
+      [...root.querySelectorAll('li[data-weight]')].map(e => Number(e.dataset.weight))]"""
     for head, table in enumerate(tables):
         if head:
             page.keyboard.press("ArrowRight")
         assert radios.nth(head).is_checked()
-        words.first.focus()
-        page.keyboard.press("Home")
-        for row in table:
-            assert page.locator("gat-heads button[aria-pressed=true]").count() == 1
-            shown = page.locator("gat-heads li[data-weight]").evaluate_all(
-                "items => items.map(item => Number(item.dataset.weight))"
-            )
-            assert shown == pytest.approx(row, abs=0.0051)
-            assert sum(shown) == pytest.approx(1, abs=0.002)
-            page.keyboard.press("ArrowDown")
-        radios.nth(head).focus()
+        page.keyboard.press("Tab")  # the words: one stop
+        keys = ["Home", *["ArrowDown"] * (len(table) - 1)]
+        for row, (pressed, weights) in zip(
+            table, shown_by_each_key(page, "gat-heads", read, keys), strict=True
+        ):
+            assert pressed == 1
+            assert weights == pytest.approx(row, abs=0.0051)
+            assert sum(weights) == pytest.approx(1, abs=0.002)
+        page.keyboard.press("Shift+Tab")
