@@ -1,6 +1,7 @@
 """Is a figure held by its data: neither by a machine's last digits, nor loosely?"""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ import nbformat
 import pytest
 import torch
 from comparison import TIGHT, differences
+from helpers import load_script
 from mutations import mutants
 
 from gatutils import viz
@@ -240,8 +242,7 @@ def test_nbval_compares_figures_by_their_data(tmp_path):
     sources = [SETUP, *(source for source, *_ in CHANGES), CURVES]
     notebook = nbformat.v4.new_notebook(cells=[*map(nbformat.v4.new_code_cell, sources)])
     nbformat.write(notebook, path)
-    execute = [sys.executable, ROOT / "book" / "execute.py", path]
-    subprocess.run(execute, check=True, capture_output=True)
+    load_script("book/execute.py").execute(path)
 
     notebook = nbformat.read(path, as_version=4)
     for cell, (_, words, _) in zip(notebook.cells[1:], CHANGES, strict=False):
@@ -250,8 +251,14 @@ def test_nbval_compares_figures_by_their_data(tmp_path):
     shown = notebook.cells[-1].outputs[0].data
     shown["text/html"] = shown["text/html"].replace("M 0 ", "M 1 ")  # the stored drawing
     nbformat.write(notebook, path)
-    nbval = [sys.executable, "-m", "pytest", "--nbval", "--nbval-current-env", path.name]
-    report = subprocess.run(nbval, cwd=tmp_path, capture_output=True, encoding="utf-8").stdout
+    nbval = [sys.executable, "-m", "pytest", "-p", "nbval.plugin"]
+    report = subprocess.run(
+        [*nbval, "--nbval", "--nbval-current-env", path.name],
+        cwd=tmp_path,
+        env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},  # others take time to start
+        capture_output=True,
+        encoding="utf-8",
+    ).stdout
     fails = [False, *(fails for *_, fails in CHANGES), True]
     failed = [f"FAILED some.ipynb::Cell {k} " in report for k in range(len(fails))]
     assert failed == fails, report

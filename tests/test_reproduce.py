@@ -901,19 +901,23 @@ COMMAND = [sys.executable, "-m", "gatutils.reproduce"]
 
 
 def test_two_commands_at_once_on_one_file_lose_nothing(tmp_path):
-    ask = [*COMMAND, "nodes", "--seeds", "4", "--steps", "1", "--out", str(tmp_path), "--models"]
-    models = ["logistic regression", "MLP"]
-    one = subprocess.Popen([*ask, models[0], "--jobs", "2"], stdout=subprocess.DEVNULL)
-    other = subprocess.Popen([*ask, models[1]], stdout=subprocess.DEVNULL)
-    assert [one.wait(timeout=500), other.wait(timeout=500)] == [0, 0]
-    path = tmp_path / "nodes.json"
+    """One with processes of its own; the other, here, begins when the first has stored a run."""
+    ask = ["nodes", "--steps", "1", "--out", str(tmp_path), "--seeds"]
+    models, path = ["logistic regression", "MLP"], tmp_path / "nodes.json"
+    command = [*COMMAND, *ask, "12", "--jobs", "2", "--models", models[0]]
+    one = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    while not path.exists():
+        assert one.poll() is None
+        time.sleep(0.01)
+    assert main([*ask, "4", "--models", models[1]]) == 0
+    assert one.wait(timeout=500) == 0
     made = results.load(path)["runs"]
-    assert [(run["model"], run["seed"]) for run in made] == list(
-        itertools.product(models, range(4))
-    )
-    for model in models:  # the same as in this process
-        again = run("nodes", model, 2, 1)
-        assert results.runs(path, model)[2]["scores"] == again["scores"]
+    assert [(run["model"], run["seed"]) for run in made] == [
+        *((models[0], seed) for seed in range(12)),
+        *((models[1], seed) for seed in range(4)),
+    ]
+    again = run("nodes", models[0], 2, 1)  # the same as in this process
+    assert results.runs(path, models[0])[2]["scores"] == again["scores"]
 
 
 INTERRUPTED = """
