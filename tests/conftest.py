@@ -6,6 +6,7 @@ path. Without one the tests that need it skip; ``GATUTILS_REQUIRE_BROWSER=1`` ma
 With pytest-xdist each process has a browser of its own, and all read the same book.
 """
 
+import gc
 import inspect
 import os
 import re
@@ -23,12 +24,21 @@ from hypothesis import settings
 os.environ["GATUTILS_PROGRESS"] = "0"
 jaxtyping.install_import_hook("gatutils", "typecheck.check")
 torch.set_num_threads(1)
+# Nearly all that is made here lives on, and Python looks through it for what is no longer used
+# again and again: less often while there are imports and tests, and never through the imports.
+gc.set_threshold(50_000, 20, 100)
 # The same examples on every run, and no timed tests: machines differ.
 settings.register_profile("book", deadline=None, derandomize=True)
 settings.load_profile("book")
 
 # Only here: the package must not be imported before its types are checked.
 from helpers import DESKTOP, ROOT, Visit, build_book  # noqa: E402
+
+
+def pytest_collection_finish() -> None:
+    """Leave out all that was imported when Python looks for what is no longer used."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
