@@ -65,6 +65,18 @@ def problems(draw, least=0, most=6):
     return normal(nodes, 3, seed=draw(st.integers(0, 2**31))), edges
 
 
+@st.composite
+def side_by_side(draw, count, **sizes):
+    """So many graphs as one that no edge joins, and how many are examples of what."""
+    rows, ends, met = [], [], Counter()
+    for states, edges in [draw(problems(**sizes)) for _ in range(count)]:
+        start = sum(map(len, rows))
+        ends += [(j + start, i + start) for j, i in edges]
+        rows.append(states)
+        met.update(kinds(len(states), edges))
+    return torch.cat(rows), ends, met
+
+
 def kinds(nodes, edges):
     """What a graph is an example of."""
     counts, ends = Counter(edges), {end for edge in edges for end in edge}

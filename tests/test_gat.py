@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 import torch
-from helpers import few, kinds, normal, pairs, plain, problems
+from helpers import few, normal, plain, problems, side_by_side
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
@@ -73,12 +73,12 @@ def test_the_edges_alone_give_what_all_pairs_and_a_mask_give(kind):
     """In states, weights and all gradients, on 200 graphs or more."""
     met = Counter()
 
-    @settings(max_examples=205)
-    @given(problems(most=7), choices(), st.booleans(), st.sampled_from([sparse.CHUNK, 3]))
+    @settings(max_examples=103)
+    @given(side_by_side(2, most=7), choices(), st.booleans(), st.sampled_from([sparse.CHUNK, 3]))
     def compare(problem, chosen, weights_too, chunk):
-        states, edges = problem
+        states, edges, seen = problem
         graph = plain(len(states), edges).without_duplicates()
-        met.update(kinds(len(states), pairs(graph)))
+        met.update(seen)
         layer, mask = made(kind, **chosen), graph.mask()
 
         def by_edges(x):
