@@ -3,7 +3,7 @@
 # make test-portable   the notebooks again, as processors with other instruction sets run them
 #                      (all three; or one: make test-portable UNDER=default)
 # make lab     open the notebooks
-# make lint    format, lint, types, spelling
+# make lint    format, lint, types, spelling (make lint-js: the scripts, with npx)
 # make bench   time what chapter 4 draws (make notebooks then draws it anew), and graph attention
 # make notebooks   execute them in place and normalise their metadata
 # Each makes its own .venv when it is missing or stale. TORCH=cpu or TORCH=cuda says which build of
@@ -33,7 +33,7 @@ SETTINGS_default := ATEN_CPU_CAPABILITY=default MKL_CBWR=COMPATIBLE ONEDNN_MAX_C
 export GATUTILS_PROGRESS := 0
 export PYTHONHASHSEED := 0
 
-.PHONY: book test test-portable lab bench notebooks lint drawings env clean
+.PHONY: book test test-portable lab bench notebooks lint lint-js drawings env clean
 
 book: env
 	$(BIN)/jupyter-book build . --all -W -n --keep-going
@@ -56,6 +56,10 @@ lint: env
 	$(BIN)/mypy
 	$(BIN)/codespell
 
+# The interactive figures' scripts; the tool comes from npm, so Node.js must be there.
+lint-js:
+	npx --yes @biomejs/biome@2.6.8 lint
+
 # Jupyter shows the stored figures only of notebooks that it trusts.
 lab: env
 	$(BIN)/jupyter trust $(NOTEBOOKS)
@@ -72,7 +76,7 @@ bench: env
 # the graph of SciPy's API, read from its sources.
 drawings: env
 	$(BIN)/python book/draw.py
-	$(BIN)/python -m gatutils.viz > book/_static/roles.css
+	$(BIN)/python -m gatutils.book.figures > book/_static/roles.css
 	$(BIN)/python book/scipy_api.py
 
 env:

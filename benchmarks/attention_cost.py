@@ -3,8 +3,8 @@
     python benchmarks/attention_cost.py
 
 The two take turns in one process, on one thread; the median of each length is stored in
-``gatutils/results/attention_cost.json``. The seconds are those of one machine: what carries over is
-how they grow.
+``gatutils/book/results/attention_cost.json``. The seconds are those of one machine: what carries
+over is how they grow.
 """
 
 import json
@@ -19,12 +19,12 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from gatutils.attention import MultiHead
+from gatutils.attention import MultiHeadAttention
 
 LENGTHS = [64, 128, 256, 512, 1024, 2048]
 REPEATS = 15
 DIM, HEADS = 64, 4
-OUT = Path(__file__).parents[1] / "gatutils" / "results" / "attention_cost.json"
+OUT = Path(__file__).parents[1] / "gatutils" / "book" / "results" / "attention_cost.json"
 
 
 def seconds(layer: Callable[[Tensor], Tensor], length: int) -> float:
@@ -38,7 +38,7 @@ def seconds(layer: Callable[[Tensor], Tensor], length: int) -> float:
 def measure(lengths: list[int], repeats: int) -> dict[str, list[float]]:
     """Median seconds of each layer at each length."""
     torch.manual_seed(0)
-    attention, gru = MultiHead(DIM, HEADS), nn.GRU(DIM, DIM, batch_first=True)
+    attention, gru = MultiHeadAttention(DIM, HEADS), nn.GRU(DIM, DIM, batch_first=True)
     layers: dict[str, Callable[[Tensor], Tensor]] = {
         "self-attention": lambda x: attention(x, x)[0],
         "recurrent": lambda x: gru(x)[0],

@@ -18,7 +18,7 @@ layer has a process of its own, and before the step the process is filled up to 
 weights and edges are there before and are not counted; the order of the edges by source, which
 ours makes on its first step and keeps, is.
 
-The result is ``gatutils/results/gat_layer.json``. Seconds are those of one machine.
+The result is ``gatutils/book/results/gat_layer.json``. Seconds are those of one machine.
 """
 
 import argparse
@@ -39,9 +39,9 @@ import torch_geometric
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from gatutils.gnn import GATConv
 from gatutils.graph import Graph
-from gatutils.interop import edge_index, to_pyg
+from gatutils.graph_attention import GATConv
+from gatutils.interop import to_pyg
 
 # Nodes, other edges than the self-loops that each node gets, and how many pairs of runs.
 SIZES = {
@@ -52,7 +52,7 @@ SIZES = {
 SHAPES = [(8, 8), (4, 32), (1, 64)]  # heads, width of each
 WIDE = 64  # a state
 THREADS = 1
-OUT = Path(__file__).parents[1] / "gatutils" / "results" / "gat_layer.json"
+OUT = Path(__file__).parents[1] / "gatutils" / "book" / "results" / "gat_layer.json"
 
 
 def random_graph(nodes: int, edges: int) -> Graph:
@@ -66,7 +66,7 @@ def layers(nodes: int, edges: int, heads: int, width: int) -> tuple[Tensor, dict
     """The states, and each library's layer as a function of them."""
     torch.manual_seed(0)
     graph = random_graph(nodes, edges)
-    index, states = edge_index(graph), torch.randn(nodes, WIDE, requires_grad=True)
+    index, states = graph.edge_index, torch.randn(nodes, WIDE, requires_grad=True)
     ours = GATConv(WIDE, width, heads)
     theirs = to_pyg(ours)
     return states, {

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from gatutils.attention import attend
-from gatutils.viz import ROLES
+from gatutils.book.figures import ROLES
 
 STATIC = Path(__file__).parent / "_static"
 

@@ -27,7 +27,7 @@ from urllib.request import urlopen
 
 ROOT = Path(__file__).resolve().parents[1]
 MADE_FROM = ("pyproject.toml", "constraints.txt")
-REQUIREMENTS = ["--constraint", "constraints.txt", "--editable", ".[book,lab,test,lint]"]
+REQUIREMENTS = ["--constraint", "constraints.txt", "--editable", ".[notebooks,book,lab,test,lint]"]
 STAMP = "gatutils.json"  # lies in an environment that was made here; no other is ever deleted
 
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"

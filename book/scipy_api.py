@@ -1,4 +1,4 @@
-"""SciPy's own API as a citation graph: writes ``gatutils/scipy_api.npz``.
+"""SciPy's own API as a citation graph: writes ``gatutils/book/tasks/scipy_api.npz``.
 
 ``python book/scipy_api.py`` reads the Python sources of the installed SciPy 1.17.1 with ``ast``;
 no module of SciPy is imported, and nothing is downloaded.
@@ -47,7 +47,7 @@ from pathlib import Path
 
 import numpy as np
 
-TARGET = Path(__file__).parents[1] / "gatutils" / "scipy_api.npz"
+TARGET = Path(__file__).parents[1] / "gatutils" / "book" / "tasks" / "scipy_api.npz"
 VERSION = "1.17.1"
 LEAST_NODES = 40  # of a class
 LEAST_SUMMARIES = 3  # of a word

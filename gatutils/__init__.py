@@ -1,39 +1,125 @@
 """gatutils: one function, from a Python ``dict`` to a graph attention layer.
 
-Each module is the home of one thing, and imports only those named before it:
+``from gatutils import attend, MultiHeadAttention, Graph, GATConv`` is all that a user needs; the
+modules below are where each name lives. Each module imports only those above it.
 
-``checks``
-    One way to refuse bad input.
 ``attention``
-    score -> mask -> softmax -> weighted sum of values, the ways to score, and heads.
-``seq2seq``
-    Encoder, decoder with one context vector or with attention, decoding.
+    score -> mask -> softmax -> weighted sum of values; score functions; multi-head attention.
+``seq2seq``, ``decoding``
+    Encoder, decoder with one context vector or with attention; greedy decoding and beam search.
 ``transformer``
-    Attention alone: places, blocks, encoder and decoder.
-``csr``
-    Where a sparse matrix has entries, row by row.
+    Positional encoding, blocks, encoder and decoder.
 ``graph``
-    One type for every graph: a mask, written as a list of edges.
+    One type for every graph: a mask, stored as a list of edges.
 ``sparse``
-    Products with matrices that are mostly zeros, differentiable to any order.
-``gnn``
-    Message passing: aggregate, combine, read out; graph attention.
-``datasets``
-    What the chapters train on.
-``planetoid``
-    Cora, Citeseer and Pubmed, from files whose checksums hold.
+    A sparse matrix in compressed rows, for features such as bags of words.
+``message_passing``
+    Aggregate, combine, read out: GCNConv, GraphSAGE, GINConv, gated graphs.
+``graph_attention``
+    Attention along the edges: GAT and GATv2.
 ``training``
-    One fit loop for every model of the book.
-``experiments``
-    What the graph chapters train, one function an experiment.
-``viz``
-    The figures, with one colour per role.
+    One training loop for every model.
+``planetoid``
+    Cora, Citeseer and Pubmed, read from files whose checksums hold.
 ``interop``
     Layers to PyTorch Geometric and back.
-``results``
-    What the book stores of its longer runs, read by name.
-``reproduce``
-    The longer runs whose results the book stores.
+
+``gatutils.book`` serves the book alone (figures, tasks, experiments); nothing here imports it.
 """
+
+from gatutils.attention import (
+    Additive,
+    Cosine,
+    Dot,
+    General,
+    MultiHeadAttention,
+    ScaledDot,
+    Score,
+    attend,
+)
+from gatutils.decoding import Hypothesis, Translator, beam_search, greedy
+from gatutils.graph import Graph
+from gatutils.graph_attention import GATConv, GATv2Conv, GraphAttention, attend_edges
+from gatutils.interop import from_pyg, to_pyg
+from gatutils.message_passing import (
+    Aggr,
+    GatedGraphConv,
+    GCNConv,
+    GINConv,
+    GraphNet,
+    MessagePassing,
+    Readout,
+    SAGEConv,
+    aggregate,
+    readout,
+)
+from gatutils.seq2seq import Decoder, Encoder, Memory, Seq2Seq, sequence_loss
+from gatutils.sparse import CSRMatrix
+from gatutils.training import (
+    EarlyStopping,
+    History,
+    fit,
+    learning_rate,
+    longest_chain,
+    seed_everything,
+)
+from gatutils.transformer import (
+    Block,
+    Transformer,
+    TransformerDecoder,
+    TransformerEncoder,
+    causal_mask,
+    sinusoidal_encoding,
+)
+
+__all__ = [
+    "Additive",
+    "Aggr",
+    "Block",
+    "CSRMatrix",
+    "Cosine",
+    "Decoder",
+    "Dot",
+    "EarlyStopping",
+    "Encoder",
+    "GATConv",
+    "GATv2Conv",
+    "GCNConv",
+    "GINConv",
+    "GatedGraphConv",
+    "General",
+    "Graph",
+    "GraphAttention",
+    "GraphNet",
+    "History",
+    "Hypothesis",
+    "Memory",
+    "MessagePassing",
+    "MultiHeadAttention",
+    "Readout",
+    "SAGEConv",
+    "ScaledDot",
+    "Score",
+    "Seq2Seq",
+    "Transformer",
+    "TransformerDecoder",
+    "TransformerEncoder",
+    "Translator",
+    "aggregate",
+    "attend",
+    "attend_edges",
+    "beam_search",
+    "causal_mask",
+    "fit",
+    "from_pyg",
+    "greedy",
+    "learning_rate",
+    "longest_chain",
+    "readout",
+    "seed_everything",
+    "sequence_loss",
+    "sinusoidal_encoding",
+    "to_pyg",
+]
 
 __version__ = "0.1.0"

@@ -1,9 +1,9 @@
 """Attention: score -> mask -> softmax -> weighted sum of values.
 
-:func:`attend` is the one function that every chapter meets again. What differs between
-a decoder that looks back, a transformer head and a graph attention head is how the scores
-are made and what the mask hides. The ways to score are the small modules below; all have
-one interface::
+:func:`attend` is the one function that every chapter meets again. A decoder attending to its
+source, a transformer head and a graph attention head differ only in how the scores are computed
+and in what the mask hides. The score functions are the small modules below; all have one
+interface::
 
     scores = score(queries, keys)            # (..., queries, keys)
     context, weights = attend(scores, values, mask)
@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from gatutils.checks import (
+from gatutils._checks import (
     expect,
     expect_finite,
     expect_int,
@@ -25,7 +25,16 @@ from gatutils.checks import (
     softmax_dtype,
 )
 
-__all__ = ["Additive", "Cosine", "Dot", "General", "MultiHead", "ScaledDot", "Score", "attend"]
+__all__ = [
+    "Additive",
+    "Cosine",
+    "Dot",
+    "General",
+    "MultiHeadAttention",
+    "ScaledDot",
+    "Score",
+    "attend",
+]
 
 
 def attend(
@@ -33,7 +42,7 @@ def attend(
     values: Float[Tensor, "*#batch keys dim"],
     mask: Bool[Tensor, "..."] | None = None,
 ) -> tuple[Float[Tensor, "*batch queries dim"], Float[Tensor, "*_batch queries keys"]]:
-    r"""Mix the values, each in proportion to the softmax of its score.
+    r"""Return the softmax-weighted sum of the values, for each query.
 
     .. math::
 
@@ -41,34 +50,33 @@ def attend(
         \qquad
         c_i = \sum_{j \in \mathcal{N}(i)} \alpha_{ij} v_j
 
-    where :math:`\mathcal{N}(i)` are the keys that query :math:`i` may look at. A key that
-    it may not look at weighs exactly 0. A query that may look at nothing gets a context of
-    zeros and weights of zero, and passes back a gradient of zero: never NaN, never the mean
-    of what is hidden.
+    where :math:`\mathcal{N}(i)` are the keys to which query :math:`i` may attend. A masked key has
+    weight exactly 0. A query whose keys are all masked gets a context of zeros, weights of zero
+    and a gradient of zero: never NaN, and never the mean of the masked values.
 
     NaN and infinity are refused, because they would spread to every query that they reach. A
-    hidden score may be anything, since it is never read. The value of a hidden key must be finite
+    masked score may be anything, since it is never read. The value of a masked key must be finite
     like any other: its weight is 0, and 0 times NaN is NaN.
 
     Under autocast the softmax is computed in float32 and the product with the values in the type
     of autocast, as torch does.
 
     Args:
-        scores: :math:`e_{ij}`, how well key j answers query i. A score of minus infinity
-            hides its key, as a mask does.
-        values: :math:`v_j`, what key j has to give.
-        mask: True where a query may look at a key. Anything that broadcasts to the shape of
-            ``scores``; None lets every query look at every key.
+        scores: :math:`e_{ij}`, how well key j matches query i, shape (..., queries, keys). A score
+            of minus infinity masks its key.
+        values: :math:`v_j`, shape (..., keys, dim).
+        mask: True where a query may attend to a key. Anything that broadcasts to the shape of
+            ``scores``; None lets every query attend to every key.
 
     Returns:
         The contexts :math:`c_i`, shape (..., queries, dim), and the weights
         :math:`\alpha_{ij}`, shape (..., queries, keys).
 
     Raises:
-        TypeError: If ``scores`` or ``values`` is no float tensor, both are not of one dtype
-            (under autocast, float32 goes with float16 and bfloat16), or ``mask`` is no bool
+        TypeError: If ``scores`` or ``values`` is not a float tensor, their dtypes differ (under
+            autocast, float32 may be combined with float16 and bfloat16), or ``mask`` is not a bool
             tensor.
-        ValueError: If shapes do not fit, or a value, or a score that is not hidden, is NaN or
+        ValueError: If shapes do not match, or a value, or a score that is not masked, is NaN or
             infinite.
 
     Source:
@@ -102,9 +110,9 @@ def attend(
         )
         visible = scores.masked_fill(~mask, -torch.inf)
 
-    # The largest visible score is taken off each row inside softmax, so nothing overflows.
-    # A row with everything hidden would be softmax(-inf, ..., -inf) = NaN, in the gradient
-    # too: such a row is scored 0 first, and its weights are then set to 0 like all hidden ones.
+    # Softmax subtracts the largest visible score of each row, so nothing overflows. A fully masked
+    # row would be softmax(-inf, ..., -inf) = NaN, in the gradient too: such a row gets scores of 0
+    # first, and its weights are set to 0 afterwards.
     nothing_to_see = visible.detach().amax(dim=-1, keepdim=True) == -torch.inf if keys else None
     if nothing_to_see is None or not nothing_to_see.any():
         weights = visible.softmax(dim=-1, dtype=softmax_dtype(scores))
@@ -134,14 +142,15 @@ def _broadcasts(shape: torch.Size, to: torch.Size, both: bool = False) -> bool:
 
 
 class Score(nn.Module):
-    """How well does each key answer each query? The interface of all similarity functions.
+    """A score function: how well does each key match each query?
 
+    The papers call it an alignment model or a compatibility function.
     ``score(queries, keys)`` is ``score.compare(queries, score.prepare(keys))``. What
-    :meth:`prepare` computes depends on the keys alone: a decoder that asks the same keys at
-    every step does it once (Bahdanau et al. 2015, appendix A.1.2, give the same advice).
+    :meth:`prepare` computes depends on the keys alone, so a decoder that attends to the same keys
+    at every step computes it once (Bahdanau et al. 2015, appendix A.1.2, give the same advice).
 
     Args:
-        query_dim: Width of a query, or None where any will do.
+        query_dim: Width of a query, or None if any width is accepted.
         key_dim: Width of a key, or None for the width of the query.
     """
 
@@ -159,8 +168,8 @@ class Score(nn.Module):
         """Score every key for every query.
 
         Raises:
-            TypeError: If ``queries`` or ``keys`` is no float tensor, or both differ in dtype.
-            ValueError: If a width or a batch axis does not fit.
+            TypeError: If ``queries`` or ``keys`` is not a float tensor, or their dtypes differ.
+            ValueError: If a width or a batch axis does not match.
         """
         expect_tensor(queries, "queries", "float", ndim=2)
         expect_tensor(keys, "keys", "float", ndim=2)
@@ -178,11 +187,11 @@ class Score(nn.Module):
         return self.compare(queries, self.prepare(keys))
 
     def prepare(self, keys: Tensor) -> Tensor:
-        """Do the part that needs the keys alone."""
+        """Compute what depends on the keys alone."""
         return keys
 
     def compare(self, queries: Tensor, prepared: Tensor) -> Tensor:
-        """Score prepared keys for the queries, without checks."""
+        """Score prepared keys against the queries, without validation."""
         raise NotImplementedError
 
 
@@ -190,7 +199,7 @@ class Dot(Score):
     r"""The dot product, :math:`e_{ij} = q_i^\top k_j` (Luong et al. 2015, section 3.1, *dot*)."""
 
     def compare(self, queries: Tensor, prepared: Tensor) -> Tensor:
-        """Return one dot product for each pair."""
+        """Return one dot product per pair."""
         return queries @ prepared.mT
 
 
@@ -198,19 +207,19 @@ class ScaledDot(Dot):
     r"""The scaled dot product, :math:`e_{ij} = q_i^\top k_j / \sqrt d` (Vaswani et al. 2017)."""
 
     def compare(self, queries: Tensor, prepared: Tensor) -> Tensor:
-        """Return one scaled dot product for each pair."""
+        """Return one scaled dot product per pair."""
         return super().compare(queries, prepared) / math.sqrt(queries.shape[-1])
 
 
 class General(Score):
-    r"""A learned product, :math:`e_{ij} = q_i^\top W k_j` (Luong et al. 2015, section 3.1)."""
+    r"""A bilinear form, :math:`e_{ij} = q_i^\top W k_j` (Luong et al. 2015, section 3.1)."""
 
     def __init__(self, query_dim: int, key_dim: int) -> None:
         super().__init__(query_dim, key_dim)
         self.W = nn.Linear(key_dim, query_dim, bias=False)
 
     def prepare(self, keys: Tensor) -> Tensor:
-        """Bring the keys into the space of the queries."""
+        """Project the keys to the width of the queries."""
         return cast(Tensor, self.W(keys))
 
     def compare(self, queries: Tensor, prepared: Tensor) -> Tensor:
@@ -219,7 +228,7 @@ class General(Score):
 
 
 class Additive(Score):
-    r"""A small network, :math:`e_{ij} = a^\top \tanh(W q_i + U k_j)`.
+    r"""A one-layer feed-forward network, :math:`e_{ij} = a^\top \tanh(W q_i + U k_j)`.
 
     Source:
         Bahdanau et al. (2015), appendix A.1.2 (there :math:`v_a, W_a, U_a`).
@@ -242,16 +251,16 @@ class Additive(Score):
         return cast(Tensor, self.U(keys))
 
     def compare(self, queries: Tensor, prepared: Tensor) -> Tensor:
-        """Return one score for each pair; the sum is a tensor of pairs times ``size``."""
+        """Return one score per pair, from a tensor of (..., queries, keys, size)."""
         pairs = self.W(queries).unsqueeze(-2) + prepared.unsqueeze(-3)  # (..., queries, keys, size)
         return cast(Tensor, self.a(pairs.tanh()).squeeze(-1))
 
 
 class Cosine(Score):
-    r"""The angle alone, :math:`e_{ij} = \cos(q_i, k_j) / \tau`, so lengths do not count.
+    r"""The cosine, :math:`e_{ij} = \cos(q_i, k_j) / \tau`, which ignores lengths.
 
-    A cosine lies between -1 and 1, so at :math:`\tau = 1` no weight can be more than
-    :math:`e^2 \approx 7.4` times another. A vector of zeros has cosine 0 with everything.
+    A cosine lies between -1 and 1, so at :math:`\tau = 1` no weight can exceed another by more
+    than a factor of :math:`e^2 \approx 7.4`. A vector of zeros has cosine 0 with everything.
 
     Args:
         temperature: :math:`\tau`, above 0.
@@ -267,19 +276,19 @@ class Cosine(Score):
         )
 
     def prepare(self, keys: Tensor) -> Tensor:
-        """Bring every key to length 1."""
+        """Normalise every key to length 1."""
         return nn.functional.normalize(keys, dim=-1, eps=1e-6)
 
     def compare(self, queries: Tensor, prepared: Tensor) -> Tensor:
-        """Return one cosine, divided by the temperature, for each pair."""
+        """Return one cosine per pair, divided by the temperature."""
         cosine = nn.functional.normalize(queries, dim=-1, eps=1e-6) @ prepared.mT
         if self.log_temperature is None:
             return cosine / self.temperature
         return cosine / self.log_temperature.exp().to(cosine.dtype)
 
 
-class MultiHead(nn.Module):
-    r"""Several attentions side by side, each with its own projections.
+class MultiHeadAttention(nn.Module):
+    r"""Several attention heads in parallel, each with its own projections.
 
     .. math::
 
@@ -288,8 +297,8 @@ class MultiHead(nn.Module):
         \qquad
         \mathrm{out} = [\mathrm{head}_1 \Vert \dots \Vert \mathrm{head}_H]\, W_O^\top
 
-    X are the elements that ask, Y those that are asked; with Y = X it is self-attention. The
-    matrices of all heads stand one below the other in one, so that all heads take one product.
+    X are the query elements, Y the key-value elements; with Y = X it is self-attention. The
+    matrices of all heads are stacked in one, so that one product serves all heads.
 
     Args:
         dim: Width of the elements; the H heads share it, so each has :math:`d` = ``dim / heads``.
@@ -316,12 +325,12 @@ class MultiHead(nn.Module):
 
     def forward(
         self,
-        asking: Float[Tensor, "*batch queries dim"],
-        asked: Float[Tensor, "*batch keys dim"],
+        query: Float[Tensor, "*batch queries dim"],
+        key_value: Float[Tensor, "*batch keys dim"],
         mask: Bool[Tensor, "..."] | None = None,
         key_mask: Bool[Tensor, "... keys"] | None = None,
     ) -> tuple[Float[Tensor, "*batch queries dim"], Float[Tensor, "*batch heads queries keys"]]:
-        """Let every element of ``asking`` look at those of ``asked``.
+        """Let every element of ``query`` attend to those of ``key_value``.
 
         Both masks are True where a query may attend to a key, and it does so where both are True.
         (Those of :class:`torch.nn.MultiheadAttention` are True where it may not.) What ``mask``
@@ -336,10 +345,10 @@ class MultiHead(nn.Module):
         the batch; then the two cannot be told apart.
 
         Args:
-            asking: X.
-            asked: Y.
+            query: X.
+            key_value: Y.
             mask: Anything that broadcasts to (..., queries, keys); with one axis more than
-                ``asking``, anything that broadcasts to (..., heads, queries, keys).
+                ``query``, anything that broadcasts to (..., heads, queries, keys).
             key_mask: True where a key is real, False where it is padding, (..., keys); the same
                 for all queries and heads.
 
@@ -349,43 +358,43 @@ class MultiHead(nn.Module):
 
         Raises:
             TypeError: If a dtype is wrong.
-            ValueError: If shapes do not fit, a number of ``asking`` or ``asked`` is NaN or
-                infinite, masked or not, or a score overflows.
+            ValueError: If shapes do not match, ``query`` or ``key_value`` contains NaN or
+                infinity, masked or not, or a score overflows.
         """
         width = self.Q.in_features
-        for name, elements in (("asking", asking), ("asked", asked)):
+        for name, elements in (("query", query), ("key_value", key_value)):
             expect_tensor(elements, name, "float", ndim=2)
             expect(elements.shape[-1] == width, name, f"width {width}", elements.shape[-1])
             expect_same_dtype(elements, name, self.Q.weight, "the weights")
         expect(
-            asking.shape[:-2] == asked.shape[:-2],
-            "asked",
-            f"batch axes {tuple(asking.shape[:-2])} like asking",
-            f"shape {tuple(asked.shape)}",
+            query.shape[:-2] == key_value.shape[:-2],
+            "key_value",
+            f"batch axes {tuple(query.shape[:-2])} like query",
+            f"shape {tuple(key_value.shape)}",
         )
-        visible = self._visible(asking, asked, mask, key_mask)
-        expect_finite(asking, "asking")
-        if asked is not asking:
-            expect_finite(asked, "asked")
+        visible = self._visible(query, key_value, mask, key_mask)
+        expect_finite(query, "query")
+        if key_value is not query:
+            expect_finite(key_value, "key_value")
         queries, keys, values = (
             self._split(matrix(elements))  # (..., heads, elements, d)
-            for matrix, elements in ((self.Q, asking), (self.K, asked), (self.V, asked))
+            for matrix, elements in ((self.Q, query), (self.K, key_value), (self.V, key_value))
         )
         contexts, weights = attend(self.score.compare(queries, keys), values, visible)
         joined = contexts.transpose(-2, -3).flatten(-2)  # the heads side by side
         return cast(Tensor, self.O(joined)), weights
 
     def _visible(
-        self, asking: Tensor, asked: Tensor, mask: Tensor | None, key_mask: Tensor | None
+        self, query: Tensor, key_value: Tensor, mask: Tensor | None, key_mask: Tensor | None
     ) -> Tensor | None:
         """Return both masks in one that broadcasts to (..., heads, queries, keys)."""
         if mask is not None:
             expect_tensor(mask, "mask", "bool")
-            pairs = torch.Size((*asking.shape[:-1], asked.shape[-2]))
+            pairs = torch.Size((*query.shape[:-1], key_value.shape[-2]))
             heads = torch.Size((*pairs[:-2], self.heads, *pairs[-2:]))
             has_heads = mask.ndim > len(pairs)
             padding = (
-                " (key_mask takes one of keys alone)" if mask.shape == asked.shape[:-1] else ""
+                " (key_mask takes one of keys alone)" if mask.shape == key_value.shape[:-1] else ""
             )
             expect(
                 _broadcasts(mask.shape, heads if has_heads else pairs),
@@ -399,9 +408,9 @@ class MultiHead(nn.Module):
             return mask
         expect_tensor(key_mask, "key_mask", "bool", ndim=1)
         expect(
-            _broadcasts(key_mask.shape, asked.shape[:-1]),
+            _broadcasts(key_mask.shape, key_value.shape[:-1]),
             "key_mask",
-            f"a shape that broadcasts to {tuple(asked.shape[:-1])}, one for each key",
+            f"a shape that broadcasts to {tuple(key_value.shape[:-1])}, one for each key",
             f"shape {tuple(key_mask.shape)}",
         )
         key_mask = key_mask[..., None, None, :]

@@ -1,8 +1,8 @@
-"""One type for every graph of the book: who may look at whom, as a list of edges.
+"""One type for every graph: which node attends to which, stored as a list of edges.
 
-An edge leads from a source j to a target i, and says that i may look at j. So a graph is a mask
-of :func:`~gatutils.attention.attend`, written down by its True entries alone:
-:meth:`Graph.from_mask` and :meth:`Graph.mask` turn one into the other.
+An edge leads from a source j to a target i, and says that i attends to j. A graph is therefore a
+mask of :func:`~gatutils.attention.attend`, given by its True entries alone:
+:meth:`Graph.from_mask` and :meth:`Graph.mask` convert one into the other.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from gatutils.checks import expect, expect_device, expect_int, expect_list, expect_tensor
-from gatutils.csr import Pattern, is_real
+from gatutils._checks import expect, expect_device, expect_int, expect_list, expect_tensor
+from gatutils._csr import Pattern, is_real
 
 __all__ = ["Graph"]
 
@@ -27,43 +27,43 @@ Made = TypeVar("Made")
 class Graph:
     r"""Nodes 0 to n - 1, and directed edges sorted by their target.
 
-    What is given is what it holds: no self-loop, no way back and no node is added, and an edge
-    that is given twice counts twice.
+    The graph holds exactly what it is given: no self-loop, reverse edge or node is added, and an
+    edge given twice counts twice.
 
-    A graph cannot be changed. To assign to an attribute is an error, and what would change a
-    graph returns a new one. ``source`` and ``target`` are copied; ``features`` and ``labels`` are
-    held as they are given.
+    A graph is immutable. Assigning to an attribute is an error; methods that change something
+    return a new graph. ``source`` and ``target`` are copied; ``features`` and ``labels`` are
+    stored as given.
 
     Because the edges are sorted, edge k of the graph is not edge k of what was given.
-    ``edge_order`` brings data along that belong to edges::
+    ``edge_order`` permutes edge data accordingly::
 
-        graph = Graph.from_edges([(0, 2), (1, 0)], nodes=3)
+        graph = Graph.from_edges([(0, 2), (1, 0)], num_nodes=3)
         lengths = torch.tensor([0.5, 2.0])         # one row per given edge
         lengths[graph.edge_order]                  # [2.0, 0.5], one row per edge of the graph
 
-    And back, where ``alpha`` has one row per edge of the graph::
+    and back, where ``alpha`` has one row per edge of the graph::
 
         torch.empty_like(alpha).index_copy(0, graph.edge_order, alpha)
 
-    A graph that is made of this one refers to the same given edges, so the first line holds for
-    it unchanged. Added self-loops have rows of their own behind the given ones, one per node::
+    A graph derived from this one refers to the same given edges, so the first line holds for it
+    unchanged. Added self-loops have rows of their own after the given ones, one per node::
 
         looped = graph.with_self_loops()
         torch.cat([lengths, torch.zeros(3)])[looped.edge_order]
 
     Args:
-        nodes: How many nodes; those without an edge count too.
-        source: The node j at which an edge begins, one per edge.
-        target: The node i at which it ends, and which attends to j.
-        features: One row per node.
-        labels: One number per node, or what else belongs to it; the first axis counts nodes.
+        num_nodes: Number of nodes, including those without an edge.
+        source: The node j at which each edge begins, shape (num_edges,).
+        target: The node i at which it ends, and which attends to j, shape (num_edges,).
+        features: Node features, shape (num_nodes, dim).
+        labels: One label per node, or anything else whose first axis counts nodes.
         sizes: The number of nodes of each graph, where this one is a batch of several (see
-            :meth:`batch`); by default it is one graph.
+            :meth:`from_graphs`); by default it is a single graph.
 
     Attributes:
-        nodes: How many nodes.
-        source: As given, in the order of the targets; edges of one target keep their order.
-        target: Never decreasing.
+        num_nodes: Number of nodes.
+        source: As given, sorted by target; edges of one target keep their order.
+        target: Non-decreasing.
         features: As given, or None.
         labels: As given, or None.
         sizes: The number of nodes of each graph, always on the CPU.
@@ -71,52 +71,51 @@ class Graph:
 
     Raises:
         AttributeError: If an attribute is assigned to or deleted.
-        TypeError: If ``source`` or ``target`` holds no whole numbers, ``features`` no floats,
-            ``labels`` is no tensor, or ``sizes`` are no whole numbers.
-        ValueError: If sizes do not fit, a number is that of no node, or an edge leads from one
+        TypeError: If ``source`` or ``target`` is not an integer tensor, ``features`` not a float
+            tensor, ``labels`` not a tensor, or ``sizes`` not integers.
+        ValueError: If sizes do not match, a node index is out of range, or an edge leads from one
             graph to another.
     """
 
-    nodes: int
-    source: Int[Tensor, " edges"]
-    target: Int[Tensor, " edges"]
-    features: Float[Tensor, "nodes dim"] | None
+    num_nodes: int
+    source: Int[Tensor, " num_edges"]
+    target: Int[Tensor, " num_edges"]
+    features: Float[Tensor, "num_nodes dim"] | None
     labels: Tensor | None
-    sizes: Int[Tensor, " graphs"]
-    edge_order: Int[Tensor, " edges"]
-    _given: int  # how many rows the list has in which edge_order counts
-    _made: dict[str, Any]  # what is made of the rest when it is first needed
+    sizes: Int[Tensor, " num_graphs"]
+    edge_order: Int[Tensor, " num_edges"]
+    _given: int  # the number of rows of the list that edge_order indexes
+    _made: dict[str, Any]  # what is derived from the rest on first use
 
     def __init__(
         self,
-        nodes: int,
-        source: Int[Tensor, " edges"],
-        target: Int[Tensor, " edges"],
-        features: Float[Tensor, "nodes dim"] | None = None,
+        num_nodes: int,
+        source: Int[Tensor, " num_edges"],
+        target: Int[Tensor, " num_edges"],
+        features: Float[Tensor, "num_nodes dim"] | None = None,
         labels: Tensor | None = None,
         *,
-        sizes: Int[Tensor, " graphs"] | Sequence[int] | None = None,
+        sizes: Int[Tensor, " num_graphs"] | Sequence[int] | None = None,
     ) -> None:
-        expect_int(nodes, "nodes", least=0)
+        expect_int(num_nodes, "num_nodes", least=0)
         for ends, name in ((source, "source"), (target, "target")):
             expect_tensor(ends, name, "int", ndim=1, exact=True)
             expect(not ends.is_meta, name, "a tensor that holds numbers", "one on 'meta'")
             if ends.numel():
                 low, high = int(ends.min()), int(ends.max())
-                wanted = (
-                    f"nodes 0 to {nodes - 1}" if nodes else "no edges, since there are no nodes"
-                )
-                expect(low >= 0 and high < nodes, name, wanted, f"{low} to {high}")
+                none = "no edges, since there are no nodes"
+                wanted = f"nodes 0 to {num_nodes - 1}" if num_nodes else none
+                expect(low >= 0 and high < num_nodes, name, wanted, f"{low} to {high}")
         expect(len(source) == len(target), "target", f"{len(source)} like source", len(target))
         if features is not None:
             expect_tensor(features, "features", "float", ndim=2, exact=True)
-            expect(len(features) == nodes, "features", f"{nodes} rows", len(features))
+            expect(len(features) == num_nodes, "features", f"{num_nodes} rows", len(features))
         if labels is not None:
             if not isinstance(labels, Tensor):
                 raise TypeError(f"labels: expected a tensor, got {type(labels).__name__}")
-            fits = labels.ndim > 0 and len(labels) == nodes
-            expect(fits, "labels", f"{nodes} of them", f"shape {tuple(labels.shape)}")
-        # Copies, for the caller's tensors may change.
+            fits = labels.ndim > 0 and len(labels) == num_nodes
+            expect(fits, "labels", f"{num_nodes} of them", f"shape {tuple(labels.shape)}")
+        # Copies, because the caller's tensors may change.
         source, target = (ends.to(torch.long, copy=True) for ends in (source, target))
         if bool((target[1:] >= target[:-1]).all()):
             order = torch.arange(len(target), device=target.device)
@@ -125,92 +124,92 @@ class Graph:
             source = source[order]
         self.__setstate__(
             {
-                "nodes": nodes,
+                "num_nodes": num_nodes,
                 "source": source,
                 "target": target,
                 "features": features,
                 "labels": labels,
-                "sizes": torch.tensor([nodes]) if sizes is None else _sizes(sizes, nodes),
+                "sizes": torch.tensor([num_nodes]) if sizes is None else _sizes(sizes, num_nodes),
                 "edge_order": order,
                 "_given": len(order),
             }
         )
-        if self.graphs > 1:
-            across = (self.member[source] != self.member[target]).nonzero()
+        if self.num_graphs > 1:
+            across = (self.batch[source] != self.batch[target]).nonzero()
             got = [(int(source[k]), int(target[k])) for k in across[:1]]
             expect(not got, "sizes", "no edge from one graph to another", got)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what it consists of, for copies and pickles; the rest is made anew."""
+        """Return what it consists of, for copies and pickles; the rest is derived again."""
         return {name: part for name, part in self.__dict__.items() if name != "_made"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _made={})
 
     def __setattr__(self, name: str, value: object) -> None:
-        raise AttributeError(f"{name}: {_WAYS_OUT.get(name, _WAYS_OUT['nodes'])}")
+        raise AttributeError(f"{name}: a Graph is immutable; {_INSTEAD.get(name, 'make another')}")
 
     def __delattr__(self, name: str) -> None:
         self.__setattr__(name, None)
 
     def _with(self, **parts: Any) -> Graph:
-        """Return a graph with other parts, which fit and are sorted: nothing is checked again."""
+        """Return a graph with other parts, which fit and are sorted: nothing is validated again."""
         graph = object.__new__(type(self))
         graph.__setstate__(self.__getstate__() | parts)
         return graph
 
     def _some(self, edges: Tensor | slice) -> Graph:
-        """Return the graph with these of the edges, which are named by numbers or by a mask."""
+        """Return the graph with a subset of the edges, selected by indices or by a mask."""
         names = ("source", "target", "edge_order")
         return self._with(**{name: getattr(self, name)[edges] for name in names})
 
     def _once(self, name: str, make: Callable[[], Made]) -> Made:
-        """Return what is made when it is first needed, and kept.
+        """Return what is derived on first use, and cached.
 
-        It is kept unless a tracer made it: under ``torch.export`` or ``torch.func`` operations
+        Nothing derived by a tracer is cached: under ``torch.export`` or ``torch.func`` operations
         return stand-ins, which must not outlive the tracing.
         """
         if name in self._made:
             return cast(Made, self._made[name])
-        with torch.inference_mode(False):  # else training could not use what evaluation has made
+        with torch.inference_mode(False):  # otherwise training could not use what evaluation made
             made = make()
-        if is_real(made.offsets if isinstance(made, Graph | Pattern) else cast(Tensor, made)):
+        if is_real(made.indptr if isinstance(made, Graph | Pattern) else cast(Tensor, made)):
             self._made[name] = made
         return made
 
     def __repr__(self) -> str:
-        parts = [f"{self.nodes} nodes", f"{self.edges} edges"]
-        if self.graphs != 1:
-            parts.insert(0, f"{self.graphs} graphs")
+        parts = [f"{self.num_nodes} nodes", f"{self.num_edges} edges"]
+        if self.num_graphs != 1:
+            parts.insert(0, f"{self.num_graphs} graphs")
         if self.features is not None:
             parts.append(f"{self.features.shape[1]} features")
         return f"Graph({', '.join(parts)})"
 
-    # ---- Where it comes from, and what else it can be written as -------------------------------
+    # ---- Other representations of a graph --------------------------------------------------------
 
     @classmethod
     def from_edges(
         cls,
         edges: Sequence[tuple[int, int]],
-        nodes: int,
+        num_nodes: int,
         *,
         undirected: bool = False,
-        features: Float[Tensor, "nodes dim"] | None = None,
+        features: Float[Tensor, "num_nodes dim"] | None = None,
         labels: Tensor | None = None,
     ) -> Graph:
-        """Make a graph of pairs (source, target).
+        """Make a graph from pairs (source, target).
 
         Args:
             edges: The pairs.
-            nodes: How many nodes.
+            num_nodes: Number of nodes.
             undirected: Let each pair stand for both directions; a self-loop stays one edge. In
-                ``edge_order`` both directions are the one pair.
-            features: One row per node.
+                ``edge_order`` both directions refer to the one pair.
+            features: Node features, shape (num_nodes, dim).
             labels: One per node.
 
         Raises:
-            TypeError: If ``edges`` is no sequence of pairs of ints.
-            ValueError: If sizes do not fit, or a number is that of no node.
+            TypeError: If ``edges`` is not a sequence of pairs of ints.
+            ValueError: If sizes do not match, or a node index is out of range.
         """
         expect_list(edges, "edges", Sequence)
         pairs = []
@@ -224,19 +223,50 @@ class Graph:
             given += [k for k, (j, i) in enumerate(pairs) if i != j]
             pairs += [(i, j) for j, i in pairs if i != j]
         ends = torch.tensor(pairs, dtype=torch.long).reshape(-1, 2)
-        graph = cls(nodes, ends[:, 0], ends[:, 1], features, labels)
+        graph = cls(num_nodes, ends[:, 0], ends[:, 1], features, labels)
         order = torch.tensor(given, dtype=torch.long)[graph.edge_order]
         return graph._with(edge_order=order, _given=len(edges))
 
     @classmethod
-    def from_mask(cls, mask: Bool[Tensor, "nodes nodes"]) -> Graph:
-        """Make a graph of a mask: an edge from j to i where i may look at j.
+    def from_edge_index(
+        cls,
+        edge_index: Int[Tensor, "2 num_edges"],
+        num_nodes: int,
+        *,
+        features: Float[Tensor, "num_nodes dim"] | None = None,
+        labels: Tensor | None = None,
+    ) -> Graph:
+        """Make a graph from an edge index as PyTorch Geometric has it: sources above targets.
+
+        Args:
+            edge_index: Shape (2, num_edges).
+            num_nodes: Number of nodes.
+            features: Node features, shape (num_nodes, dim); PyTorch Geometric's ``x``.
+            labels: One per node; PyTorch Geometric's ``y``.
+
+        Raises:
+            TypeError: If ``edge_index`` is not an integer tensor.
+            ValueError: If it does not have two rows, sizes do not match, or a node index is out
+                of range.
+        """
+        expect_tensor(edge_index, "edge_index", "int", ndim=2, exact=True)
+        expect(len(edge_index) == 2, "edge_index", "2 rows", f"shape {tuple(edge_index.shape)}")
+        return cls(num_nodes, edge_index[0], edge_index[1], features, labels)
+
+    @property
+    def edge_index(self) -> Int[Tensor, "2 num_edges"]:
+        """The sources above the targets, in the order of the edges, as in PyTorch Geometric."""
+        return torch.stack([self.source, self.target])
+
+    @classmethod
+    def from_mask(cls, mask: Bool[Tensor, "num_nodes num_nodes"]) -> Graph:
+        """Make a graph from a mask: an edge from j to i where i attends to j.
 
         The edges are the True entries row by row, so ``scores[mask]`` has one row per edge, in
         their order.
 
         Raises:
-            TypeError: If ``mask`` is no bool tensor.
+            TypeError: If ``mask`` is not a bool tensor.
             ValueError: If it is not square.
         """
         expect_tensor(mask, "mask", "bool", ndim=2, exact=True)
@@ -245,22 +275,22 @@ class Graph:
         target, source = mask.nonzero(as_tuple=True)
         return cls(len(mask), source, target)
 
-    def mask(self) -> Bool[Tensor, "nodes nodes"]:
+    def mask(self) -> Bool[Tensor, "num_nodes num_nodes"]:
         """Return the mask: True in row i and column j where an edge leads from j to i.
 
         Raises:
-            ValueError: If an edge is there twice, which a mask cannot say;
-                :meth:`without_duplicates` drops it.
+            ValueError: If an edge is duplicated, which a mask cannot express;
+                :meth:`without_duplicates` drops duplicates.
         """
         counts = self.adjacency()
         once = bool((counts <= 1).all())
         expect(once, "graph", "each edge once (see without_duplicates)", "duplicates")
         return counts.bool()
 
-    def adjacency(self) -> Float[Tensor, "nodes nodes"]:
+    def adjacency(self) -> Float[Tensor, "num_nodes num_nodes"]:
         """Return :math:`A`: in row i and column j the number of edges from j to i."""
-        counts = torch.zeros(self.nodes, self.nodes, device=self.source.device)
-        one = torch.ones(self.edges, device=self.source.device)
+        counts = torch.zeros(self.num_nodes, self.num_nodes, device=self.source.device)
+        one = torch.ones(self.num_edges, device=self.source.device)
         return counts.index_put((self.target, self.source), one, accumulate=True)
 
     @classmethod
@@ -268,16 +298,16 @@ class Graph:
         cls,
         graph: nx.Graph,
         *,
-        features: Float[Tensor, "nodes dim"] | None = None,
+        features: Float[Tensor, "num_nodes dim"] | None = None,
         labels: Tensor | None = None,
     ) -> Graph:
-        """Take over a networkx graph; its nodes are numbered in the order it lists them.
+        """Convert a networkx graph; its nodes are numbered in the order in which it lists them.
 
-        An undirected edge becomes two, one each way (a self-loop one); a multigraph's parallel
-        edges stay. What hangs on its nodes and edges is left behind; the given edges to which
-        ``edge_order`` refers are those of ``graph.edges()``, where both ways are one edge.
+        An undirected edge becomes two, one per direction (a self-loop one); parallel edges of a
+        multigraph stay. Node and edge attributes are not converted; ``edge_order`` refers to the
+        edges in the order of ``graph.edges()``, where both directions are one edge.
         """
-        if not isinstance(graph, nx.Graph):  # which all of networkx's are
+        if not isinstance(graph, nx.Graph):  # the base class of all of networkx's graphs
             raise TypeError(f"graph: expected a networkx graph, got {type(graph).__name__}")
         number = {name: i for i, name in enumerate(graph)}
         edges = [(number[j], number[i]) for j, i in graph.edges()]
@@ -290,64 +320,82 @@ class Graph:
         )
 
     def to_networkx(self) -> nx.DiGraph:
-        """Return a directed networkx graph, a multigraph where an edge is there twice."""
+        """Return a directed networkx graph; a multigraph if an edge is duplicated."""
         edges = list(zip(self.source.tolist(), self.target.tolist(), strict=True))
         graph = nx.DiGraph() if len(set(edges)) == len(edges) else nx.MultiDiGraph()
-        graph.add_nodes_from(range(self.nodes))
+        graph.add_nodes_from(range(self.num_nodes))
         graph.add_edges_from(edges)
         return graph
 
-    # ---- What a layer needs of it ---------------------------------------------------------------
+    # ---- What a layer needs ----------------------------------------------------------------------
 
     @property
-    def edges(self) -> int:
-        """How many edges."""
+    def num_edges(self) -> int:
+        """Number of edges."""
         return len(self.source)
 
     @property
-    def edge_index(self) -> Int[Tensor, "2 edges"]:
-        """The sources above the targets, in the order of the edges, as PyTorch Geometric has it."""
-        return torch.stack([self.source, self.target])
+    def num_graphs(self) -> int:
+        """Number of graphs in the batch."""
+        return len(self.sizes)
 
     @property
-    def offsets(self) -> Int[Tensor, " nodes_and_one"]:
-        """Where the edges of each target begin; those of i are offsets[i] to offsets[i + 1] - 1."""
-        return self._once("offsets", lambda: _offsets(self.target, self.nodes))
+    def batch(self) -> Int[Tensor, " num_nodes"]:
+        """The index of the graph to which each node belongs."""
+        return torch.arange(self.num_graphs).repeat_interleave(self.sizes).to(self.source.device)
+
+    @property
+    def indptr(self) -> Int[Tensor, " nodes_and_one"]:
+        """Where the edges of each target begin.
+
+        Those of i are ``indptr[i]`` to ``indptr[i + 1] - 1``.
+        """
+        return self._once("indptr", lambda: _indptr(self.target, self.num_nodes))
 
     @property
     def pattern(self) -> Pattern:
         """The places of the adjacency matrix's entries; targets are rows, sources are columns."""
         return self._once(
-            "pattern", lambda: Pattern(self.offsets, self.source, self.nodes, self.target)
+            "pattern", lambda: Pattern(self.indptr, self.source, self.num_nodes, self.target)
         )
 
     @property
-    def by_source(self) -> Int[Tensor, " edges"]:
+    def graph_pattern(self) -> Pattern:
+        """Which nodes each graph of a batch has; graphs are rows, nodes are columns."""
+        return self._once("graph_pattern", self._membership)
+
+    def _membership(self) -> Pattern:
+        nodes = torch.arange(self.num_nodes, device=self.source.device)
+        indptr = torch.tensor(_starts(self.sizes.tolist()), device=self.source.device)
+        return Pattern(indptr, nodes, self.num_nodes)
+
+    @property
+    def by_source(self) -> Int[Tensor, " num_edges"]:
         """The edges in the order of their sources, as the backward pass needs them."""
         return self.pattern.order
 
     @property
-    def source_offsets(self) -> Int[Tensor, " nodes_and_one"]:
+    def source_indptr(self) -> Int[Tensor, " nodes_and_one"]:
         """Where the edges of each source begin in :attr:`by_source`."""
-        return self.pattern.column_offsets
+        return self.pattern.column_indptr
 
     @property
-    def degree(self) -> Int[Tensor, " nodes"]:
-        """How many edges lead to each node."""
-        return self.offsets.diff()
+    def degree(self) -> Int[Tensor, " num_nodes"]:
+        """The in-degree of each node."""
+        return self.indptr.diff()
 
-    # ---- Other graphs made of it ----------------------------------------------------------------
+    # ---- Graphs derived from this one ------------------------------------------------------------
 
     def with_self_loops(self) -> Graph:
-        """Return the graph in which each node looks at itself, exactly once; made once.
+        """Return the graph in which each node has exactly one self-loop.
 
-        A self-loop that is there stays the given edge that it was (of several, the first). One
-        that is added to node i is, in ``edge_order``, row i behind the rows of the given edges.
+        An existing self-loop remains the given edge that it was (of several, the first). The one
+        added to node i is, in ``edge_order``, row i after the rows of the given edges.
         """
         return self._once("looped", self._looped)
 
     def _looped(self) -> Graph:
-        every = torch.arange(self.nodes, device=self.source.device)
+        every = torch.arange(self.num_nodes, device=self.source.device)
         at = (self.source == self.target).nonzero().squeeze(1)
         owner = self.target[at]
         first = torch.ones_like(owner, dtype=torch.bool)
@@ -360,17 +408,17 @@ class Graph:
             source=torch.cat([proper.source, every])[order],
             target=target,
             edge_order=torch.cat([proper.edge_order, number])[order],
-            _given=self._given + self.nodes,
+            _given=self._given + self.num_nodes,
         )
 
     def without_self_loops(self) -> Graph:
-        """Return the graph in which no node looks at itself; its edges keep their order."""
+        """Return the graph without self-loops; its other edges keep their order."""
         return self._some(self.source != self.target)
 
     def without_duplicates(self) -> Graph:
-        """Return the graph in which each edge is there once, the first of several.
+        """Return the graph with each edge once, the first of several.
 
-        The edges of one target are then in the order of their sources.
+        The edges of one target are then sorted by their sources.
         """
         order = self.by_source[self.target[self.by_source].argsort(stable=True)]
         ends = self.edge_index[:, order]
@@ -379,35 +427,33 @@ class Graph:
         return self._some(order[new])
 
     def with_features(
-        self, features: Float[Tensor, "nodes dim"] | None, labels: Tensor | None = None
+        self, features: Float[Tensor, "num_nodes dim"] | None, labels: Tensor | None = None
     ) -> Graph:
         """Return the same nodes and edges with other features, and with other labels if given."""
         labels = self.labels if labels is None else labels
-        # An empty graph of as many nodes checks that they fit.
-        Graph(self.nodes, self.source[:0], self.target[:0], features, labels)
+        # An empty graph with as many nodes validates them.
+        Graph(self.num_nodes, self.source[:0], self.target[:0], features, labels)
         return self._with(features=features, labels=labels)
 
     def without_edges(self) -> Graph:
-        """Return the nodes alone: nobody looks at anybody."""
+        """Return the nodes without any edge."""
         return self._some(slice(0))
 
-    def permuted(self, order: Int[Tensor, " nodes"]) -> Graph:
-        """Return the same graph with other numbers: its node k is node ``order[k]`` of this one.
+    def permute(self, order: Int[Tensor, " num_nodes"]) -> Graph:
+        """Return the graph with its nodes renumbered: its node k is node ``order[k]`` of this one.
 
         Raises:
-            TypeError: If ``order`` holds no whole numbers.
-            ValueError: If it does not name each node once, or several graphs are batched here.
+            TypeError: If ``order`` is not an integer tensor.
+            ValueError: If it is not a permutation of the nodes, or this is a batch of several
+                graphs.
         """
         expect_tensor(order, "order", "int", ndim=1, exact=True)
-        every = torch.arange(self.nodes, device=order.device)
-        whole = len(order) == self.nodes and torch.equal(order.sort().values, every)
-        wanted = (
-            f"each of 0 to {self.nodes - 1} once"
-            if self.nodes
-            else "no numbers, since there are no nodes"
-        )
+        every = torch.arange(self.num_nodes, device=order.device)
+        whole = len(order) == self.num_nodes and torch.equal(order.sort().values, every)
+        none = "no numbers, since there are no nodes"
+        wanted = f"each of 0 to {self.num_nodes - 1} once" if self.num_nodes else none
         expect(whole, "order", wanted, order.tolist())
-        expect(self.graphs == 1, "graph", "one graph", f"{self.graphs} in a batch")
+        expect(self.num_graphs == 1, "graph", "one graph", f"{self.num_graphs} in a batch")
         number = order.argsort()
         target, sorting = number[self.target].sort(stable=True)
         return self._with(
@@ -419,7 +465,7 @@ class Graph:
         )
 
     def to(self, device: torch.device | str | int) -> Graph:
-        """Return the same graph on another device; this one if it is there.
+        """Return the same graph on another device; this one if it is there already.
 
         Raises:
             TypeError: If ``device`` is neither a device nor the name of one.
@@ -432,21 +478,19 @@ class Graph:
             return self
         return self._with(**{name: part.to(place) for name, part in parts.items()})
 
-    # ---- Several graphs in one ------------------------------------------------------------------
-
     @classmethod
-    def batch(cls, graphs: Sequence[Graph]) -> Graph:
-        """Put graphs side by side in one, without an edge between them.
+    def from_graphs(cls, graphs: Sequence[Graph]) -> Graph:
+        """Batch several graphs into one, without edges between them.
 
-        The numbers of a graph's nodes go up by the nodes of those before it, so the adjacency
-        matrix has the graphs' own as blocks on its diagonal. ``edge_order`` refers to the given
-        edges of all graphs, one list after another, so ``torch.cat`` joins data of edges.
+        The node indices of a graph are shifted by the number of nodes before it, so the adjacency
+        matrix is block-diagonal. ``edge_order`` refers to the given edges of all graphs, one list
+        after another, so ``torch.cat`` joins edge data.
 
         It serves as the ``collate_fn`` of a ``DataLoader``.
 
         Raises:
-            TypeError: If ``graphs`` is no sequence of them.
-            ValueError: If there is none, or only some have features or labels, or their widths
+            TypeError: If ``graphs`` is not a sequence of graphs.
+            ValueError: If it is empty, only some graphs have features or labels, or their widths
                 differ.
         """
         expect_list(graphs, "graphs", Graph)
@@ -459,57 +503,46 @@ class Graph:
             widths = {part.shape[1:] for part in given}
             expect(len(widths) < 2, "graphs", f"{name} of one width", sorted(map(tuple, widths)))
             joined[name] = torch.cat(given) if given else None
-        nodes = _starts([graph.nodes for graph in graphs])
-        given = _starts([graph._given for graph in graphs])
+        nodes = _starts([graph.num_nodes for graph in graphs])
+        rows = _starts([graph._given for graph in graphs])
         edges = [graph.edge_index + k for graph, k in zip(graphs, nodes, strict=False)]
         source, target = torch.cat(edges, dim=1)
-        orders = [graph.edge_order + k for graph, k in zip(graphs, given, strict=False)]
+        orders = [graph.edge_order + k for graph, k in zip(graphs, rows, strict=False)]
         return graphs[0]._with(
-            nodes=nodes[-1],
+            num_nodes=nodes[-1],
             source=source,
             target=target,
             sizes=torch.cat([graph.sizes for graph in graphs]),
             edge_order=torch.cat(orders),
-            _given=given[-1],
+            _given=rows[-1],
             **joined,
         )
 
-    @property
-    def graphs(self) -> int:
-        """How many graphs it is made of."""
-        return len(self.sizes)
 
-    @property
-    def member(self) -> Int[Tensor, " nodes"]:
-        """Which of these graphs each node belongs to."""
-        return torch.arange(self.graphs).repeat_interleave(self.sizes).to(self.source.device)
-
-
-_WAYS_OUT = {
-    "nodes": "a Graph cannot be changed; make another one",
-    "features": "a Graph cannot be changed; with_features returns one with other features",
-    "labels": "a Graph cannot be changed; with_features(features, labels) returns one with others",
-    "sizes": "a Graph cannot be changed; Graph(..., sizes=...) or Graph.batch sets them",
+_INSTEAD = {
+    "features": "with_features returns one with other features",
+    "labels": "with_features(features, labels) returns one with other labels",
+    "sizes": "Graph(..., sizes=...) or Graph.from_graphs sets them",
 }
 
 
-def _sizes(sizes: Tensor | Sequence[int], nodes: int) -> Tensor:
-    """Return how many nodes each graph has, after a check that these are all the nodes."""
+def _sizes(sizes: Tensor | Sequence[int], num_nodes: int) -> Tensor:
+    """Return the number of nodes of each graph, after checking that they sum to all nodes."""
     if not isinstance(sizes, Tensor):
         expect_list(sizes, "sizes", int)
         sizes = torch.tensor(sizes, dtype=torch.long)
     expect_tensor(sizes, "sizes", "int", ndim=1, exact=True)
     sizes = sizes.to("cpu", torch.long, copy=True)
-    fits = len(sizes) > 0 and bool((sizes >= 0).all()) and int(sizes.sum()) == nodes
-    expect(fits, "sizes", f"numbers of nodes that sum to {nodes}", sizes.tolist())
+    fits = len(sizes) > 0 and bool((sizes >= 0).all()) and int(sizes.sum()) == num_nodes
+    expect(fits, "sizes", f"numbers of nodes that sum to {num_nodes}", sizes.tolist())
     return sizes
 
 
 def _starts(counts: Sequence[int]) -> list[int]:
-    """Return how many come before each, and their number."""
+    """Return how many come before each, and the total."""
     return list(accumulate(counts, initial=0))
 
 
-def _offsets(ends: Int[Tensor, " edges"], nodes: int) -> Int[Tensor, " nodes_and_one"]:
-    """Return how many ends lie before each node's, and their number."""
-    return torch.cat([ends.new_zeros(1), ends.bincount(minlength=nodes).cumsum(0)])
+def _indptr(ends: Int[Tensor, " num_edges"], num_nodes: int) -> Int[Tensor, " nodes_and_one"]:
+    """Return how many ends come before those of each node, and the total."""
+    return torch.cat([ends.new_zeros(1), ends.bincount(minlength=num_nodes).cumsum(0)])

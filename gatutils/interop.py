@@ -1,23 +1,23 @@
-r"""Layers of the book to PyTorch Geometric and back, with the same weights and equal outputs.
+r"""Convert layers to PyTorch Geometric and back, with the same weights and equal outputs.
 
-PyTorch Geometric keeps no graph: its layers are called with the states and an *edge index*, the
-sources above the targets. So these two are one:
+PyTorch Geometric has no graph type like ours: its layers are called with the states and an *edge
+index*, the sources above the targets. These two lines therefore compute the same::
 
     layer(states, graph)
-    to_pyg(layer)(states, edge_index(graph))
+    to_pyg(layer)(states, graph.edge_index)
 
-and the way back of an edge index is ``Graph(nodes, *index)``. It is not needed to use the rest of
-the package, and is loaded by the first call.
+``Graph.from_edge_index(index, num_nodes)`` converts an edge index back. PyTorch Geometric is not
+needed for the rest of the package; it is imported by the first call.
 
-What a layer does besides its weights is carried over both ways, so that both lines above are equal
-whatever the layer was made with:
+Settings that change a layer's output are converted in both directions, so the two lines agree
+whatever the settings:
 
-- **Self-loops.** Where a layer is made with ``add_self_loops``, it gives each node exactly one in
-  both libraries, whether or not the graph has it. They differ in what happens unless it is said:
-  graph attention adds loops in theirs and not in ours, and a graph convolution adds them in both.
-- **Dropout.** Graph attention drops the same share of its attention weights in both. Which ones
-  they are is drawn anew, so outputs are equal number by number where nothing is dropped: in
-  ``eval`` mode, or with a share of 0.
+- **Self-loops.** With ``add_self_loops`` a layer gives each node exactly one in both libraries,
+  whether or not the graph has it. Only the defaults differ: graph attention adds self-loops in
+  PyTorch Geometric but not here; graph convolution adds them in both.
+- **Dropout.** Graph attention drops its attention weights with the same probability in both.
+  Which ones are dropped is drawn independently, so the outputs are equal where nothing is
+  dropped: in ``eval`` mode, or with probability 0.
 
 Source:
     Fey and Lenssen (2019); the layers are those of version 2.8.
@@ -27,26 +27,31 @@ import importlib
 from typing import Any, cast
 
 import torch
-from jaxtyping import Int
 from torch import Tensor, nn
 
-from gatutils.checks import expect
-from gatutils.gnn import GCN, GIN, SAGE, GATConv, GATv2Conv, How
-from gatutils.graph import Graph
+from gatutils._checks import expect
+from gatutils.graph_attention import GATConv, GATv2Conv
+from gatutils.message_passing import (
+    Aggr,
+    GCNConv,
+    GINConv,
+    SAGEConv,
+)
 
-__all__ = ["edge_index", "from_pyg", "to_pyg"]
+__all__ = ["from_pyg", "to_pyg"]
 
-Layer = GCN | SAGE | GIN | GATConv | GATv2Conv
+Layer = GCNConv | SAGEConv | GINConv | GATConv | GATv2Conv
 
-# What each of our weights is called there. GAT's vector is two there: that of i, then that of j.
+# The names of our parameters in PyTorch Geometric, which splits GAT's vector in two: the part for
+# i, then the part for j.
 NAMES: dict[type[nn.Module], dict[str, tuple[str, ...]]] = {
-    GCN: {"W.weight": ("lin.weight",), "b": ("bias",)},
-    SAGE: {
+    GCNConv: {"W.weight": ("lin.weight",), "b": ("bias",)},
+    SAGEConv: {
         "W.weight": ("lin_r.weight",),
         "U.weight": ("lin_l.weight",),
         "U.bias": ("lin_l.bias",),
     },
-    GIN: {
+    GINConv: {
         "eps": ("eps",),
         "mlp.0.weight": ("nn.0.weight",),
         "mlp.0.bias": ("nn.0.bias",),
@@ -65,31 +70,15 @@ NAMES: dict[type[nn.Module], dict[str, tuple[str, ...]]] = {
 }
 
 
-def edge_index(graph: Graph) -> Int[Tensor, "two edges"]:
-    """Return :attr:`~gatutils.graph.Graph.edge_index`, as PyTorch Geometric takes a graph.
-
-    Its columns are in the order of the graph's edges, and so are attention weights of either
-    library unless a layer adds self-loops: those stand behind all other edges in theirs, and
-    behind the other edges of each node in ours.
-
-    Raises:
-        TypeError: If ``graph`` is none.
-    """
-    if not isinstance(graph, Graph):
-        raise TypeError(f"graph: expected a Graph, got {type(graph).__name__}")
-    return graph.edge_index
-
-
 def to_pyg(layer: Layer) -> nn.Module:
-    """Make PyTorch Geometric's layer of ours, with weights copied.
+    """Convert one of our layers to PyTorch Geometric's, with its weights copied.
 
-    Type, device, mode and what is not learned stay. An ``eps`` of :class:`~gatutils.gnn.GIN` that
-    is not learned (``requires_grad`` is False) becomes one of ``train_eps=False``.
+    Type, device, mode and ``requires_grad`` are kept. An ``eps`` of
+    :class:`~gatutils.message_passing.GINConv` that does not require a gradient is converted to
+    ``train_eps=False``.
 
     Args:
-        layer: A :class:`~gatutils.gnn.GATConv`, :class:`~gatutils.gnn.GATv2Conv`,
-            :class:`~gatutils.gnn.GCN`, :class:`~gatutils.gnn.SAGE` or
-            :class:`~gatutils.gnn.GIN`.
+        layer: A ``GATConv``, ``GATv2Conv``, ``GCNConv``, ``SAGEConv`` or ``GINConv``.
 
     Raises:
         ImportError: If PyTorch Geometric is not installed.
@@ -98,7 +87,7 @@ def to_pyg(layer: Layer) -> nn.Module:
     theirs = _theirs()
     _expect_kind(layer, tuple(NAMES))
     new: nn.Module
-    with torch.random.fork_rng(devices=[]):  # the draws of a new layer's first weights
+    with torch.random.fork_rng(devices=[]):  # initialisation must not advance the caller's RNG
         if isinstance(layer, GATConv | GATv2Conv):
             new = getattr(theirs, type(layer).__name__)(
                 layer.in_features,
@@ -110,16 +99,16 @@ def to_pyg(layer: Layer) -> nn.Module:
                 add_self_loops=layer.add_self_loops,
                 bias=layer.b is not None,
             )
-        elif isinstance(layer, GCN):
+        elif isinstance(layer, GCNConv):
             widths = layer.W.in_features, layer.W.out_features
             new = theirs.GCNConv(*widths, add_self_loops=layer.add_self_loops)
-        elif isinstance(layer, SAGE):
-            new = theirs.SAGEConv(layer.W.in_features, layer.W.out_features, aggr=layer.how)
+        elif isinstance(layer, SAGEConv):
+            new = theirs.SAGEConv(layer.W.in_features, layer.W.out_features, aggr=layer.aggr)
         else:
             first = cast(nn.Linear, layer.mlp[0])
-            network = GIN(first.in_features, first.out_features).mlp
+            network = GINConv(first.in_features, first.out_features).mlp
             learned = layer.eps.requires_grad
-            new = theirs.GINConv(network, train_eps=learned, aggr=layer.how)
+            new = theirs.GINConv(network, train_eps=learned, aggr=layer.aggr)
     _settle(layer, new)
     there = _numbers(new)
     for name, mine in layer.named_parameters():
@@ -130,13 +119,13 @@ def to_pyg(layer: Layer) -> nn.Module:
 
 
 def from_pyg(layer: nn.Module) -> Layer:
-    """Make our layer of PyTorch Geometric's, with weights copied.
+    """Convert one of PyTorch Geometric's layers to ours, with its weights copied.
 
-    Type, device, mode and what is not learned stay, and so do self-loops that it adds and the
-    share of dropout. Settings that change no number for a plain edge index are passed over
-    (``cached``, ``fill_value``). Matrices that GATv2 shares (``share_weights``) are equal, but no
-    longer one. What ours always has and theirs has not is zero and not learned: a bias of GCN and
-    SAGE.
+    Type, device, mode and ``requires_grad`` are kept, and so are added self-loops and the
+    probability of dropout. Settings that do not change the output for a plain edge index
+    (``cached``, ``fill_value``) are ignored. Matrices that GATv2 shares (``share_weights``) are
+    copied, so they are equal but no longer shared. A bias that our GCN and SAGE layers always have
+    and theirs lacks is set to zero and does not require a gradient.
 
     Args:
         layer: A ``GATConv``, ``GATv2Conv``, ``GCNConv``, ``SAGEConv`` or ``GINConv``.
@@ -144,7 +133,7 @@ def from_pyg(layer: nn.Module) -> Layer:
     Raises:
         ImportError: If PyTorch Geometric is not installed.
         TypeError: If it is another layer.
-        ValueError: If it was made with a setting that ours has not; the message names it.
+        ValueError: If it has a setting that our layer does not support; the message names it.
     """
     theirs = _theirs()
     kinds = (theirs.GATConv, theirs.GATv2Conv, theirs.GCNConv, theirs.SAGEConv, theirs.GINConv)
@@ -155,7 +144,7 @@ def from_pyg(layer: nn.Module) -> Layer:
     expect(ready, "in_channels", "a width, or a layer that has been called", "-1")
     _expect_setting(old, "flow", "source_to_target")
     new: Layer
-    with torch.random.fork_rng(devices=[]):  # the draws of a new layer's first weights
+    with torch.random.fork_rng(devices=[]):  # initialisation must not advance the caller's RNG
         if isinstance(old, theirs.GATConv | theirs.GATv2Conv):
             _expect_setting(old, "aggr", "add", "sum")
             _expect_setting(old, "edge_dim", None)
@@ -175,15 +164,15 @@ def from_pyg(layer: nn.Module) -> Layer:
             _expect_setting(old, "aggr", "add", "sum")
             _expect_setting(old, "normalize", True)
             _expect_setting(old, "improved", False)
-            new = GCN(_width(old), old.out_channels, add_self_loops=old.add_self_loops)
+            new = GCNConv(_width(old), old.out_channels, add_self_loops=old.add_self_loops)
         elif isinstance(old, theirs.SAGEConv):
             _expect_setting(old, "normalize", False)
             _expect_setting(old, "project", False)
             _expect_setting(old, "root_weight", True)
             how = _how(old)
-            new = SAGE(_width(old), old.out_channels, how)
+            new = SAGEConv(_width(old), old.out_channels, how)
         else:
-            new = GIN(*_network_widths(old.nn), _how(old))
+            new = GINConv(*_network_widths(old.nn), _how(old))
     _settle(old, new)
     there = _numbers(old)
     for name, mine in new.named_parameters():
@@ -204,7 +193,7 @@ def _theirs() -> Any:
 
 
 def _expect_kind(layer: object, kinds: tuple[type, ...]) -> None:
-    """Raise unless it is of one of these classes itself: a subclass may do something else."""
+    """Raise unless its class is exactly one of these; a subclass may behave differently."""
     if type(layer) not in kinds:
         names = ", ".join(kind.__name__ for kind in kinds)
         raise TypeError(f"layer: expected one of {names}, got {type(layer).__name__}")
@@ -217,21 +206,21 @@ def _expect_setting(layer: Any, name: str, *wanted: object) -> None:
 
 
 def _width(layer: Any) -> int:
-    """Return how wide their layer takes a state; two widths are for two sets of nodes."""
+    """Return their layer's input width; raise if there are two, for two sets of nodes."""
     matrices = [getattr(layer, name, None) for name in ("lin", "lin_l", "lin_r")]
     widths = {matrix.weight.shape[1] for matrix in matrices if matrix is not None}
-    # GAT has none of the three if it is made for two sets, also where they are equally wide.
+    # A GAT layer for two sets of nodes has none of the three, even if both are equally wide.
     expect(len(widths) == 1, "in_channels", "one width", layer.in_channels)
     return cast(int, widths.pop())
 
 
-def _how(layer: Any) -> How:
+def _how(layer: Any) -> Aggr:
     _expect_setting(layer, "aggr", "add", "sum", "mean", "max")
-    return cast(How, {"add": "sum"}.get(layer.aggr, layer.aggr))
+    return cast(Aggr, {"add": "sum"}.get(layer.aggr, layer.aggr))
 
 
 def _network_widths(network: object) -> tuple[int, int]:
-    """Return how wide a network of :class:`~gatutils.gnn.GIN` is; raise if it is another."""
+    """Return the widths of a GINConv's network; raise if its structure is different."""
     wanted = "Sequential(Linear(in, out), ReLU(), Linear(out, out)) with biases"
     parts = list(network) if type(network) is nn.Sequential else []
     expect([type(p) for p in parts] == [nn.Linear, nn.ReLU, nn.Linear], "nn", wanted, network)
@@ -243,13 +232,13 @@ def _network_widths(network: object) -> tuple[int, int]:
 
 
 def _settle(old: nn.Module, new: nn.Module) -> None:
-    """Give the new layer the old one's type, device and mode."""
+    """Move the new layer to the old one's type, device and mode."""
     one = next(old.parameters())
     new.to(dtype=one.dtype, device=one.device).train(old.training)
 
 
 def _numbers(layer: nn.Module) -> dict[str, Tensor]:
-    """Return what it holds by name, also twice what it shares, and what it does not learn."""
+    """Return parameters and buffers by name; a shared parameter under each of its names."""
     held: dict[str, Tensor] = dict(layer.named_parameters(remove_duplicate=False))
     return held | dict(layer.named_buffers())
 

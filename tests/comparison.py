@@ -1,9 +1,9 @@
 """Does a cell show again what the notebook stores? Figures are compared by their data.
 
 The drawing of a plot differs between machines in its last digits, and with them in its bytes. So
-of a figure of ``gatutils.viz`` the words are compared exactly (caption, alternative text, heads
-of tables, labels), and the data that it carries number by number, within the tolerance that it
-declares. The stored drawing belongs to the stored data if it has the digest beside them.
+of a figure of ``gatutils.book.figures`` the words are compared exactly (caption, alternative text,
+heads of tables, labels), and the data that it carries number by number, within the tolerance that
+it declares. The stored drawing belongs to the stored data if it has the digest beside them.
 
 The module must not import ``gatutils``: the tests check its types, from its first import on.
 """

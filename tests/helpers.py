@@ -53,6 +53,12 @@ def pairs(graph):
     return list(zip(graph.source.tolist(), graph.target.tolist(), strict=True))
 
 
+def pair_scores(conv, projected):
+    """The scores of all pairs of nodes in each head of a GATConv: (heads, nodes, nodes)."""
+    every = Graph.from_mask(torch.ones(len(projected), len(projected), dtype=torch.bool))
+    return conv.score(projected, projected, every).T.unflatten(1, (len(projected), -1))
+
+
 def normal(*shape, seed=0, dtype=torch.float64):
     """Normal numbers that depend on nothing but the seed."""
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)

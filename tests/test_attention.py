@@ -9,7 +9,15 @@ from jaxtyping import TypeCheckError
 from precision import HALVES, assert_near_in
 from torch import nn
 
-from gatutils.attention import Additive, Cosine, Dot, General, MultiHead, ScaledDot, attend
+from gatutils.attention import (
+    Additive,
+    Cosine,
+    Dot,
+    General,
+    MultiHeadAttention,
+    ScaledDot,
+    attend,
+)
 
 DTYPES = [torch.float32, torch.float64]
 
@@ -218,7 +226,7 @@ def test_shapes_are_checked_in_tests():
 
 
 S, V = torch.zeros(2, 3), torch.zeros(3, 4)
-X, MASK, MULTI = torch.zeros(3, 4), torch.ones(3, 3, dtype=torch.bool), MultiHead(4, 2)
+X, MASK, MULTI = torch.zeros(3, 4), torch.ones(3, 3, dtype=torch.bool), MultiHeadAttention(4, 2)
 HALF_BAD = torch.tensor([[0.0], [torch.nan], [0.0]])  # hidden, and bad all the same
 
 
@@ -249,20 +257,24 @@ HALF_BAD = torch.tensor([[0.0], [torch.nan], [0.0]])  # hidden, and bad all the 
         (lambda: Dot()(S, S.long()), TypeError, "keys: expected a float.*int64"),
         (lambda: Cosine(temperature=0), ValueError, "temperature: .*above 0, got 0"),
         (lambda: Cosine(temperature=math.nan), ValueError, "temperature: .*got nan"),
-        (lambda: MultiHead(4, 3), ValueError, r"heads: expected a divisor of dim \(4\), got 3"),
-        (lambda: MultiHead(4, 0), ValueError, "heads: .*at least 1, got 0"),
-        (lambda: MultiHead(0, 1), ValueError, "dim: .*at least 1, got 0"),
-        (lambda: MultiHead(4.0, 2), TypeError, "dim: expected an int, got 4.0"),
-        (lambda: MultiHead(4, True), TypeError, "heads: expected an int, got True"),
-        (lambda: MULTI(X[0], X), ValueError, r"asking: .*2 axes, got shape \(4,\)"),
-        (lambda: MULTI(X, X.tolist()), TypeError, "asked: expected a float tensor, got list"),
-        (lambda: MULTI(X, None), TypeError, "asked: expected a float tensor, got NoneType"),
-        (lambda: MULTI(X.long(), X), TypeError, "asking: expected a float.*int64"),
-        (lambda: MULTI(X[:, 1:], X), ValueError, "asking: expected width 4, got 3"),
-        (lambda: MULTI(X, X[:, 1:]), ValueError, "asked: expected width 4, got 3"),
-        (lambda: MULTI(X.double(), X), TypeError, "asking: .*float32 like the weights.*float64"),
-        (lambda: MULTI(X, X.double()), TypeError, "asked: .*float32 like the weights.*float64"),
-        (lambda: MULTI(X[None], X), ValueError, r"asked: .*batch axes \(1,\) like asking"),
+        (
+            lambda: MultiHeadAttention(4, 3),
+            ValueError,
+            r"heads: expected a divisor of dim \(4\), got 3",
+        ),
+        (lambda: MultiHeadAttention(4, 0), ValueError, "heads: .*at least 1, got 0"),
+        (lambda: MultiHeadAttention(0, 1), ValueError, "dim: .*at least 1, got 0"),
+        (lambda: MultiHeadAttention(4.0, 2), TypeError, "dim: expected an int, got 4.0"),
+        (lambda: MultiHeadAttention(4, True), TypeError, "heads: expected an int, got True"),
+        (lambda: MULTI(X[0], X), ValueError, r"query: .*2 axes, got shape \(4,\)"),
+        (lambda: MULTI(X, X.tolist()), TypeError, "key_value: expected a float tensor, got list"),
+        (lambda: MULTI(X, None), TypeError, "key_value: expected a float tensor, got NoneType"),
+        (lambda: MULTI(X.long(), X), TypeError, "query: expected a float.*int64"),
+        (lambda: MULTI(X[:, 1:], X), ValueError, "query: expected width 4, got 3"),
+        (lambda: MULTI(X, X[:, 1:]), ValueError, "key_value: expected width 4, got 3"),
+        (lambda: MULTI(X.double(), X), TypeError, "query: .*float32 like the weights.*float64"),
+        (lambda: MULTI(X, X.double()), TypeError, "key_value: .*float32 like the weights.*float64"),
+        (lambda: MULTI(X[None], X), ValueError, r"key_value: .*batch axes \(1,\) like query"),
         (lambda: MULTI(X, X, torch.ones(3, 3)), TypeError, "mask: expected a bool.*float32"),
         (lambda: MULTI(X, X, MASK[:, :2]), ValueError, r"mask: .*to \(3, 3\), got shape \(3, 2\)"),
         (lambda: MULTI(X, X[:2], MASK), ValueError, r"mask: .*to \(3, 2\), got shape \(3, 3\)"),
@@ -302,7 +314,7 @@ def heads_at_work(draw, most_batch=2, itself=None):
         itself = draw(st.booleans())
     torch.manual_seed(draw(st.integers(0, 2**31)))
     dtype = draw(st.sampled_from(DTYPES))
-    module = MultiHead(heads * d, heads).to(dtype)
+    module = MultiHeadAttention(heads * d, heads).to(dtype)
     for matrix in module.parameters():
         nn.init.normal_(matrix, std=0.7)
     asking = torch.randn(*batch, queries, heads * d, dtype=dtype)
@@ -429,7 +441,7 @@ def test_heads_are_single_attentions_side_by_side(problem):
 
 
 def test_one_head_with_matrices_of_one_is_scaled_dot_product_attention():
-    module = MultiHead(3, 1)
+    module = MultiHeadAttention(3, 1)
     for matrix in module.parameters():
         nn.init.eye_(matrix)
     x, y = torch.randn(2, 4, 3), torch.randn(2, 5, 3)
@@ -508,7 +520,7 @@ def test_batches_are_sentences_by_themselves(problem):
 
 def test_the_gradient_of_heads_is_the_derivative():
     torch.manual_seed(0)
-    module = MultiHead(4, 2).double()
+    module = MultiHeadAttention(4, 2).double()
     x = torch.randn(3, 4, dtype=torch.float64, requires_grad=True)
     y = torch.randn(5, 4, dtype=torch.float64, requires_grad=True)
     mask = torch.rand(3, 5) < 0.6
@@ -517,7 +529,7 @@ def test_the_gradient_of_heads_is_the_derivative():
 
 
 def test_heads_have_four_matrices_and_no_bias():
-    shapes = {name: tuple(p.shape) for name, p in MultiHead(6, 3).named_parameters()}
+    shapes = {name: tuple(p.shape) for name, p in MultiHeadAttention(6, 3).named_parameters()}
     assert shapes == {f"{name}.weight": (6, 6) for name in "QKVO"}
 
 
@@ -555,11 +567,11 @@ def test_the_largest_floats_are_no_fault_of_the_values():
 
 
 def test_heads_name_what_is_not_finite(unchecked):
-    layer, bad = MultiHead(8, 2), torch.zeros(2, 8)
+    layer, bad = MultiHeadAttention(8, 2), torch.zeros(2, 8)
     bad[0, 0] = torch.nan
-    with pytest.raises(ValueError, match="asking: expected finite numbers"):
+    with pytest.raises(ValueError, match="query: expected finite numbers"):
         layer(bad, torch.zeros(3, 8))
-    with pytest.raises(ValueError, match="asked: expected finite numbers"):
+    with pytest.raises(ValueError, match="key_value: expected finite numbers"):
         layer(torch.zeros(3, 8), bad)
 
 
@@ -640,7 +652,7 @@ def test_both_masks_equal_those_of_torch_multihead_attention(problem):
 
 def test_a_padding_mask_is_what_its_name_says_though_there_are_as_many_queries_as_sentences():
     torch.manual_seed(0)
-    module, x = MultiHead(4, 2), torch.randn(3, 3, 4)
+    module, x = MultiHeadAttention(4, 2), torch.randn(3, 3, 4)
     real = torch.arange(3) < torch.tensor([3, 2, 1]).unsqueeze(1)
     out, weights = module(x, x, key_mask=real)
     for sentence, length, found in zip(x, (3, 2, 1), out, strict=True):
@@ -654,7 +666,7 @@ def test_a_padding_mask_is_what_its_name_says_though_there_are_as_many_queries_a
 def test_a_sentence_without_a_real_key_gets_zeros():
     x = torch.randn(2, 3, 4, requires_grad=True)
     real = torch.tensor([[True, True, False], [False, False, False]])
-    out, weights = MultiHead(4, 2)(x, x, key_mask=real)
+    out, weights = MultiHeadAttention(4, 2)(x, x, key_mask=real)
     out.sum().backward()
     assert (out[1] == 0).all()
     assert (weights[1] == 0).all()
@@ -709,14 +721,14 @@ def test_a_bad_value_is_refused_even_where_nobody_sees_it(bad, problem, data):
 
 @pytest.mark.parametrize("bad", BAD)
 @few
-@given(masked_twice(), st.data(), st.sampled_from(["asking", "asked"]))
+@given(masked_twice(), st.data(), st.sampled_from(["query", "key_value"]))
 def test_heads_refuse_what_is_not_finite_masked_or_not(bad, problem, data, name):
     module, asking, asked, mask, key_mask = problem
-    parts = {"asking": asking, "asked": asked}
+    parts = {"query": asking, "key_value": asked}
     parts[name], _ = spoiled(parts[name], data, bad)
     for seen in (key_mask, torch.zeros_like(key_mask)):
         with pytest.raises(ValueError, match=f"{name}: expected finite numbers, got NaN or inf"):
-            module(parts["asking"], parts["asked"], mask, seen)
+            module(parts["query"], parts["key_value"], mask, seen)
 
 
 # ---- Mixed precision --------------------------------------------------------------------------
@@ -779,7 +791,7 @@ def test_heads_under_autocast(dtype, problem):
 
 def test_autocast_leaves_double_precision_as_it_is():
     torch.manual_seed(0)
-    module, x = MultiHead(4, 2).double(), torch.randn(3, 4, dtype=torch.float64)
+    module, x = MultiHeadAttention(4, 2).double(), torch.randn(3, 4, dtype=torch.float64)
     alone = module(x, x)
     with torch.autocast("cpu", torch.bfloat16):
         found = module(x, x)
@@ -792,7 +804,7 @@ def test_autocast_leaves_double_precision_as_it_is():
 @pytest.mark.parametrize("kind", [*SCORES, "heads"])
 def test_modules_in_half_precision_without_autocast(kind, dtype):
     torch.manual_seed(0)
-    module = MultiHead(6, 2) if kind == "heads" else SCORES[kind](6, 6)
+    module = MultiHeadAttention(6, 2) if kind == "heads" else SCORES[kind](6, 6)
     q, k = torch.randn(2, 3, 6), torch.randn(2, 5, 6)
     exact = module(q, k)
     found = module.to(dtype)(q.to(dtype), k.to(dtype))

@@ -65,7 +65,7 @@ def test_gat_layer_stores_nothing_where_only_some_sizes_are_asked_for(
 
 def test_gat_layer_draws_graphs_of_so_many_edges():
     graph = gat.random_graph(30, 100)
-    assert (graph.nodes, graph.edges) == (30, 130)
+    assert (graph.num_nodes, graph.num_edges) == (30, 130)
     assert (graph.source == graph.target).sum() == 30
 
 

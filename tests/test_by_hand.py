@@ -68,7 +68,7 @@ def test_chapter_3_price_of_a_pear():
 def test_chapter_7_three_steps_on_five_nodes():
     heard = {0: [2, 3], 1: [1, 3], 2: [1, 2, 10], 3: [3], 4: []}  # states 1, 2, 3, 10, 5
     ways = {"sum": sum, "mean": lambda x: sum(x) / len(x), "max": max}
-    lines = printed("07-message-passing", "def aggregate(states, graph, how)").splitlines()
+    lines = printed("07-message-passing", "def aggregate(states, graph, aggr)").splitlines()
     assert len(lines) == 3
     for line in lines:
         how, *numbers = line.split()

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from gatutils.checks import (
+from gatutils._checks import (
     autocast_dtype,
     expect_device,
     expect_finite,

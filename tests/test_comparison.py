@@ -15,9 +15,8 @@ from comparison import TIGHT, differences
 from helpers import load_script
 from mutations import mutants
 
-from gatutils import viz
-from gatutils.graph import Graph
-from gatutils.viz import (
+from gatutils.book import figures as viz
+from gatutils.book.figures import (
     Curve,
     Network,
     curves,
@@ -29,6 +28,7 @@ from gatutils.viz import (
     networks,
     strips,
 )
+from gatutils.graph import Graph
 
 ROOT = Path(__file__).parents[1]
 WIDE = 0.1
@@ -208,7 +208,7 @@ def test_a_tolerance_is_a_share(tolerance):
 
 SETUP = """
 import torch
-from gatutils.viz import Curve, curves, heatmap
+from gatutils.book.figures import Curve, curves, heatmap
 """
 CURVES = """
 curves(

@@ -24,36 +24,43 @@ from hypothesis import strategies as st
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-import gatutils.datasets as module
-from gatutils.datasets import (
-    ANSWERS,
-    ENGLISH,
-    KOREAN,
+from gatutils.book.tasks import graphs as graph_tasks
+from gatutils.book.tasks import puzzles as puzzle_tasks
+from gatutils.book.tasks import sentences as module
+from gatutils.book.tasks.dictionaries import dictionaries
+from gatutils.book.tasks.graphs import (
     QUESTIONS,
-    RIGHT,
-    TOKENS,
-    WITNESSES,
-    Pair,
-    Puzzle,
-    Vocabulary,
     atlas,
     atlas_split,
-    batches,
-    collate,
+    karate,
+    random_graphs,
+    scipy_api,
+)
+from gatutils.book.tasks.puzzles import (
+    Puzzle,
     collate_puzzles,
     deduction,
-    dictionaries,
-    exact_match,
-    karate,
     next_step,
-    random_graphs,
-    relay,
+    sample_puzzles,
+)
+from gatutils.book.tasks.relay import TOKENS, relay
+from gatutils.book.tasks.sentences import (
+    ENGLISH,
+    KOREAN,
+    Pair,
+    Vocabulary,
+    batches,
+    collate,
+    exact_match,
     sample_pair,
     sample_pairs,
-    sample_puzzles,
-    scipy_api,
     split_of,
     verb_roles,
+)
+from gatutils.book.tasks.witnesses import (
+    ANSWERS,
+    RIGHT,
+    WITNESSES,
     witnesses,
 )
 
@@ -587,7 +594,7 @@ def test_verb_roles_refuse_what_is_no_sentence():
 # --- SciPy's API as a graph -----------------------------------------------------------------------
 SCIPY = scipy_api()
 EDGES = list(zip(SCIPY.graph.source.tolist(), SCIPY.graph.target.tolist(), strict=True))
-STORED = Path(module.__file__).with_name("scipy_api.npz")
+STORED = Path(graph_tasks.__file__).with_name("scipy_api.npz")
 
 
 def scipy_version():
@@ -637,7 +644,7 @@ def test_each_node_is_a_thing_of_its_own_in_scipy():
         home, _, attribute = f"scipy.{name}".rpartition(".")
         found.append(getattr(importlib.import_module(home), attribute))
     assert all(map(callable, found))
-    assert len(set(map(id, found))) == len(found) == SCIPY.graph.nodes
+    assert len(set(map(id, found))) == len(found) == SCIPY.graph.num_nodes
 
 
 def test_another_scipy_is_refused(builder, monkeypatch):
@@ -718,7 +725,7 @@ class C(Base):
 
 def test_counts_of_the_scipy_graph():
     graph = SCIPY.graph
-    assert (graph.nodes, graph.edges, len(SCIPY.words)) == (1091, 2 * 2309, 431)
+    assert (graph.num_nodes, graph.num_edges, len(SCIPY.words)) == (1091, 2 * 2309, 431)
     sizes = dict(zip(SCIPY.classes, graph.labels.bincount().tolist(), strict=True))
     assert sizes == {
         "interpolate": 53, "linalg": 90, "ndimage": 66, "optimize": 60,
@@ -796,7 +803,7 @@ def test_features_are_shares_of_words():
 @quick
 def test_split_shows_as_many_of_each_class(per_class, seed, more):
     labels = torch.tensor([0, 1, 2, 3] * (per_class + 1) + more)
-    train, test = module.split(labels, per_class, seed)
+    train, test = graph_tasks.split(labels, per_class, seed)
     assert train.dtype == test.dtype == torch.bool
     assert torch.equal(train, ~test)
     assert labels[train].bincount().tolist() == [per_class] * 4
@@ -805,10 +812,10 @@ def test_split_shows_as_many_of_each_class(per_class, seed, more):
 def test_split_is_drawn_by_its_seed():
     labels = SCIPY.graph.labels
     state = torch.get_rng_state()
-    first, again = (module.split(labels, 20, 1)[0] for _ in range(2))
+    first, again = (graph_tasks.split(labels, 20, 1)[0] for _ in range(2))
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.equal(first, again)
-    masks = torch.stack([module.split(labels, 20, seed)[0] for seed in range(300)])
+    masks = torch.stack([graph_tasks.split(labels, 20, seed)[0] for seed in range(300)])
     assert len(masks.unique(dim=0)) == 300
     share = 20 / labels.bincount()[labels]  # every node of a class is drawn equally often
     assert ((masks.float().mean(dim=0) - share).abs() < 0.15).all()
@@ -817,13 +824,21 @@ def test_split_is_drawn_by_its_seed():
 @pytest.mark.parametrize(
     ("call", "error", "words"),
     [
-        (lambda: module.split([0, 1], 1, 0), TypeError, "labels.*list"),
-        (lambda: module.split(torch.ones(4), 1, 0), TypeError, "labels.*float"),
-        (lambda: module.split(torch.zeros(2, 2, dtype=torch.long), 1, 0), ValueError, "labels"),
-        (lambda: module.split(torch.tensor([0, 0, 1]), 1, 0), ValueError, "more than 1.*class 1"),
-        (lambda: module.split(torch.tensor([0, 0]), 0, 0), ValueError, "per_class.*0"),
-        (lambda: module.split(torch.tensor([0, 0]), 1.0, 0), TypeError, "per_class.*1.0"),
-        (lambda: module.split(torch.tensor([0, 0]), 1, None), TypeError, "seed.*None"),
+        (lambda: graph_tasks.split([0, 1], 1, 0), TypeError, "labels.*list"),
+        (lambda: graph_tasks.split(torch.ones(4), 1, 0), TypeError, "labels.*float"),
+        (
+            lambda: graph_tasks.split(torch.zeros(2, 2, dtype=torch.long), 1, 0),
+            ValueError,
+            "labels",
+        ),
+        (
+            lambda: graph_tasks.split(torch.tensor([0, 0, 1]), 1, 0),
+            ValueError,
+            "more than 1.*class 1",
+        ),
+        (lambda: graph_tasks.split(torch.tensor([0, 0]), 0, 0), ValueError, "per_class.*0"),
+        (lambda: graph_tasks.split(torch.tensor([0, 0]), 1.0, 0), TypeError, "per_class.*1.0"),
+        (lambda: graph_tasks.split(torch.tensor([0, 0]), 1, None), TypeError, "seed.*None"),
     ],
 )
 @pytest.mark.usefixtures("unchecked")
@@ -834,7 +849,7 @@ def test_bad_splits_are_named(call, error, words):
 
 def test_karate_is_zachary_s():
     graph = karate()
-    assert (graph.nodes, graph.edges) == (34, 2 * 78)
+    assert (graph.num_nodes, graph.num_edges) == (34, 2 * 78)
     assert torch.equal(graph.mask(), graph.mask().T)
     assert graph.degree[[0, 33, 32]].tolist() == [16, 17, 12]  # both leaders, and one more
     assert graph.labels.bincount().tolist() == [17, 17]
@@ -849,20 +864,20 @@ def small():
 
 
 def test_atlas_holds_every_small_graph_once(small):
-    sizes = Counter(graph.nodes for graph in small)
+    sizes = Counter(graph.num_nodes for graph in small)
     assert sizes == {0: 1, 1: 1, 2: 2, 3: 4, 4: 11, 5: 34, 6: 156, 7: 1044}  # OEIS A000088
-    assert all(torch.equal(graph.features, torch.ones(graph.nodes, 1)) for graph in small)
+    assert all(torch.equal(graph.features, torch.ones(graph.num_nodes, 1)) for graph in small)
     assert all(torch.equal(graph.mask(), graph.mask().T) for graph in small)
     for size in sizes:  # from no edge at all up to every pair
-        edges = [graph.edges // 2 for graph in small if graph.nodes == size]
+        edges = [graph.num_edges // 2 for graph in small if graph.num_nodes == size]
         assert (edges[0], edges[-1], edges) == (0, size * (size - 1) // 2, sorted(edges))
-    five = [nx.Graph(graph.to_networkx()) for graph in small if graph.nodes == 5]
+    five = [nx.Graph(graph.to_networkx()) for graph in small if graph.num_nodes == 5]
     assert not any(nx.is_isomorphic(a, b) for i, a in enumerate(five) for b in five[:i])
 
 
 def listed(graph):
     """What tells two graphs of the atlas apart."""
-    return graph.nodes, tuple(zip(graph.source.tolist(), graph.target.tolist(), strict=True))
+    return graph.num_nodes, tuple(zip(graph.source.tolist(), graph.target.tolist(), strict=True))
 
 
 def test_questions_are_answered_as_networkx_answers_them(small):
@@ -883,7 +898,7 @@ def test_questions_are_answered_as_networkx_answers_them(small):
 
 
 def test_atlas_split_draws_from_all_graphs_with_a_node(small, monkeypatch):
-    monkeypatch.setattr(module, "atlas", lambda: list(small))
+    monkeypatch.setattr(graph_tasks, "atlas", lambda: list(small))
     train, test = atlas_split(3)
     assert (len(train), len(test)) == (1000, 252)
     drawn = [listed(graph) for graph in train + test]
@@ -899,19 +914,19 @@ def test_atlas_split_draws_from_all_graphs_with_a_node(small, monkeypatch):
 def test_random_graphs_are_simple_and_of_the_sizes_promised():
     graphs = random_graphs(300, 5, 3, 8)
     assert len(graphs) == 300
-    assert {graph.nodes for graph in graphs} == set(range(3, 9))
+    assert {graph.num_nodes for graph in graphs} == set(range(3, 9))
     for graph in graphs:
-        assert torch.equal(graph.features, torch.ones(graph.nodes, 1))
+        assert torch.equal(graph.features, torch.ones(graph.num_nodes, 1))
         mask = graph.mask()  # which refuses an edge that is there twice
         assert torch.equal(mask, mask.T)
         assert not mask.diagonal().any()
         assert graph.labels is None
     for nodes in (4, 7):
-        edges = {graph.edges // 2 for graph in graphs if graph.nodes == nodes}
+        edges = {graph.num_edges // 2 for graph in graphs if graph.num_nodes == nodes}
         most = min(nodes + nodes // 2, nodes * (nodes - 1) // 2)
         assert edges == set(range(nodes // 2, most + 1))
     assert len(set(map(listed, graphs))) > 100  # not always the same of so many nodes and edges
-    assert {graph.nodes for graph in random_graphs(300, 0)} == set(range(15, 41))
+    assert {graph.num_nodes for graph in random_graphs(300, 0)} == set(range(15, 41))
 
 
 def test_random_graphs_are_drawn_by_their_seed():
@@ -924,10 +939,10 @@ def test_random_graphs_are_drawn_by_their_seed():
 @pytest.mark.parametrize("length", [1, 5])
 def test_relay_holds_a_token_to_carry(length):
     batch = relay(length, 300, torch.Generator().manual_seed(0))
-    assert (batch.graphs, batch.nodes) == (300, 300 * (length + 1))
+    assert (batch.num_graphs, batch.num_nodes) == (300, 300 * (length + 1))
     path = {(k, k + 1) for k in range(length)} | {(k + 1, k) for k in range(length)}
-    for start in range(0, batch.nodes, length + 1):
-        mine = batch.member[batch.source] == start // (length + 1)
+    for start in range(0, batch.num_nodes, length + 1):
+        mine = batch.batch[batch.source] == start // (length + 1)
         ends = torch.stack([batch.source[mine], batch.target[mine]]) - start
         assert set(map(tuple, ends.T.tolist())) == path
         assert ends.shape[1] == len(path)
@@ -1019,7 +1034,7 @@ def test_there_is_one_shortest_way_and_its_first_step_is_the_answer(size, seed):
 
 
 def test_a_small_world_is_a_ring_of_which_a_fifth_leads_elsewhere(monkeypatch):
-    monkeypatch.setattr(module, "_shuffled", lambda count, rng: list(range(count)))
+    monkeypatch.setattr(puzzle_tasks, "_shuffled", lambda count, rng: list(range(count)))
     rng = random.Random(0)
     facts = [fact for _ in range(200) for fact in next_step(2, rng).facts]
     elsewhere = [(a, b) for a, _, b in facts if b != (a + 1) % 20]
@@ -1112,8 +1127,8 @@ def test_a_batch_of_puzzles_holds_every_fact_and_the_question(task):
         assert marks.argmax(dim=0).tolist() == list(puzzle.asked)
         kinds = []
         for graph in batch.graphs:
-            mine = graph.member[graph.source] == row
-            assert torch.equal(mine, graph.member[graph.target] == row)
+            mine = graph.batch[graph.source] == row
+            assert torch.equal(mine, graph.batch[graph.target] == row)
             ends = torch.stack([graph.source[mine], graph.target[mine]]) - row * count
             kinds.append(sorted(map(tuple, ends.T.tolist())))
         forth = [[(a, b) for a, r, b in puzzle.facts if r == relation] for relation in relations]
@@ -1181,7 +1196,7 @@ def test_there_are_twelve_witnesses_and_four_answers():
 @pytest.mark.parametrize(("count", "guessing"), [(1, 0), (2, 12), (7, 5)])
 def test_who_asks_looks_at_twelve_witnesses_of_its_own(count, guessing):
     graph = witnesses(count, guessing, drawn_by(0))
-    assert graph.nodes == 13 * count
+    assert graph.num_nodes == 13 * count
     assert graph.features.shape == (13 * count, 5)
     assert graph.degree.tolist() == [12] * count + [0] * (12 * count)
     assert sorted(graph.source.tolist()) == list(range(count, 13 * count))
@@ -1257,16 +1272,16 @@ def permutations_of(graph, keys):
 @pytest.mark.parametrize(("keys", "count"), [(2, 1), (3, 4), (10, 7)])
 def test_every_query_looks_at_every_key_of_its_dictionary(keys, count):
     graph = dictionaries(keys, count, drawn_by(0))
-    assert graph.nodes == 2 * keys * count
+    assert graph.num_nodes == 2 * keys * count
     assert graph.sizes.tolist() == [2 * keys] * count
-    assert graph.edges == keys * keys * count
+    assert graph.num_edges == keys * keys * count
     assert edges_of(graph) == {
         (start + keys + key, start + query)
-        for start in range(0, graph.nodes, 2 * keys)
+        for start in range(0, graph.num_nodes, 2 * keys)
         for query in range(keys)
         for key in range(keys)
     }
-    assert graph.features.shape == (graph.nodes, 2 * keys)
+    assert graph.features.shape == (graph.num_nodes, 2 * keys)
     eye, labels = torch.eye(keys), graph.labels.view(count, 2 * keys)
     values = permutations_of(graph, keys)
     for row, states in enumerate(graph.features.view(count, 2 * keys, 2 * keys)):
@@ -1287,7 +1302,7 @@ def test_permutations_to_avoid_are_not_drawn(kind):
     every = list(itertools.permutations(range(3)))
     some = dictionaries(3, 3000, drawn_by(0), kind(every[::2]))
     counts = Counter(permutations_of(some, 3))
-    assert some.graphs == 3000
+    assert some.num_graphs == 3000
     assert set(counts) == set(every[1::2])
     assert near(list(counts.values()), [1 / 3] * 3)
     for left in every:

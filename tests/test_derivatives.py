@@ -16,21 +16,19 @@ from torch import nn
 from torch.func import functional_call
 from torch.nn.functional import leaky_relu
 
-from gatutils import interop, sparse
-from gatutils.gnn import (
-    GCN,
-    GIN,
-    SAGE,
-    GATConv,
-    Gated,
-    GATv2Conv,
+from gatutils import _kernels, interop
+from gatutils.graph import Graph
+from gatutils.graph_attention import GATConv, GATv2Conv, attend_edges
+from gatutils.message_passing import (
+    GatedGraphConv,
+    GCNConv,
+    GINConv,
     GraphNet,
+    SAGEConv,
     aggregate,
-    attend_edges,
     readout,
 )
-from gatutils.graph import Graph
-from gatutils.sparse import SparseRows
+from gatutils.sparse import CSRMatrix
 
 near = partial(torch.testing.assert_close, rtol=1e-9, atol=1e-9)
 
@@ -48,12 +46,12 @@ LAYERS = {
     "GAT, averaged": lambda: GATConv(3, 3, heads=2, concat=False, bias=False),
     "GATv2": lambda: GATv2Conv(3, 2, heads=2),
     "GATv2, averaged": lambda: GATv2Conv(3, 3, heads=2, concat=False, bias=False),
-    "GCN": lambda: GCN(3, 3),
-    "SAGE mean": lambda: SAGE(3, 3),
-    "SAGE max": lambda: SAGE(3, 3, "max"),
-    "SAGE sum": lambda: SAGE(3, 3, "sum"),
-    "GIN": lambda: GIN(3, 3),
-    "Gated": lambda: Gated(3),
+    "GCN": lambda: GCNConv(3, 3),
+    "SAGE mean": lambda: SAGEConv(3, 3),
+    "SAGE max": lambda: SAGEConv(3, 3, "max"),
+    "SAGE sum": lambda: SAGEConv(3, 3, "sum"),
+    "GIN": lambda: GINConv(3, 3),
+    "Gated": lambda: GatedGraphConv(3),
 }
 every_layer = pytest.mark.parametrize("name", LAYERS)
 every_attention = pytest.mark.parametrize("kind", [GATConv, GATv2Conv])
@@ -99,11 +97,11 @@ def test_a_gradient_penalty_is_that_of_pytorch_geometric(name, problem):
     states, edges = problem
     graph, layer = plain(len(states), edges), made(LAYERS[name]())
     theirs = interop.to_pyg(layer)
-    index = interop.edge_index(graph)
+    index = graph.edge_index
     if name == "SAGE max":  # of equal values theirs divides the gradient, ours takes the first
         states = states + torch.linspace(0, 0.1, states.numel()).double().view_as(states)
         graph = graph.without_duplicates()
-        index = interop.edge_index(graph)
+        index = graph.edge_index
     found = penalised(lambda x: layer(x, graph), layer, states)
     expected = penalised(lambda x: theirs(x, index), theirs, states)
     near(found[0], expected[0])
@@ -146,12 +144,12 @@ def test_the_hessian_of_torch_is_not_zero(kind):
 def test_second_derivatives_with_features_that_are_mostly_zeros(name):
     layer = made(LAYERS[name]())
     x = normal(6, 3, seed=9) * (normal(6, 3, seed=8) > 0)
-    rows = SparseRows.from_dense(x)
+    rows = CSRMatrix.from_dense(x)
     found = []
     for numbers in (rows.values.clone(), x.clone()):
         numbers.requires_grad_()
         given_states = (
-            SparseRows(rows.offsets, rows.columns, numbers, 3) if numbers.ndim == 1 else numbers
+            CSRMatrix(rows.indptr, rows.indices, numbers, 3) if numbers.ndim == 1 else numbers
         )
         out = layer(given_states, HUB)
         (slope,) = torch.autograd.grad(out.pow(3).sum(), numbers, create_graph=True)
@@ -166,19 +164,19 @@ def test_second_derivatives_with_features_that_are_mostly_zeros(name):
 def test_second_derivatives_of_attention_over_edges(problem, heads):
     values, edges = problem
     graph = plain(len(values), edges)
-    if graph.edges:
+    if graph.num_edges:
         values = values.unsqueeze(1).expand(-1, heads, -1).contiguous().requires_grad_()
-        scores = normal(graph.edges, heads).requires_grad_()
+        scores = normal(graph.num_edges, heads).requires_grad_()
         assert torch.autograd.gradgradcheck(
             lambda e, v: attend_edges(e, v, graph), (scores, values), fast_mode=True
         )
 
 
-@pytest.mark.parametrize("how", ["sum", "mean", "max"])
-def test_second_derivatives_of_a_readout(how):
-    batch = Graph.batch([HUB, plain(0, []), plain(2, [(0, 1)])])
+@pytest.mark.parametrize("aggr", ["sum", "mean", "max"])
+def test_second_derivatives_of_a_readout(aggr):
+    batch = Graph.from_graphs([HUB, plain(0, []), plain(2, [(0, 1)])])
     states = normal(8, 3).requires_grad_()
-    assert torch.autograd.gradgradcheck(lambda h: readout(h, batch, how), states, fast_mode=True)
+    assert torch.autograd.gradgradcheck(lambda h: readout(h, batch, aggr), states, fast_mode=True)
 
 
 @every_attention
@@ -197,7 +195,7 @@ def test_with_a_slope_of_zero_the_derivative_at_zero_is_that_of_torch(kind):
     queries = torch.tensor([[0.0], [1.0]], dtype=torch.float64).requires_grad_()
     a = torch.ones(1, 1, dtype=torch.float64)
     pattern = plain(2, [(0, 0)]).pattern
-    scores = sparse.AdditiveScores.apply(queries, -queries.detach(), a, 0.25, pattern)
+    scores = _kernels.additive_scores(queries, -queries.detach(), a, 0.25, pattern)
     (slope,) = torch.autograd.grad(scores.sum(), queries)
     zero = torch.zeros(1, dtype=torch.float64, requires_grad=True)
     (expected,) = torch.autograd.grad(leaky_relu(zero, 0.25).sum(), zero)
@@ -211,14 +209,14 @@ STACKS = {
     "a Linear before GATv2": lambda: [nn.Linear(3, 4), GATv2Conv(4, 3, heads=2)],
     "GAT after GAT": lambda: [GATConv(3, 2, heads=2), GATConv(4, 3, concat=False)],
     "GATv2 after GATv2": lambda: [GATv2Conv(3, 2, heads=2), GATv2Conv(4, 3, concat=False)],
-    "GCN after GCN": lambda: [GCN(3, 4), GCN(4, 3)],
-    "SAGE after SAGE": lambda: [SAGE(3, 4), SAGE(4, 3)],
-    "SAGE max after SAGE": lambda: [SAGE(3, 4), SAGE(4, 3, "max")],
-    "GIN after GIN": lambda: [GIN(3, 4), GIN(4, 3)],
-    "a Linear before Gated": lambda: [nn.Linear(3, 4), Gated(4), Gated(4)],
+    "GCN after GCN": lambda: [GCNConv(3, 4), GCNConv(4, 3)],
+    "SAGE after SAGE": lambda: [SAGEConv(3, 4), SAGEConv(4, 3)],
+    "SAGE max after SAGE": lambda: [SAGEConv(3, 4), SAGEConv(4, 3, "max")],
+    "GIN after GIN": lambda: [GINConv(3, 4), GINConv(4, 3)],
+    "a Linear before Gated": lambda: [nn.Linear(3, 4), GatedGraphConv(4), GatedGraphConv(4)],
     "sparse rows, GAT": lambda: [GATConv(3, 2, heads=2)],
     "sparse rows, GATv2": lambda: [GATv2Conv(3, 2, heads=2)],
-    "sparse rows, GCN": lambda: [GCN(3, 4), SAGE(4, 3)],
+    "sparse rows, GCN": lambda: [GCNConv(3, 4), SAGEConv(4, 3)],
 }
 
 
@@ -233,7 +231,7 @@ def test_autocast_agrees_with_single_precision(name):
     """In values and in the gradients of all weights, up to bfloat16's eight bits."""
     torch.manual_seed(0)
     stack, x = nn.ModuleList(STACKS[name]()), normal(6, 3, dtype=torch.float32)
-    states = SparseRows.from_dense(x) if name.startswith("sparse") else x
+    states = CSRMatrix.from_dense(x) if name.startswith("sparse") else x
     found = []
     for low in (False, True):
         with torch.autocast("cpu", torch.bfloat16, enabled=low):
@@ -263,7 +261,7 @@ def test_modules_of_half_the_width_keep_their_type(name, dtype):
 
 
 def test_attention_over_edges_takes_the_wider_type_under_autocast_alone(unchecked):
-    scores, values = normal(HUB.edges, dtype=torch.float32), normal(6, 2, dtype=torch.float32)
+    scores, values = normal(HUB.num_edges, dtype=torch.float32), normal(6, 2, dtype=torch.float32)
     context, weights = attend_edges(scores, values, HUB)
     with pytest.raises(TypeError, match=r"values: expected torch\.float32 like scores"):
         attend_edges(scores, values.bfloat16(), HUB)
@@ -280,8 +278,8 @@ def test_attention_over_edges_takes_the_wider_type_under_autocast_alone(unchecke
 def test_a_training_step_is_the_same_as_other_devices_take_it(name, monkeypatch):
     layer, x = made(LAYERS[name]()), normal(6, 3)
     found = []
-    for fused in (sparse.FUSED, set()):
-        monkeypatch.setattr(sparse, "FUSED", fused)
+    for fused in (_kernels.FUSED, set()):
+        monkeypatch.setattr(_kernels, "FUSED", fused)
         trained = copy.deepcopy(layer)
         optimizer = torch.optim.SGD(trained.parameters(), lr=0.1)
         for _ in range(2):
@@ -323,18 +321,18 @@ def test_nan_and_infinity_are_refused_by_every_layer(name, bad, node):
         made(LAYERS[name]())(x, HUB)
 
 
-@pytest.mark.parametrize("how", ["sum", "mean", "max", "symmetric"])
-def test_nan_is_refused_by_aggregate_and_readout(how):
+@pytest.mark.parametrize("aggr", ["sum", "mean", "max", "symmetric"])
+def test_nan_is_refused_by_aggregate_and_readout(aggr):
     x = normal(6, 3)
     x[5] = math.nan
     with pytest.raises(ValueError, match="states: expected finite numbers"):
-        aggregate(x, HUB, how)
-    if how != "symmetric":
+        aggregate(x, HUB, aggr)
+    if aggr != "symmetric":
         with pytest.raises(ValueError, match="states: expected finite numbers"):
-            readout(x, HUB, how)
+            readout(x, HUB, aggr)
 
 
-@pytest.mark.parametrize("kind", [GATConv, GATv2Conv, GCN])
+@pytest.mark.parametrize("kind", [GATConv, GATv2Conv, GCNConv])
 @few
 @given(problem=problems())
 def test_self_loops_are_added_once_however_often_one_asks(kind, problem):
@@ -345,15 +343,15 @@ def test_self_loops_are_added_once_however_often_one_asks(kind, problem):
     expected = plainly(states, graph.with_self_loops())
     assert torch.equal(adding(states, graph), expected)
     assert torch.equal(adding(states, graph.with_self_loops()), expected)
-    if kind is not GCN:
+    if kind is not GCNConv:
         simple = graph.without_duplicates()
         near(adding.dense(states, simple.mask())[0], adding(states, simple))
-        _, weights = adding(states, graph, return_weights=True)
-        assert len(weights) == graph.with_self_loops().edges
+        _, weights = adding(states, graph, return_attention_weights=True)
+        assert len(weights) == graph.with_self_loops().num_edges
 
 
 def test_gcn_adds_self_loops_and_attention_does_not_unless_asked():
-    assert GCN(2, 2).add_self_loops
+    assert GCNConv(2, 2).add_self_loops
     assert not GATConv(2, 2).add_self_loops
     assert not GATv2Conv(2, 2).add_self_loops
 

@@ -80,13 +80,16 @@ class Others(PathFinder):
 sys.meta_path[sys.meta_path.index(PathFinder)] = Others
 import gatutils
 for module in pkgutil.walk_packages(gatutils.__path__, "gatutils."):
-    importlib.import_module(module.name)
+    if "--book" in sys.argv or not module.name.startswith("gatutils.book"):
+        importlib.import_module(module.name)
 """
 
 
 @pytest.mark.slow
-def test_every_module_imports_where_only_the_core_is_installed():
-    core = brought_by(Requirement(asked).name for asked in PROJECT["dependencies"])
+@pytest.mark.parametrize("book", [False, True], ids=["the library", "the book's room too"])
+def test_every_module_imports_where_only_what_it_asks_for_is_installed(book):
+    asked_for = PROJECT["dependencies"] + book * PROJECT["optional-dependencies"]["notebooks"]
+    core = brought_by(Requirement(asked).name for asked in asked_for)
     extra = [
         name
         for name, sources in packages_distributions().items()
@@ -94,7 +97,7 @@ def test_every_module_imports_where_only_the_core_is_installed():
     ]
     assert {"scipy", "torch_geometric", "pytest"} <= set(extra)
     done = subprocess.run(
-        [sys.executable, "-c", ONLY_CORE, *extra],
+        [sys.executable, "-c", ONLY_CORE, *extra, *["--book"] * book],
         cwd=ROOT,
         capture_output=True,
         encoding="utf-8",

@@ -1,4 +1,5 @@
 import copy
+import importlib
 import itertools
 import math
 import os
@@ -11,57 +12,55 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy, elu
 
-import gatutils.experiments as module
-from gatutils.attention import MultiHead
-from gatutils.datasets import (
-    ANSWERS,
-    QUESTIONS,
-    TOKENS,
-    WITNESSES,
-    Puzzle,
-    atlas,
-    collate_puzzles,
-    dictionaries,
-    random_graphs,
-    relay,
-    sample_puzzles,
-    witnesses,
-)
-from gatutils.experiments import (
-    Deep,
-    DotConv,
-    Lookup,
-    RelationalSAGE,
-    Relay,
-    Solver,
-    TokenReader,
-    accuracy,
-    answered,
+from gatutils.attention import MultiHeadAttention
+from gatutils.book.experiments import dictionary
+from gatutils.book.experiments import witnesses as module
+from gatutils.book.experiments.attention import (
+    attention_entropy,
     attention_net,
-    carry,
-    counted,
-    evenness,
-    evenness_of,
-    far_end,
+    normalised_entropy,
+)
+from gatutils.book.experiments.dictionary import DotConv, Lookup, fit_lookup
+from gatutils.book.experiments.nodes import (
+    Deep,
+    accuracy,
     fit_nodes,
-    fit_published,
-    fit_puzzles,
-    fit_question,
-    grade,
-    hear,
     label_propagation,
     layers,
-    look_up,
-    published_net,
-    question_net,
     smooth,
-    solved,
+)
+from gatutils.book.experiments.published import fit_published, published_net
+from gatutils.book.experiments.puzzles import (
+    RelationalSAGE,
+    Solver,
+    TokenReader,
+    fit_puzzles,
+    puzzle_accuracy,
+)
+from gatutils.book.experiments.questions import fit_question, grade, question_net
+from gatutils.book.experiments.relay import Relay, fit_relay, relay_accuracy
+from gatutils.book.experiments.witnesses import (
+    counted,
+    fit_witnesses,
+    witness_accuracy,
     witness_net,
 )
-from gatutils.gnn import GCN, GIN, SAGE, GATConv, Gated, GATv2Conv, GraphNet
+from gatutils.book.tasks.dictionaries import dictionaries
+from gatutils.book.tasks.graphs import QUESTIONS, atlas, random_graphs
+from gatutils.book.tasks.puzzles import Puzzle, collate_puzzles, sample_puzzles
+from gatutils.book.tasks.relay import TOKENS, relay
+from gatutils.book.tasks.witnesses import ANSWERS, WITNESSES, witnesses
 from gatutils.graph import Graph
+from gatutils.graph_attention import GATConv, GATv2Conv
+from gatutils.message_passing import (
+    GatedGraphConv,
+    GCNConv,
+    GINConv,
+    GraphNet,
+    SAGEConv,
+)
 from gatutils.planetoid import Planetoid, planetoid
-from gatutils.sparse import SparseRows
+from gatutils.sparse import CSRMatrix
 from gatutils.training import fit
 
 CARRIERS = ["gated", "SAGE", "GCN", "GCN, added", "tanh", "GIN", "SAGE, untied"]
@@ -92,7 +91,9 @@ def fits(monkeypatch):
         seen.append((history, arguments[3], options))
         return history
 
-    monkeypatch.setattr(module, "fit", spy)
+    for name in ("nodes", "witnesses", "dictionary", "published", "questions", "relay", "puzzles"):
+        home = importlib.import_module(f"gatutils.book.experiments.{name}")
+        monkeypatch.setattr(home, "fit", spy)
     return seen
 
 
@@ -116,7 +117,7 @@ def same_weights(make, train):
 # --- layers, and nodes of one graph ---------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("kind", "made"), [("GCN", GCN), ("SAGE", SAGE), ("GIN", GIN)])
+@pytest.mark.parametrize(("kind", "made"), [("GCN", GCNConv), ("SAGE", SAGEConv), ("GIN", GINConv)])
 def test_layers_lead_from_each_width_to_the_next(kind, made):
     made_of = layers(kind, [5, 4, 4, 2])
     assert [type(layer) for layer in made_of] == [made] * 3
@@ -128,34 +129,34 @@ def test_layers_lead_from_each_width_to_the_next(kind, made):
 
 
 def test_layers_aggregate_as_they_are_told():
-    assert [layers(kind, [1, 1])[0].how for kind in ("SAGE", "GIN")] == ["mean", "sum"]
-    assert [layers(kind, [1, 1], "max")[0].how for kind in ("SAGE", "GIN")] == ["max", "max"]
+    assert [layers(kind, [1, 1])[0].aggr for kind in ("SAGE", "GIN")] == ["mean", "sum"]
+    assert [layers(kind, [1, 1], "max")[0].aggr for kind in ("SAGE", "GIN")] == ["max", "max"]
 
 
 def test_deep_calls_one_layer_so_often():
     torch.manual_seed(0)
     net = Deep(5, 4, 3, rounds=3).eval()
-    states = net.read(VILLAGE.features).relu()
+    states = net.input_proj(VILLAGE.features).relu()
     for _ in range(3):
         states = net.layer(states, VILLAGE)
     said = net(VILLAGE.features, VILLAGE)
     assert said.shape == (9, 3)
-    torch.testing.assert_close(said, net.say(states))
+    torch.testing.assert_close(said, net.classifier(states))
     shallow = Deep(5, 4, 3, rounds=0)
     assert sum(p.numel() for p in shallow.parameters()) == sum(p.numel() for p in net.parameters())
     torch.testing.assert_close(
         shallow(VILLAGE.features, VILLAGE),
-        shallow.say(shallow.read(VILLAGE.features).relu()),
+        shallow.classifier(shallow.input_proj(VILLAGE.features).relu()),
     )
 
 
 def test_deep_goes_dark_before_its_linear_layers_while_training():
     torch.manual_seed(0)
     net = Deep(5, 4, 3, rounds=0, dropout=0.5)
-    nn.init.zeros_(net.read.weight)
-    nn.init.ones_(net.read.bias)  # so that no state is 0 but for the darkness
+    nn.init.zeros_(net.input_proj.weight)
+    nn.init.ones_(net.input_proj.bias)  # so that no state is 0 but for the darkness
     seen = {}
-    for name in ("read", "say"):
+    for name in ("input_proj", "classifier"):
         net.get_submodule(name).register_forward_pre_hook(
             lambda _, given, name=name: seen.update({name: given[0]})
         )
@@ -256,13 +257,13 @@ def test_smooth_against_a_plain_loop(rounds):
 SMALL = random_graphs(30, 0, 3, 7)
 
 
-@pytest.mark.parametrize(("how", "read"), [*itertools.product(["sum", "mean", "max"], repeat=2)])
-def test_a_question_net_aggregates_and_reads_out(how, read):
-    model = question_net(how, read, width=6, depth=3)
-    assert [(type(layer), layer.how) for layer in model.net.layers] == [(GIN, how)] * 3
-    assert model.how == read
-    batch = Graph.batch(SMALL)
-    assert model.net(batch.features, batch).shape == (batch.nodes, 6)
+@pytest.mark.parametrize(("aggr", "read"), [*itertools.product(["sum", "mean", "max"], repeat=2)])
+def test_a_question_net_aggregates_and_reads_out(aggr, read):
+    model = question_net(aggr, read, width=6, depth=3)
+    assert [(type(layer), layer.aggr) for layer in model.net.layers] == [(GINConv, aggr)] * 3
+    assert model.aggr == read
+    batch = Graph.from_graphs(SMALL)
+    assert model.net(batch.features, batch).shape == (batch.num_nodes, 6)
     assert model(batch.features, batch).shape == (30, 1)
 
 
@@ -297,10 +298,10 @@ def test_every_graph_comes_once_an_epoch():
 
         def forward(self, features, graph):
             seen.append(tuple(graph.sizes.tolist()))
-            return self.bias.expand(graph.graphs, 1)
+            return self.bias.expand(graph.num_graphs, 1)
 
     fit_question(Watch(), "a triangle", SMALL, steps=8, size=8)
-    sizes = [graph.nodes for graph in SMALL]
+    sizes = [graph.num_nodes for graph in SMALL]
     parts = [tuple(sizes[k : k + 8]) for k in (0, 8, 16, 24)]
     assert sorted(seen[:4]) == sorted(seen[4:]) == sorted(parts)
 
@@ -330,7 +331,7 @@ def test_relay_calls_its_layer_as_often_as_asked(kind):
     torch.manual_seed(0)
     model = Relay(kind, width=6)
     batch = relay(3, 2, torch.Generator().manual_seed(0))
-    states = model.read(batch.features)
+    states = model.input_proj(batch.features)
     for k in range(4):
         layer = model.layers[k if kind == "SAGE, untied" else 0]
         new = layer(states, batch)
@@ -341,21 +342,21 @@ def test_relay_calls_its_layer_as_often_as_asked(kind):
         }.get(kind, lambda new=new: new.relu())()
     said = model(batch.features, batch, 4)
     assert said.shape == (8, TOKENS)
-    torch.testing.assert_close(said, model.say(states))
+    torch.testing.assert_close(said, model.classifier(states))
 
 
 def test_the_kinds_of_relay_are_those_layers():
     made = {
-        "gated": Gated, "SAGE": SAGE, "GCN": GCN, "GCN, added": GCN, "tanh": SAGE, "GIN": GIN,
-        "SAGE, untied": SAGE,
+        "gated": GatedGraphConv, "SAGE": SAGEConv, "GCN": GCNConv, "GCN, added": GCNConv,
+        "tanh": SAGEConv, "GIN": GINConv, "SAGE, untied": SAGEConv,
     }  # fmt: skip
     for kind in CARRIERS:
         model = Relay(kind, 4)
         assert {type(layer) for layer in model.layers} == {made[kind]}
         assert len(model.layers) == (17 if kind == "SAGE, untied" else 1)
-    assert Relay("tanh").layers[0].how == "sum"
-    assert Relay("SAGE").layers[0].how == Relay("SAGE, untied").layers[0].how == "mean"
-    assert Relay("gated").read.out_features == 32
+    assert Relay("tanh").layers[0].aggr == "sum"
+    assert Relay("SAGE").layers[0].aggr == Relay("SAGE, untied").layers[0].aggr == "mean"
+    assert Relay("gated").input_proj.out_features == 32
 
 
 def test_untied_layers_stop_after_the_last():
@@ -386,11 +387,11 @@ def test_a_relay_carries_no_further_than_its_rounds(kind):
 def test_carry_learns_on_short_paths(fits):
     torch.manual_seed(0)
     model = Relay("gated", 16)
-    carry(model, lengths=[1], steps=150, lr=0.02)
+    fit_relay(model, lengths=[1], steps=150, lr=0.02)
     ((history, steps, options),) = fits
     assert fell(history)
     assert (steps, options["lr"]) == (150, 0.02)
-    assert far_end(model, 1) > 0.6
+    assert relay_accuracy(model, 1) > 0.6
 
 
 def test_carry_draws_paths_of_the_lengths_by_its_seed():
@@ -398,12 +399,12 @@ def test_carry_draws_paths_of_the_lengths_by_its_seed():
 
     class Watch(Relay):
         def forward(self, features, graph, rounds):
-            seen.append((graph.graphs, graph.sizes[0].item() - 1, rounds))
+            seen.append((graph.num_graphs, graph.sizes[0].item() - 1, rounds))
             return super().forward(features, graph, rounds)
 
     same = same_weights(
         lambda: Watch("GCN", 4),
-        lambda model, seed: carry(model, seed, lengths=[2, 3, 5], steps=12, size=4),
+        lambda model, seed: fit_relay(model, seed, lengths=[2, 3, 5], steps=12, size=4),
     )
     assert same == [True, False]
     assert {graphs for graphs, _, _ in seen} == {4}
@@ -411,7 +412,7 @@ def test_carry_draws_paths_of_the_lengths_by_its_seed():
     assert {length for _, length, _ in seen} == {2, 3, 5}
     assert seen[:12] == seen[12:24] != seen[24:]
     tokens = same_weights(
-        lambda: Relay("GCN", 4), lambda model, seed: carry(model, seed, lengths=[2], steps=2)
+        lambda: Relay("GCN", 4), lambda model, seed: fit_relay(model, seed, lengths=[2], steps=2)
     )
     assert tokens == [True, False]
 
@@ -434,14 +435,14 @@ class Herald(nn.Module):
 @pytest.mark.parametrize("length", [1, 7])
 def test_far_end_asks_the_last_node_for_the_first_one_s_token(length):
     herald = Herald().train()
-    assert far_end(herald, length, 50) == 1
+    assert relay_accuracy(herald, length, 50) == 1
     assert not herald.training
     # A round too few: the last node alone has heard nothing, and always says token 0.
-    late = far_end(Herald(lost=1), length, 400)
+    late = relay_accuracy(Herald(lost=1), length, 400)
     first = relay(length, 400, torch.Generator().manual_seed(10**6)).labels.view(400, -1)[:, 0]
     assert late == pytest.approx((first == 0).float().mean().item())
     assert 0 < late < 0.3
-    assert far_end(Herald(lost=1), length, 400, seed=1) != late
+    assert relay_accuracy(Herald(lost=1), length, 400, seed=1) != late
 
 
 # --- puzzles --------------------------------------------------------------------------------------
@@ -469,7 +470,7 @@ def test_relational_sage_against_a_plain_loop():
 
 def test_relational_sage_of_one_kind_is_sage():
     torch.manual_seed(0)
-    several, one = RelationalSAGE(3, 1), SAGE(3, 3)
+    several, one = RelationalSAGE(3, 1), SAGEConv(3, 3)
     with torch.no_grad():
         one.W.weight.copy_(several.W.weight)
         one.U.weight.copy_(several.U[0].weight)
@@ -495,11 +496,13 @@ both_layers = pytest.mark.parametrize("layer", ["gated", "SAGE"])
 @pytest.mark.parametrize("batch", [DEDUCTIONS, PATHS], ids=["deduction", "path"])
 def test_a_solver_scores_every_entity(batch, layer):
     model = Solver(len(batch.graphs), batch.marks.shape[1], 3, layer, width=8)
-    assert type(model.layer) is {"gated": Gated, "SAGE": RelationalSAGE}[layer]
+    assert type(model.layer) is {"gated": GatedGraphConv, "SAGE": RelationalSAGE}[layer]
     states = torch.cat([batch.marks, torch.zeros(len(batch.marks), 8 - batch.marks.shape[1])], 1)
     for _ in range(3):
         states = model.layer(states, batch.graphs)
-    wanted = model.say(torch.cat([states, batch.marks], dim=1)).view(6, batch.puzzles[0].entities)
+    wanted = model.classifier(torch.cat([states, batch.marks], dim=1)).view(
+        6, batch.puzzles[0].entities
+    )
     torch.testing.assert_close(model(batch), wanted)
     assert Solver(1, 2, 1).width == 32
 
@@ -574,7 +577,7 @@ def test_a_token_reader_reads_to_the_end_and_scores_every_entity(task):
     assert model.embed.num_embeddings == entities + {"deduction": 2, "path": 1}[task]
     assert model(batch).shape == (6, entities)
     _, last = model.gru(model.embed(batch.tokens))
-    torch.testing.assert_close(model(batch), model.say(last[0]))
+    torch.testing.assert_close(model(batch), model.classifier(last[0]))
     assert (model.gru.hidden_size, TokenReader(task, 3).gru.hidden_size) == (4, 64)
     assert TokenReader(task, 3).embed.embedding_dim == 32
 
@@ -586,7 +589,7 @@ def test_a_gated_solver_learns_deduction_from_a_few(fits):
     ((history, steps, options),) = fits
     assert fell(history)
     assert (steps, options["lr"]) == (60, 0.01)
-    assert solved(model, sample_puzzles("deduction", 100, 1, "test")) > 0.9
+    assert puzzle_accuracy(model, sample_puzzles("deduction", 100, 1, "test")) > 0.9
 
 
 def test_a_token_reader_learns_puzzles_by_heart():
@@ -594,7 +597,7 @@ def test_a_token_reader_learns_puzzles_by_heart():
     model = TokenReader("deduction", 8)
     puzzles = sample_puzzles("deduction", 10, 1)
     fit_puzzles(model, puzzles, steps=80, lr=0.01)
-    assert solved(model, puzzles) > 0.8
+    assert puzzle_accuracy(model, puzzles) > 0.8
 
 
 def test_fit_puzzles_is_drawn_by_its_seed():
@@ -622,10 +625,10 @@ def test_every_puzzle_comes_once_an_epoch():
 
 def test_solved_is_the_share_of_right_answers():
     said = nn.functional.one_hot(PATHS.answer, 20).float()
-    assert solved(Says(said), PATHS.puzzles) == 1
+    assert puzzle_accuracy(Says(said), PATHS.puzzles) == 1
     said[[0, 4]] = said[[0, 4]].roll(1, dims=1)
     model = Says(said).train()
-    assert solved(model, PATHS.puzzles) == pytest.approx(4 / 6)
+    assert puzzle_accuracy(model, PATHS.puzzles) == pytest.approx(4 / 6)
     assert not model.training
 
 
@@ -677,7 +680,7 @@ def test_no_rule_does_better_than_to_count(guessing, marks):
     """Bayes: how likely is what the witnesses named, under each answer? In fractions, so exact.
 
     With marks it is the product over those who saw it. Without, any of the twelve may be those,
-    all choices alike: the sum over how many of those who named an answer saw it.
+    all choices alike: the sum over aggr many of those who named an answer saw it.
     """
     graph = witnesses(150, guessing, drawn_by(20 + guessing))
     saw = WITNESSES - guessing
@@ -714,17 +717,21 @@ def test_answered_is_the_share_of_those_who_ask():
     said[10:] = 0
     said[[2, 5, 7]] = said[[2, 5, 7]].roll(1, dims=1)
     net = Says(said).train()
-    assert answered(net, graph) == pytest.approx(7 / 10)
+    assert witness_accuracy(net, graph) == pytest.approx(7 / 10)
     assert not net.training
 
 
 def test_a_witness_net_is_of_its_kind():
     torch.manual_seed(0)
     graph = witnesses(6, 3, drawn_by(0))
-    for kind, made in (("GAT", [GATConv]), ("GCN", [GCN]), ("MLP, GCN", [module._Alone, GCN])):
+    for kind, made in (
+        ("GAT", [GATConv]),
+        ("GCN", [GCNConv]),
+        ("MLP, GCN", [module._Alone, GCNConv]),
+    ):
         net = witness_net(kind)
         assert [type(layer) for layer in net.layers] == made
-        assert net(graph.features, graph).shape == (graph.nodes, ANSWERS)
+        assert net(graph.features, graph).shape == (graph.num_nodes, ANSWERS)
         assert (net.dropout, net.activation) == (0, torch.relu)
     alone, gcn = net.layers
     assert gcn.W.in_features == alone.out_features == 16
@@ -743,8 +750,8 @@ def test_hear_learns_from_fresh_draws(fits, monkeypatch):
     torch.manual_seed(0)
     net = witness_net("GAT")
     test = witnesses(1000, 9, drawn_by(10**6))
-    before = answered(net, test)
-    hear(net, 9, steps=60, size=50)
+    before = witness_accuracy(net, test)
+    fit_witnesses(net, 9, steps=60, size=50)
     ((history, steps, options),) = fits
     assert (steps, options["lr"], options["seed"]) == (60, 0.05, 0)
     assert len(seen) == 60
@@ -753,17 +760,19 @@ def test_hear_learns_from_fresh_draws(fits, monkeypatch):
     assert len({tuple(graph.labels[:50].tolist()) for graph in seen}) == 60
     assert history.loss[-1] < history.loss[0]
     # More than who cannot tell the witnesses apart, and no more than the best rule but for luck.
-    assert counted(test, marks=False) < answered(net, test) < counted(test, marks=True) + 0.02
+    assert (
+        counted(test, marks=False) < witness_accuracy(net, test) < counted(test, marks=True) + 0.02
+    )
     assert before < 0.5
     with torch.no_grad():
         right = net(seen[0].features, seen[0])[:50].log_softmax(dim=1)
     own = right[torch.arange(50), seen[0].labels[:50]]
-    assert module._answer_loss(net, seen[0]).item() == pytest.approx(-own.mean().item(), rel=1e-5)
+    assert module.answer_loss(net, seen[0]).item() == pytest.approx(-own.mean().item(), rel=1e-5)
 
 
 def test_hear_is_drawn_by_its_seed():
     same = same_weights(
-        lambda: witness_net("GCN"), lambda net, seed: hear(net, 3, seed, steps=3, size=5)
+        lambda: witness_net("GCN"), lambda net, seed: fit_witnesses(net, 3, seed, steps=3, size=5)
     )
     assert same == [True, False]
 
@@ -789,7 +798,7 @@ def test_an_attention_net_has_heads_then_one_that_answers(kind, made):
 
 def test_dot_attention_is_a_head_of_chapter_4_whose_mask_is_the_graph():
     torch.manual_seed(0)
-    layer, head = DotConv(5), MultiHead(5, 1)
+    layer, head = DotConv(5), MultiHeadAttention(5, 1)
     for name in "QKV":
         head.get_submodule(name).load_state_dict(layer.get_submodule(name).state_dict())
     nn.init.eye_(head.O.weight)
@@ -797,9 +806,9 @@ def test_dot_attention_is_a_head_of_chapter_4_whose_mask_is_the_graph():
     for graph in (VILLAGE, VILLAGE.with_self_loops(), one_way):
         states = 3 * normal(9, 5)
         wanted, dense = head(states, states, graph.mask())
-        context, weights = layer(states, graph, return_weights=True)
+        context, weights = layer(states, graph, return_attention_weights=True)
         torch.testing.assert_close(context, wanted)
-        assert weights.shape == (graph.edges, 1)
+        assert weights.shape == (graph.num_edges, 1)
         torch.testing.assert_close(weights[:, 0], dense[0, graph.target, graph.source])
         torch.testing.assert_close(layer(states, graph), wanted)
     assert sum(weights.numel() for weights in layer.parameters()) == 75  # no bias
@@ -808,7 +817,7 @@ def test_dot_attention_is_a_head_of_chapter_4_whose_mask_is_the_graph():
 def even(weights, graph):
     """The evenness of one head, from its definition: node by node, neighbour by neighbour."""
     entropy = most = 0.0
-    for node in range(graph.nodes):
+    for node in range(graph.num_nodes):
         own = [w for w, i in zip(weights.tolist(), graph.target.tolist(), strict=True) if i == node]
         entropy -= sum(w * math.log(w) for w in own if w > 0)
         most += math.log(len(own)) if own else 0
@@ -818,7 +827,7 @@ def even(weights, graph):
 def shared(scores, graph):
     """Weights that sum to 1 at each node."""
     weights = scores.exp()
-    total = torch.zeros(graph.nodes, *scores.shape[1:]).index_add(0, graph.target, weights)
+    total = torch.zeros(graph.num_nodes, *scores.shape[1:]).index_add(0, graph.target, weights)
     return weights / total[graph.target]
 
 
@@ -828,10 +837,10 @@ LEAF = Graph.from_edges([(0, 1), (2, 1), (3, 1), (1, 0), (0, 2), (3, 2)], 5)
 def test_evenness_is_one_for_the_mean_and_zero_for_a_choice():
     for graph in (VILLAGE, LEAF):
         equal = (1 / graph.degree[graph.target]).unsqueeze(1)
-        first = torch.zeros(graph.edges)
-        first[graph.offsets[:-1][graph.degree > 0]] = 1
-        drawn = shared(2 * normal(graph.edges, 2), graph)
-        found = evenness(torch.cat([equal, first.unsqueeze(1), drawn], dim=1), graph)
+        first = torch.zeros(graph.num_edges)
+        first[graph.indptr[:-1][graph.degree > 0]] = 1
+        drawn = shared(2 * normal(graph.num_edges, 2), graph)
+        found = normalised_entropy(torch.cat([equal, first.unsqueeze(1), drawn], dim=1), graph)
         assert found.shape == (4,)
         assert found[:2].tolist() == pytest.approx([1, 0], abs=1e-6)
         assert found[2:].tolist() == pytest.approx([even(of, graph) for of in drawn.T], abs=1e-5)
@@ -839,18 +848,19 @@ def test_evenness_is_one_for_the_mean_and_zero_for_a_choice():
 
 
 def test_who_has_no_choice_does_not_count():
-    drawn = shared(normal(LEAF.edges, 3), LEAF)
+    drawn = shared(normal(LEAF.num_edges, 3), LEAF)
     assert (LEAF.degree == 1).sum() == 1
     more = [*zip(LEAF.source.tolist(), LEAF.target.tolist(), strict=True), (4, 5), (5, 6), (2, 7)]
     wider = Graph.from_edges(more, 9)
     torch.testing.assert_close(
-        evenness(torch.cat([drawn, torch.ones(3, 3)]), wider), evenness(drawn, LEAF)
+        normalised_entropy(torch.cat([drawn, torch.ones(3, 3)]), wider),
+        normalised_entropy(drawn, LEAF),
     )
 
 
 def test_evenness_in_double_keeps_its_digits():
-    drawn = shared(normal(LEAF.edges, 1), LEAF).double()
-    found = evenness(drawn, LEAF)
+    drawn = shared(normal(LEAF.num_edges, 1), LEAF).double()
+    found = normalised_entropy(drawn, LEAF)
     assert found.dtype == torch.float64
     assert found.item() == pytest.approx(even(drawn[:, 0], LEAF), abs=1e-12)
 
@@ -862,7 +872,7 @@ def test_evenness_of_a_network_is_that_of_each_layer_by_hand(made, activation):
     parts = [made(5, 4, 3, dropout=0.6), made(12, 4, 2, dropout=0.6), made(8, 3, concat=False)]
     net = GraphNet(parts, activation=activation).train()
     graph, wanted, states = VILLAGE.with_self_loops(), [], 4 * VILLAGE.features
-    found = evenness_of(net, states, graph)
+    found = attention_entropy(net, states, graph)
     assert not net.training
     for k, layer in enumerate(parts):
         given = activation(states) if k else states
@@ -872,7 +882,7 @@ def test_evenness_of_a_network_is_that_of_each_layer_by_hand(made, activation):
     for ours, theirs in zip(found, wanted, strict=True):
         assert ours.tolist() == pytest.approx(theirs, abs=1e-5)
         assert not ours.requires_grad
-    sparse = evenness_of(net, SparseRows.from_dense(4 * VILLAGE.features), graph)
+    sparse = attention_entropy(net, CSRMatrix.from_dense(4 * VILLAGE.features), graph)
     for ours, theirs in zip(found, sparse, strict=True):
         torch.testing.assert_close(ours, theirs)
 
@@ -881,20 +891,20 @@ def test_evenness_of_a_network_is_that_of_each_layer_by_hand(made, activation):
 def test_evenness_is_one_where_no_node_has_two_neighbours(edges):
     """Each weight is then the mean of its node's weights."""
     graph = Graph.from_edges(edges, 3)
-    assert evenness(torch.ones(len(edges), 2), graph).tolist() == [1, 1]
+    assert normalised_entropy(torch.ones(len(edges), 2), graph).tolist() == [1, 1]
 
 
 def test_evenness_of_a_network_sees_what_each_layer_is_given():
     """The states that were added before it; by hooks that are gone afterwards."""
     torch.manual_seed(0)
     parts = [GATv2Conv(5, 5), GATv2Conv(5, 5), GATv2Conv(5, 5)]
-    net = GraphNet([*parts, parts[0]], added=True, activation=torch.tanh)
+    net = GraphNet([*parts, parts[0]], residual=True, activation=torch.tanh)
     states, graph = 4 * VILLAGE.features, VILLAGE.with_self_loops()
-    found = evenness_of(net, states, graph)
+    found = attention_entropy(net, states, graph)
     for k, layer in enumerate(net.layers):
         given = torch.tanh(states) if k else states
-        new, weights = layer(given, graph, return_weights=True)
-        torch.testing.assert_close(found[k], evenness(weights, graph))
+        new, weights = layer(given, graph, return_attention_weights=True)
+        torch.testing.assert_close(found[k], normalised_entropy(weights, graph))
         states = new + given
     assert len(found) == 4
     assert not any(layer._forward_pre_hooks for layer in parts)
@@ -902,13 +912,13 @@ def test_evenness_of_a_network_sees_what_each_layer_is_given():
 
 def test_evenness_of_other_layers_is_refused(unchecked):
     with pytest.raises(TypeError, match="net: expected layers of graph attention, got GCN"):
-        evenness_of(GraphNet([GCN(5, 3)]), VILLAGE.features, VILLAGE)
+        attention_entropy(GraphNet([GCNConv(5, 3)]), VILLAGE.features, VILLAGE)
 
 
 # --- dictionaries ---------------------------------------------------------------------------------
 
 
-KINDS = {"GAT": GATConv, "GATv2": GATv2Conv, "dot": DotConv, "mean": SAGE}
+KINDS = {"GAT": GATConv, "GATv2": GATv2Conv, "dot": DotConv, "mean": SAGEConv}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -923,7 +933,7 @@ def test_a_lookup_embeds_looks_once_and_names_a_value(kind):
     states = graph.features @ net.embed.weight.T
     said = net(graph.features, graph)
     assert said.shape == (24, 4)
-    torch.testing.assert_close(said, net.say(net.layer(states, graph)))
+    torch.testing.assert_close(said, net.classifier(net.layer(states, graph)))
     wide = Lookup(20, kind).embed.weight
     assert wide.shape == (64, 40)
     assert wide.std().item() == pytest.approx(1, abs=0.1)
@@ -933,8 +943,8 @@ def by_hand(net, keys):
     """Embed each one-hot as it is, answer with what stands behind the key; both are 2k wide."""
     with torch.no_grad():
         net.embed.weight.copy_(torch.eye(2 * keys))
-        net.say.weight.copy_(torch.eye(2 * keys)[keys:])
-        net.say.bias.zero_()
+        net.classifier.weight.copy_(torch.eye(2 * keys)[keys:])
+        net.classifier.bias.zero_()
     return net
 
 
@@ -947,8 +957,8 @@ def test_gatv2_can_look_up_anything(keys):
         net.layer.b_W[:keys] = -1
         net.layer.a[0] = torch.tensor([50.0] * keys + [0.0] * keys)
     graph = dictionaries(keys, 40, drawn_by(0))
-    assert answered(net, graph) == 1
-    _, weights = net.layer(graph.features, graph, return_weights=True)
+    assert witness_accuracy(net, graph) == 1
+    _, weights = net.layer(graph.features, graph, return_attention_weights=True)
     right = (graph.source - graph.target) % (2 * keys) == keys
     torch.testing.assert_close(weights[:, 0], right.float())
 
@@ -961,7 +971,7 @@ def test_dot_attention_can_look_up_anything(keys):
         net.layer.Q.weight.copy_(100 * names)
         net.layer.K.weight.copy_(names)
         net.layer.V.weight.copy_(torch.eye(2 * keys))
-    assert answered(net, dictionaries(keys, 40, drawn_by(0))) == 1
+    assert witness_accuracy(net, dictionaries(keys, 40, drawn_by(0))) == 1
 
 
 def test_the_mean_says_the_same_of_every_dictionary():
@@ -971,7 +981,7 @@ def test_the_mean_says_the_same_of_every_dictionary():
     graph = dictionaries(5, 30, drawn_by(0))
     said = net(graph.features, graph).view(30, 10, 5)[:, :5]
     torch.testing.assert_close(said, said[:1].expand(30, -1, -1))
-    assert answered(net, graph) < 0.5
+    assert witness_accuracy(net, graph) < 0.5
 
 
 def test_all_queries_of_one_head_of_gat_rank_the_keys_alike():
@@ -981,7 +991,7 @@ def test_all_queries_of_one_head_of_gat_rank_the_keys_alike():
     for kind in ("GAT", "GATv2"):
         net = Lookup(6, kind)
         states = net.embed(graph.features)
-        _, weights = net.layer(states, graph, return_weights=True)
+        _, weights = net.layer(states, graph, return_attention_weights=True)
         heaviest[kind] = weights.view(20, 6, 6).argmax(dim=2)  # dictionaries, queries, keys
     assert (heaviest["GAT"] == heaviest["GAT"][:, :1]).all()
     assert not (heaviest["GATv2"] == heaviest["GATv2"][:, :1]).all()
@@ -1000,20 +1010,20 @@ def drawn(monkeypatch):
         seen.append(dictionaries(*given))
         return seen[-1]
 
-    monkeypatch.setattr(module, "dictionaries", spy)
+    monkeypatch.setattr(dictionary, "dictionaries", spy)
     return seen
 
 
 def test_look_up_never_trains_on_what_it_is_tested_on(drawn, fits):
     torch.manual_seed(0)
     net = Lookup(4, "GAT", width=4)
-    grown, share = look_up(net, 4, steps=30, size=16, every=10, test=6, lr=0.02)
+    grown, share = fit_lookup(net, 4, steps=30, size=16, every=10, test=6, lr=0.02)
     ((history, steps, options),) = fits
     assert (steps, options["lr"], options["every"], options["seed"]) == (30, 0.02, 10, 0)
     tested, watched, *trained = drawn
-    assert (tested.graphs, watched.graphs) == (6, 6)
+    assert (tested.num_graphs, watched.num_graphs) == (6, 6)
     assert len(trained) == 30
-    assert {batch.graphs for batch in trained} == {16}
+    assert {batch.num_graphs for batch in trained} == {16}
     held = permutations_of(tested, 4) | permutations_of(watched, 4)
     assert not permutations_of(tested, 4) & permutations_of(watched, 4)
     others = set().union(*(permutations_of(batch, 4) for batch in trained))
@@ -1021,20 +1031,20 @@ def test_look_up_never_trains_on_what_it_is_tested_on(drawn, fits):
     assert not held & others
     assert grown == [score for _, score in history.scores]
     assert len(grown) == 3
-    assert grown[-1] == answered(net, watched)  # the weights are the last ones
-    assert share == answered(net, tested)
+    assert grown[-1] == witness_accuracy(net, watched)  # the weights are the last ones
+    assert share == witness_accuracy(net, tested)
 
 
 def test_look_up_has_its_defaults(drawn, fits):
-    grown, _ = look_up(Lookup(6, "mean", width=2), 6, steps=2, every=1)
-    assert [batch.graphs for batch in drawn] == [512, 512, 32, 32]
+    grown, _ = fit_lookup(Lookup(6, "mean", width=2), 6, steps=2, every=1)
+    assert [batch.num_graphs for batch in drawn] == [512, 512, 32, 32]
     assert fits[0][2]["lr"] == 0.01
     assert len(grown) == 2
 
 
 def test_look_up_is_drawn_by_its_seed():
     def train(net, seed):
-        look_up(net, 6, seed, steps=2, size=2, every=1, test=3)
+        fit_lookup(net, 6, seed, steps=2, size=2, every=1, test=3)
 
     assert same_weights(lambda: Lookup(6, "GATv2", width=4), train) == [True, False]
 
@@ -1044,7 +1054,7 @@ def test_gatv2_learns_to_look_up_and_one_head_of_gat_does_not():
     for kind in ("GAT", "GATv2"):
         torch.manual_seed(0)
         net = Lookup(5, kind, width=32)
-        _, shares[kind] = look_up(net, 5, steps=150, every=150, test=12, lr=0.02)
+        _, shares[kind] = fit_lookup(net, 5, steps=150, every=150, test=12, lr=0.02)
     assert shares["GATv2"] > 0.95
     assert shares["GAT"] < 0.6  # a fifth by chance
 
@@ -1118,8 +1128,8 @@ def test_the_published_gcn_is_that_of_the_paper():
     torch.manual_seed(0)
     net = published_net("GCN", 1433, 7)
     first, last = net.layers
-    assert type(first) is type(last) is GCN
-    assert (net.dropout, net.activation, net.added) == (0.5, torch.relu, False)
+    assert type(first) is type(last) is GCNConv
+    assert (net.dropout, net.activation, net.residual) == (0.5, torch.relu, False)
     for layer in (first, last):
         weight = layer.W.weight
         bound = math.sqrt(6 / sum(weight.shape))
@@ -1172,7 +1182,7 @@ def test_the_published_training_sees_rows_that_sum_to_one_and_each_loop_once(kin
     total = PAPERS.graph.features.sum(dim=1, keepdim=True)
     rows = PAPERS.graph.features / total.where(total > 0, 1)
     for features, graph, _ in given:
-        torch.testing.assert_close(features.dense(), rows)
+        torch.testing.assert_close(features.to_dense(), rows)
         mask = PAPERS.graph.mask()
         assert torch.equal(graph.mask(), mask | torch.eye(60, dtype=torch.bool))
 
@@ -1192,7 +1202,7 @@ def test_the_published_scores_are_shares_of_test_and_validation(kind):
     assert done["scores"][0] > 0.5  # by chance it is a third
     if kind == "GAT":
         assert [len(of) for of in done["evenness"]] == [8, 1]
-        found = evenness_of(net, features.dense(), graph)
+        found = attention_entropy(net, features.to_dense(), graph)
         for ours, theirs in zip(done["evenness"], found, strict=True):
             assert ours == pytest.approx(theirs.tolist(), abs=1e-5)
 
@@ -1344,10 +1354,10 @@ UNNAMED = Graph(9, VILLAGE.source, VILLAGE.target, VILLAGE.features)
     [
         (lambda: layers("GAT", [1, 1]), "kind: .*GCN, SAGE, GIN.*'GAT'"),
         (lambda: Deep(1, 1, 1, rounds=-1), "rounds: .*-1"),
-        (lambda: fit_nodes(GCN(5, 3), BARE, FIRST), "graph: .*with features"),
-        (lambda: fit_nodes(GCN(5, 3), UNNAMED, FIRST), "graph: .*with labels"),
-        (lambda: accuracy(GCN(5, 3), BARE, FIRST), "graph: .*with features"),
-        (lambda: layers("GCN", [1, 1], "mean"), "how: expected None for GCN, got 'mean'"),
+        (lambda: fit_nodes(GCNConv(5, 3), BARE, FIRST), "graph: .*with features"),
+        (lambda: fit_nodes(GCNConv(5, 3), UNNAMED, FIRST), "graph: .*with labels"),
+        (lambda: accuracy(GCNConv(5, 3), BARE, FIRST), "graph: .*with features"),
+        (lambda: layers("GCN", [1, 1], "mean"), "aggr: expected None for GCN, got 'mean'"),
         (lambda: label_propagation(BARE, FIRST), "graph: .*with labels"),
         (
             lambda: label_propagation(LACKING, FIRST),
@@ -1355,30 +1365,33 @@ UNNAMED = Graph(9, VILLAGE.source, VILLAGE.target, VILLAGE.features)
         ),
         (lambda: label_propagation(VILLAGE, FIRST[1:]), "train: expected 9, one per node, got 8"),
         (lambda: label_propagation(VILLAGE, FIRST, -1), "rounds: .*at least 0, got -1"),
-        (lambda: evenness(torch.ones(3, 1), VILLAGE), "weights: expected .*one per edge, got 3"),
+        (
+            lambda: normalised_entropy(torch.ones(3, 1), VILLAGE),
+            "weights: expected .*one per edge, got 3",
+        ),
         (lambda: smooth(BARE, 1), "graph: .*with features"),
         (lambda: fit_question(question_net("sum", "sum"), "why", SMALL), "question: .*'why'"),
         (lambda: grade(question_net("sum", "sum"), "why", SMALL), "question: .*'why'"),
         (lambda: Relay("GAT"), "kind: .*gated.*SAGE, untied.*'GAT'"),
-        (lambda: far_end(Herald(), 0), "length: .*0"),
+        (lambda: relay_accuracy(Herald(), 0), "length: .*0"),
         (lambda: Solver(1, 1, -1), "rounds: .*-1"),
         (lambda: Solver(1, 1, 1, "GCN"), "layer: .*'gated' or 'SAGE'.*'GCN'"),
         (lambda: Solver(1, 3, 1, width=2), "width: .*3 or more.*2"),
         (lambda: TokenReader("chess", 3), "task: .*deduction, path.*'chess'"),
-        (lambda: solved(Solver(1, 2, 1), []), "puzzles: .*none"),
+        (lambda: puzzle_accuracy(Solver(1, 2, 1), []), "puzzles: .*none"),
         (lambda: fit_puzzles(Solver(1, 2, 1), []), "puzzles: .*none"),
         (lambda: fit_question(question_net("sum", "sum"), "a triangle", []), "graphs: .*none"),
         (lambda: attention_net("GCN", 5, 4, 3, 2), "kind: .*GAT, GATv2.*'GCN'"),
         (lambda: attention_net("GAT", 5, 4, 3, 0), "heads: .*at least 1, got 0"),
         (lambda: attention_net("GAT", 5, 4, 3, 3), r"heads: .*divisor of width \(4\), got 3"),
         (lambda: witness_net("SAGE"), "kind: .*GAT, GCN, MLP, GCN.*'SAGE'"),
-        (lambda: hear(witness_net("GAT"), 13), "guessing: .*at most 12, got 13"),
+        (lambda: fit_witnesses(witness_net("GAT"), 13), "guessing: .*at most 12, got 13"),
         (lambda: counted(BARE, True), "graph: .*with features"),
-        (lambda: answered(GCN(5, 3), UNNAMED), "graph: .*with labels"),
+        (lambda: witness_accuracy(GCNConv(5, 3), UNNAMED), "graph: .*with labels"),
         (lambda: Lookup(4, "GCN"), "kind: .*GAT, GATv2, dot, mean.*'GCN'"),
         (lambda: Lookup(4, "GAT", heads=0), "heads: .*at least 1, got 0"),
         (lambda: Lookup(4, "GAT", heads=3), r"heads: .*divisor of width \(64\), got 3"),
-        (lambda: look_up(Lookup(2, "mean"), 2), "avoid: .*fewer than all 2 permutations, got 2"),
+        (lambda: fit_lookup(Lookup(2, "mean"), 2), "avoid: .*fewer than all 2 permutations, got 2"),
         (lambda: published_net("GATv2", 5, 3), "kind: .*'GAT' or 'GCN', got 'GATv2'"),
     ],
 )

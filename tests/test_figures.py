@@ -5,14 +5,20 @@ import re
 
 import pytest
 import torch
-from helpers import OF_A_SCHEME, ROOT
+from helpers import OF_A_SCHEME, ROOT, pair_scores
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gatutils.attention import Dot, attend
-from gatutils.gnn import GATConv
+from gatutils.book.figures import (
+    graph_attention,
+    heads,
+    heatmap,
+    lookup,
+    masks,
+)
 from gatutils.graph import Graph
-from gatutils.viz import graph_attention, heads, heatmap, lookup, masks
+from gatutils.graph_attention import GATConv
 
 STATIC = ROOT / "book" / "_static"
 FRUIT = {"lemon": [0.0, 1.0], "orange": [0.6, 0.8], "apple": [0.8, 0.6], "melon": [1.0, 0.0]}
@@ -82,9 +88,9 @@ class Tab:
         self.file, self.troubles = None, []
         self.page.on("pageerror", lambda error: self.troubles.append(str(error)))
         self.page.on("console", lambda message: self.troubles.append(message.text))
-        self.page.on("request", self.hear)
+        self.page.on("request", self.fit_witnesses)
 
-    def hear(self, request):
+    def fit_witnesses(self, request):
         if request.url != self.file:
             self.troubles.append(request.url)
 
@@ -696,7 +702,7 @@ def layer(features, i):
     projected = conv.project(states)[0]
     return (
         projected[:, 0],
-        conv.score_pairs(projected, projected)[0, i],
+        pair_scores(conv, projected)[0, i],
         weights[0, i].tolist(),
         new[i].tolist(),
     )

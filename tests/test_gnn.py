@@ -7,23 +7,23 @@ from helpers import few, multigraphs, normal, pairs, plain, problems, side_by_si
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
-from torch_geometric.nn import GatedGraphConv, GCNConv, GINConv, SAGEConv
+from torch_geometric import nn as pyg
 from torch_geometric.utils import add_remaining_self_loops
 
 from gatutils.attention import attend
-from gatutils.gnn import (
-    GCN,
-    GIN,
-    SAGE,
-    Gated,
+from gatutils.graph import Graph
+from gatutils.graph_attention import attend_edges
+from gatutils.message_passing import (
+    GatedGraphConv,
+    GCNConv,
+    GINConv,
     GraphNet,
     MessagePassing,
     Readout,
+    SAGEConv,
     aggregate,
-    attend_edges,
     readout,
 )
-from gatutils.graph import Graph
 
 HOWS = ["sum", "mean", "max", "symmetric"]
 DTYPES = [torch.float32, torch.float64]
@@ -39,37 +39,39 @@ def shaken(layer):
 
 # Width 3 in, width 3 out.
 LAYERS = {
-    "GCN": lambda: GCN(3, 3),
-    "SAGE mean": lambda: SAGE(3, 3),
-    "SAGE max": lambda: SAGE(3, 3, "max"),
-    "SAGE sum": lambda: SAGE(3, 3, "sum"),
-    "GIN": lambda: GIN(3, 3),
-    "Gated": lambda: Gated(3),
-    "GraphNet": lambda: GraphNet([GCN(3, 4), SAGE(4, 5), GIN(5, 3), Gated(3)], dropout=0.5).eval(),
+    "GCN": lambda: GCNConv(3, 3),
+    "SAGE mean": lambda: SAGEConv(3, 3),
+    "SAGE max": lambda: SAGEConv(3, 3, "max"),
+    "SAGE sum": lambda: SAGEConv(3, 3, "sum"),
+    "GIN": lambda: GINConv(3, 3),
+    "Gated": lambda: GatedGraphConv(3),
+    "GraphNet": lambda: GraphNet(
+        [GCNConv(3, 4), SAGEConv(4, 5), GINConv(5, 3), GatedGraphConv(3)], dropout=0.5
+    ).eval(),
 }
 every_layer = pytest.mark.parametrize("name", LAYERS)
-every_how = pytest.mark.parametrize("how", HOWS)
+every_how = pytest.mark.parametrize("aggr", HOWS)
 assert_near = torch.testing.assert_close
 
 
 # ---- Aggregate --------------------------------------------------------------------------------
 
 
-def by_hand(states, edges, how):
+def by_hand(states, edges, aggr):
     """A node at a time, in Python's numbers."""
     degree = Counter(i for _, i in edges)
     out = []
     for i in range(len(states)):
         heard = [(j, states[j].tolist()) for j, target in edges if target == i]
-        if how == "symmetric":
+        if aggr == "symmetric":
             roots = [math.sqrt(degree[i] * degree[j]) for j, _ in heard]
             heard = [
                 (j, [number / root if root else 0 for number in row])
                 for (j, row), root in zip(heard, roots, strict=True)
             ]
         columns = list(zip(*(row for _, row in heard), strict=True)) or [[0.0]] * states.shape[1]
-        bring = max if how == "max" else math.fsum
-        divide = len(heard) or 1 if how == "mean" else 1
+        bring = max if aggr == "max" else math.fsum
+        divide = len(heard) or 1 if aggr == "mean" else 1
         out.append([bring(column) / divide for column in columns])
     return torch.tensor(out, dtype=states.dtype).reshape(states.shape)
 
@@ -78,13 +80,13 @@ def by_hand(states, edges, how):
 @pytest.mark.parametrize("dtype", DTYPES)
 @few
 @given(problem=problems())
-def test_aggregate_is_a_loop_over_the_edges(how, dtype, problem):
+def test_aggregate_is_a_loop_over_the_edges(aggr, dtype, problem):
     states, edges = problem
     states = states.to(dtype)
-    out = aggregate(states, plain(len(states), edges), how)
+    out = aggregate(states, plain(len(states), edges), aggr)
     assert out.dtype == dtype
     near = 1e-12 if dtype == torch.float64 else 1e-5
-    assert_near(out, by_hand(states, edges, how), rtol=near, atol=near)
+    assert_near(out, by_hand(states, edges, aggr), rtol=near, atol=near)
 
 
 def test_aggregate_sums_unless_told():
@@ -96,26 +98,26 @@ def test_aggregate_sums_unless_told():
 @every_how
 @settings(max_examples=12)
 @given(problem=problems(least=1, most=5))
-def test_the_gradient_of_aggregate_is_its_derivative(how, problem):
+def test_the_gradient_of_aggregate_is_its_derivative(aggr, problem):
     states, edges = problem
     graph = plain(len(states), edges)
     assert torch.autograd.gradcheck(
-        lambda h: aggregate(h, graph, how), states.requires_grad_(), fast_mode=False
+        lambda h: aggregate(h, graph, aggr), states.requires_grad_(), fast_mode=False
     )
 
 
 @every_how
-def test_the_gradient_may_come_from_any_layout(how):
+def test_the_gradient_may_come_from_any_layout(aggr):
     """Of a tensor whose rows are columns in memory, and of one number that stands for all."""
     graph = plain(4, [(0, 1), (2, 1), (2, 2), (3, 0), (3, 0)])
     wide, weights = normal(3, 4).requires_grad_(), normal(3, 4, seed=1)
     tall = wide.detach().T.contiguous().requires_grad_()
-    across, down = aggregate(wide.T, graph, how), aggregate(tall, graph, how)
+    across, down = aggregate(wide.T, graph, aggr), aggregate(tall, graph, aggr)
     assert_near(across, down)
     (across.T * weights).sum().backward()
     (down * weights.T.contiguous()).sum().backward()
     assert_near(wide.grad, tall.grad.T)
-    out, one = aggregate(tall, graph, how), torch.ones((), dtype=torch.float64)
+    out, one = aggregate(tall, graph, aggr), torch.ones((), dtype=torch.float64)
     (one_for_all,) = torch.autograd.grad(out, tall, one.expand(4, 3), retain_graph=True)
     (one_each,) = torch.autograd.grad(out, tall, one.repeat(4, 3))
     assert_near(one_for_all, one_each)
@@ -124,13 +126,13 @@ def test_the_gradient_may_come_from_any_layout(how):
 @every_how
 @few
 @given(problem=problems())
-def test_who_hears_nobody_gets_zeros_and_no_gradient_is_nan(how, problem):
+def test_who_hears_nobody_gets_zeros_and_no_gradient_is_nan(aggr, problem):
     states, edges = problem
     graph = plain(len(states), edges)
     states = (states - 10).requires_grad_()  # below 0, so that the largest is not the 0 of nobody
-    out = aggregate(states, graph, how)
+    out = aggregate(states, graph, aggr)
     assert (out[graph.degree == 0] == 0).all()
-    if how != "symmetric":  # where a source that hears nobody gives nothing
+    if aggr != "symmetric":  # where a source that hears nobody gives nothing
         assert (out[graph.degree > 0] < 0).all()
     out.square().sum().backward()
     assert states.grad.isfinite().all()
@@ -155,7 +157,7 @@ def scored(draw, scale=(1.0, 100.0, 1e4)):
     """Numbers at the nodes of a graph, and a score at each of its edges."""
     states, edges = draw(problems())
     graph = plain(len(states), edges)
-    scores = normal(graph.edges, seed=draw(st.integers(0, 2**31)))
+    scores = normal(graph.num_edges, seed=draw(st.integers(0, 2**31)))
     return draw(st.sampled_from(scale)) * scores, states, graph
 
 
@@ -169,8 +171,8 @@ def test_attention_over_edges_is_a_loop_over_the_edges(problem, dtype):
     context, weights = attend_edges(scores, values, graph)
     assert context.dtype == weights.dtype == dtype
     expected = torch.zeros_like(values)
-    for i in range(graph.nodes):
-        own = slice(int(graph.offsets[i]), int(graph.offsets[i + 1]))
+    for i in range(graph.num_nodes):
+        own = slice(int(graph.indptr[i]), int(graph.indptr[i + 1]))
         mine = scores[own].softmax(dim=0)
         assert_near(weights[own], mine)
         expected[i] = mine @ values[graph.source[own]]
@@ -183,7 +185,7 @@ def test_attention_over_edges_is_attend_with_the_graph_as_mask(problem):
     """In values and gradients: the scores of the pairs that a mask hides do not count."""
     _, values, graph = problem
     graph = graph.without_duplicates()
-    every = normal(graph.nodes, graph.nodes, seed=1).requires_grad_()
+    every = normal(graph.num_nodes, graph.num_nodes, seed=1).requires_grad_()
     values.requires_grad_()
     at = graph.target, graph.source
     found = []
@@ -214,7 +216,7 @@ def test_weights_of_edges_are_distributions_and_equal_scores_give_the_mean(probl
     scores, values, graph = problem
     context, weights = attend_edges(scores, values, graph)
     assert (weights >= 0).all()
-    total = torch.zeros(graph.nodes).double().index_add(0, graph.target, weights)
+    total = torch.zeros(graph.num_nodes).double().index_add(0, graph.target, weights)
     assert_near(total, (graph.degree > 0).double())
     assert (context[graph.degree == 0] == 0).all()
     context, _ = attend_edges(torch.full_like(scores, 700.0), values, graph)
@@ -265,12 +267,12 @@ class Rounds(nn.Module):
 
 
 PAIRS = {
-    "GCN": lambda: (GCN(3, 2), GCNConv(3, 2)),
-    "SAGE mean": lambda: (SAGE(3, 2, "mean"), SAGEConv(3, 2, aggr="mean")),
-    "SAGE max": lambda: (SAGE(3, 2, "max"), SAGEConv(3, 2, aggr="max")),
-    "SAGE sum": lambda: (SAGE(3, 2, "sum"), SAGEConv(3, 2, aggr="add")),
-    "GIN": lambda: (GIN(3, 2), GINConv(two_layers(3, 2), train_eps=True)),
-    "Gated": lambda: (Gated(3), GatedGraphConv(3, num_layers=ROUNDS)),
+    "GCN": lambda: (GCNConv(3, 2), pyg.GCNConv(3, 2)),
+    "SAGE mean": lambda: (SAGEConv(3, 2, "mean"), pyg.SAGEConv(3, 2, aggr="mean")),
+    "SAGE max": lambda: (SAGEConv(3, 2, "max"), pyg.SAGEConv(3, 2, aggr="max")),
+    "SAGE sum": lambda: (SAGEConv(3, 2, "sum"), pyg.SAGEConv(3, 2, aggr="add")),
+    "GIN": lambda: (GINConv(3, 2), pyg.GINConv(two_layers(3, 2), train_eps=True)),
+    "Gated": lambda: (GatedGraphConv(3), pyg.GatedGraphConv(3, num_layers=ROUNDS)),
 }
 
 
@@ -334,7 +336,7 @@ def test_self_loops_are_those_of_pytorch_geometric(problem):
 def test_degrees_are_those_of_pytorch_geometric_without_self_loops_too():
     """They count the edges that lead to a node, not those that leave it."""
     states, edges = normal(4, 3), [(0, 1), (1, 2), (2, 1), (2, 1), (3, 3), (0, 3)]
-    theirs = GCNConv(3, 3, add_self_loops=False, bias=False).double()
+    theirs = pyg.GCNConv(3, 3, add_self_loops=False, bias=False).double()
     nn.init.eye_(theirs.lin.weight)
     expected = theirs(states, torch.tensor(edges).T)
     assert_near(aggregate(states, plain(4, edges), "symmetric"), expected)
@@ -351,7 +353,7 @@ def test_other_numbers_for_the_nodes_permute_the_output(name, problem, random):
     graph, layer = plain(len(states), edges), shaken(LAYERS[name]())
     order = list(range(len(states)))
     random.shuffle(order)
-    out = layer(states[order], graph.permuted(torch.tensor(order, dtype=torch.long)))
+    out = layer(states[order], graph.permute(torch.tensor(order, dtype=torch.long)))
     assert_near(out, layer(states, graph)[order])
 
 
@@ -383,7 +385,7 @@ def test_a_node_without_edges_changes_nothing_else(name, problem, first):
 def test_a_batch_is_its_graphs_one_by_one(name, parts):
     layer = shaken(LAYERS[name]())
     graphs = [plain(len(states), edges) for states, edges in parts]
-    out = layer(torch.cat([states for states, _ in parts]), Graph.batch(graphs))
+    out = layer(torch.cat([states for states, _ in parts]), Graph.from_graphs(graphs))
     alone = [layer(states, graph) for (states, _), graph in zip(parts, graphs, strict=True)]
     assert_near(out, torch.cat(alone))
 
@@ -430,7 +432,7 @@ def test_work_grows_with_edges_not_with_pairs_of_nodes(name):
 
 def test_a_layer_is_a_message_an_aggregate_and_a_combine():
     class Doubled(MessagePassing):
-        how = "max"
+        aggr = "max"
 
         def message(self, states):
             return 2 * states
@@ -454,7 +456,7 @@ def test_a_layer_is_a_message_an_aggregate_and_a_combine():
 @given(problems())
 def test_gcn_adds_the_self_loops_that_its_formula_names(problem):
     states, edges = problem
-    graph, layer = plain(len(states), edges), shaken(GCN(3, 2))
+    graph, layer = plain(len(states), edges), shaken(GCNConv(3, 2))
     out = layer(states, graph)
     assert_near(layer(states, graph.with_self_loops()), out)
     # The formula as matrices: D^-1/2 (A + I) D^-1/2 H W^T + b, A without its diagonal.
@@ -467,38 +469,38 @@ def test_gcn_adds_the_self_loops_that_its_formula_names(problem):
 @given(st.builds(normal, st.integers(0, 5), st.just(3)))
 def test_without_edges_each_node_is_by_itself(states):
     graph = plain(len(states), [])
-    gcn, sage, gin = shaken(GCN(3, 2)), shaken(SAGE(3, 2)), shaken(GIN(3, 2))
+    gcn, sage, gin = shaken(GCNConv(3, 2)), shaken(SAGEConv(3, 2)), shaken(GINConv(3, 2))
     assert_near(gcn(states, graph), nn.functional.linear(states, gcn.W.weight, gcn.b))
     assert_near(sage(states, graph), sage.W(states) + sage.U.bias)
     assert_near(gin(states, graph), gin.mlp((1 + gin.eps) * states))
-    gated = shaken(Gated(3))
+    gated = shaken(GatedGraphConv(3))
     assert_near(gated(states, graph), gated.gru(torch.zeros_like(states), states))
 
 
-@pytest.mark.parametrize("how", ["sum", "mean", "max"])
+@pytest.mark.parametrize("aggr", ["sum", "mean", "max"])
 @few
 @given(problem=problems())
-def test_gin_brings_together_as_told(how, problem):
+def test_gin_brings_together_as_told(aggr, problem):
     states, edges = problem
-    layer = shaken(GIN(3, 2, how))
-    received = by_hand(states, edges, how)
+    layer = shaken(GINConv(3, 2, aggr))
+    received = by_hand(states, edges, aggr)
     expected = layer.mlp((1 + layer.eps) * states + received)
     assert_near(layer(states, plain(len(states), edges)), expected)
 
 
 def test_layers_start_as_their_papers_say():
-    assert GIN(3, 2).how == "sum"
-    assert GIN(3, 2).eps.tolist() == [0]
-    assert SAGE(3, 2).how == "mean"
-    assert GCN(3, 2).b.tolist() == [0, 0]
-    assert GCN(3, 2).how == "symmetric"
+    assert GINConv(3, 2).aggr == "sum"
+    assert GINConv(3, 2).eps.tolist() == [0]
+    assert SAGEConv(3, 2).aggr == "mean"
+    assert GCNConv(3, 2).b.tolist() == [0, 0]
+    assert GCNConv(3, 2).aggr == "symmetric"
 
 
 @few
 @given(problems(), st.data())
 def test_gated_has_a_matrix_for_each_kind_of_edge(problem, data):
     states, edges = problem
-    nodes, layer = len(states), shaken(Gated(3, kinds=3))
+    nodes, layer = len(states), shaken(GatedGraphConv(3, num_edge_types=3))
     edges_of = [edges]
     for _ in range(2):
         ends = st.integers(0, max(nodes - 1, 0))
@@ -512,7 +514,7 @@ def test_gated_has_a_matrix_for_each_kind_of_edge(problem, data):
 
 
 def test_gated_takes_one_graph_bare_or_in_a_list():
-    layer, states, graph = Gated(3), normal(2, 3, dtype=torch.float32), plain(2, [(0, 1)])
+    layer, states, graph = GatedGraphConv(3), normal(2, 3, dtype=torch.float32), plain(2, [(0, 1)])
     assert torch.equal(layer(states, graph), layer(states, [graph]))
 
 
@@ -521,7 +523,7 @@ def test_gated_takes_one_graph_bare_or_in_a_list():
 
 def test_graphnet_has_a_relu_between_layers_and_none_behind():
     graph, states = plain(4, [(0, 1), (1, 2), (3, 1)]), normal(4, 3)
-    net = shaken(GraphNet([GCN(3, 4), SAGE(4, 4), GIN(4, 2)]))
+    net = shaken(GraphNet([GCNConv(3, 4), SAGEConv(4, 4), GINConv(4, 2)]))
     a, b, c = net.layers
     expected = c(b(a(states, graph).relu(), graph).relu(), graph)
     assert_near(net(states, graph), expected)
@@ -542,11 +544,11 @@ class Seen(nn.Module):
 
 def test_graphnet_adds_what_went_in_where_the_width_stays():
     x, graph = normal(5, 3), plain(5, [(0, 1), (2, 1), (3, 3)])
-    layers = [GCN(3, 4).double(), GCN(4, 4).double(), GCN(4, 2).double()]
+    layers = [GCNConv(3, 4).double(), GCNConv(4, 4).double(), GCNConv(4, 2).double()]
     first = layers[0](x, graph).relu()
     second = layers[1](first, graph) + first
     want = layers[2](second.relu(), graph)
-    assert_near(GraphNet(layers, added=True)(x, graph), want)
+    assert_near(GraphNet(layers, residual=True)(x, graph), want)
     assert not torch.allclose(GraphNet(layers)(x, graph), want)
 
 
@@ -567,62 +569,64 @@ def test_dropout_acts_before_each_layer_and_only_while_training():
 
 # ---- Readout ----------------------------------------------------------------------------------
 
-three_hows = pytest.mark.parametrize("how", ["sum", "mean", "max"])
+three_hows = pytest.mark.parametrize("aggr", ["sum", "mean", "max"])
 several = st.lists(problems(most=3), min_size=1, max_size=5)
 
 
 def batched(parts):
     """All nodes' numbers and the batch."""
     graphs = [plain(len(states), edges) for states, edges in parts]
-    return torch.cat([states for states, _ in parts]), Graph.batch(graphs)
+    return torch.cat([states for states, _ in parts]), Graph.from_graphs(graphs)
 
 
 @three_hows
 @few
 @given(parts=several)
-def test_readout_is_a_loop_over_the_graphs(how, parts):
+def test_readout_is_a_loop_over_the_graphs(aggr, parts):
     states, batch = batched(parts)
-    reduce = {"sum": torch.sum, "mean": torch.mean, "max": torch.amax}[how]
+    reduce = {"sum": torch.sum, "mean": torch.mean, "max": torch.amax}[aggr]
     expected = [reduce(own, dim=0) if len(own) else torch.zeros(3).double() for own, _ in parts]
-    assert_near(readout(states, batch, how), torch.stack(expected))
+    assert_near(readout(states, batch, aggr), torch.stack(expected))
 
 
 def test_readout_sums_unless_told_and_knows_nothing_of_edges():
     states = normal(3, 2)
     assert_near(readout(states, plain(3, [(0, 1), (1, 1)])), states.sum(dim=0, keepdim=True))
-    assert readout(states[:0], Graph.batch([plain(0, [])] * 3), "max").tolist() == [[0, 0]] * 3
+    assert (
+        readout(states[:0], Graph.from_graphs([plain(0, [])] * 3), "max").tolist() == [[0, 0]] * 3
+    )
 
 
 @three_hows
-def test_the_gradient_of_a_readout_is_its_derivative(how):
-    batch = Graph.batch([plain(2, []), plain(0, []), plain(3, [(0, 1)]), plain(0, [])])
+def test_the_gradient_of_a_readout_is_its_derivative(aggr):
+    batch = Graph.from_graphs([plain(2, []), plain(0, []), plain(3, [(0, 1)]), plain(0, [])])
     states = normal(5, 2).requires_grad_()
-    assert torch.autograd.gradcheck(lambda h: readout(h, batch, how), states)
+    assert torch.autograd.gradcheck(lambda h: readout(h, batch, aggr), states)
 
 
 @three_hows
 @few
 @given(parts=several)
-def test_a_readout_of_a_batch_is_that_of_its_graphs(how, parts):
+def test_a_readout_of_a_batch_is_that_of_its_graphs(aggr, parts):
     states, batch = batched(parts)
-    model = shaken(Readout(GraphNet([GCN(3, 4), SAGE(4, 5)]), how, 5, 2))
+    model = shaken(Readout(GraphNet([GCNConv(3, 4), SAGEConv(4, 5)]), aggr, 5, 2))
     out = model(states, batch)
     alone = [model(own, plain(len(own), edges)) for own, edges in parts]
     assert_near(out, torch.cat(alone))
     hidden = model.net(states, batch).relu()
-    assert_near(out, model.say(readout(hidden, batch, how)))
+    assert_near(out, model.classifier(readout(hidden, batch, aggr)))
 
 
 @three_hows
 @few
 @given(problem=problems(), random=st.randoms(use_true_random=False))
-def test_a_readout_does_not_know_the_numbers_of_the_nodes(how, problem, random):
+def test_a_readout_does_not_know_the_numbers_of_the_nodes(aggr, problem, random):
     states, edges = problem
     order = list(range(len(states)))
     random.shuffle(order)
     graph = plain(len(states), edges)
-    model = shaken(Readout(GIN(3, 4), how, 4, 2))
-    other = graph.permuted(torch.tensor(order, dtype=torch.long))
+    model = shaken(Readout(GINConv(3, 4), aggr, 4, 2))
+    other = graph.permute(torch.tensor(order, dtype=torch.long))
     assert_near(model(states[order], other), model(states, graph))
 
 
@@ -634,14 +638,18 @@ X, G, E = torch.zeros(3, 2), plain(3, [(0, 1), (1, 2)]), torch.zeros(2)
 @pytest.mark.parametrize(
     ("call", "error", "words"),
     [
-        (lambda: aggregate(X, G, "min"), ValueError, "how: .*'symmetric', got 'min'"),
-        (lambda: aggregate(X, G, None), ValueError, "how: .*'symmetric', got None"),
+        (lambda: aggregate(X, G, "min"), ValueError, "aggr: .*'symmetric', got 'min'"),
+        (lambda: aggregate(X, G, None), ValueError, "aggr: .*'symmetric', got None"),
         (lambda: aggregate(X[:2], G), ValueError, "states: expected 3 rows, .*got 2"),
         (lambda: aggregate(X[0], G), ValueError, r"states: expected 2 axes, got shape \(2,\)"),
         (lambda: aggregate(X.long(), G), TypeError, "states: expected a float.*int64"),
         (lambda: aggregate(X.tolist(), G), TypeError, "states: expected a float tensor, got list"),
         (lambda: aggregate(X, G.mask()), TypeError, "graph: expected a Graph, got Tensor"),
-        (lambda: attend_edges(E[:1], X, G), ValueError, "scores: expected 2, one an edge, got 1"),
+        (
+            lambda: attend_edges(E[:1], X, G),
+            ValueError,
+            "scores: expected 2 rows, one per edge, got 1",
+        ),
         (lambda: attend_edges(X, X, G), ValueError, r"values: expected 3 axes, got shape \(3, 2\)"),
         (lambda: attend_edges(E.int(), X, G), TypeError, "scores: expected a float.*int32"),
         (lambda: attend_edges(E, X[:2], G), ValueError, "values: expected 3 rows, .*got 2"),
@@ -650,49 +658,69 @@ X, G, E = torch.zeros(3, 2), plain(3, [(0, 1), (1, 2)]), torch.zeros(2)
         (lambda: attend_edges(E / 0, X, G), ValueError, "scores: expected finite numbers"),
         (lambda: attend_edges(E, X / 0, G), ValueError, "values: expected finite numbers"),
         (lambda: attend_edges(E, X, G.mask()), TypeError, "graph: expected a Graph, got Tensor"),
-        (lambda: readout(X, G, "symmetric"), ValueError, "how: .*'max', got 'symmetric'"),
+        (lambda: readout(X, G, "symmetric"), ValueError, "aggr: .*'max', got 'symmetric'"),
         (lambda: readout(X[:2], G), ValueError, "states: expected 3 rows, .*got 2"),
         (lambda: readout(X.int(), G), TypeError, "states: expected a float.*int32"),
         (lambda: readout(X, [G]), TypeError, "graph: expected a Graph, got list"),
-        (lambda: SAGE(2, 2)(X[:2], G), ValueError, "states: expected 3 rows, .*got 2"),
-        (lambda: GIN(2, 2)(X.int(), G), TypeError, "states: expected a float.*int32"),
-        (lambda: GIN(2, 2)(X, None), TypeError, "graph: expected a Graph, got NoneType"),
-        (lambda: GCN(2, 2)(X[:2], G), ValueError, "states: expected 3 rows, .*got 2"),
-        (lambda: Gated(2)(X[:2], G), ValueError, "states: expected 3 rows, .*got 2"),
-        (lambda: Gated(2)(X.int(), G), TypeError, "states: expected a float.*int32"),
-        (lambda: Gated(2)(X, G.mask()), TypeError, "graph: expected a sequence of Graph"),
-        (lambda: Gated(2)(X, [None]), TypeError, "graph: expected only Graph, got None"),
-        (lambda: GCN(2, 2)(X, [G]), TypeError, "graph: expected a Graph, got list"),
-        (lambda: GCN(3, 2)(X, G), ValueError, "states: expected width 3, got 2"),
-        (lambda: SAGE(3, 2)(X, G), ValueError, "states: expected width 3, got 2"),
-        (lambda: GIN(1, 2)(X, G), ValueError, "states: expected width 1, got 2"),
-        (lambda: Gated(3)(X, G), ValueError, "states: expected width 3, got 2"),
-        (lambda: GCN(2, 2)(X.double(), G), TypeError, "states: .*float32 like the weights"),
-        (lambda: SAGE(2, 2)(X.double(), G), TypeError, "states: .*float32 like the weights"),
-        (lambda: GIN(2, 2)(X.double(), G), TypeError, "states: .*float32 like the weights"),
-        (lambda: Gated(2)(X.double(), G), TypeError, "states: .*float32 like the weights"),
-        (lambda: Gated(2)(X.tolist(), G), TypeError, "states: expected a float tensor, got list"),
+        (lambda: SAGEConv(2, 2)(X[:2], G), ValueError, "states: expected 3 rows, .*got 2"),
+        (lambda: GINConv(2, 2)(X.int(), G), TypeError, "states: expected a float.*int32"),
+        (lambda: GINConv(2, 2)(X, None), TypeError, "graph: expected a Graph, got NoneType"),
+        (lambda: GCNConv(2, 2)(X[:2], G), ValueError, "states: expected 3 rows, .*got 2"),
+        (lambda: GatedGraphConv(2)(X[:2], G), ValueError, "states: expected 3 rows, .*got 2"),
+        (lambda: GatedGraphConv(2)(X.int(), G), TypeError, "states: expected a float.*int32"),
+        (lambda: GatedGraphConv(2)(X, G.mask()), TypeError, "graph: expected a sequence of Graph"),
+        (lambda: GatedGraphConv(2)(X, [None]), TypeError, "graph: expected only Graph, got None"),
+        (lambda: GCNConv(2, 2)(X, [G]), TypeError, "graph: expected a Graph, got list"),
+        (lambda: GCNConv(3, 2)(X, G), ValueError, "states: expected width 3, got 2"),
+        (lambda: SAGEConv(3, 2)(X, G), ValueError, "states: expected width 3, got 2"),
+        (lambda: GINConv(1, 2)(X, G), ValueError, "states: expected width 1, got 2"),
+        (lambda: GatedGraphConv(3)(X, G), ValueError, "states: expected width 3, got 2"),
+        (lambda: GCNConv(2, 2)(X.double(), G), TypeError, "states: .*float32 like the weights"),
+        (lambda: SAGEConv(2, 2)(X.double(), G), TypeError, "states: .*float32 like the weights"),
+        (lambda: GINConv(2, 2)(X.double(), G), TypeError, "states: .*float32 like the weights"),
+        (lambda: GatedGraphConv(2)(X.double(), G), TypeError, "states: .*float32 like the weights"),
+        (
+            lambda: GatedGraphConv(2)(X.tolist(), G),
+            TypeError,
+            "states: expected a float tensor, got list",
+        ),
         (lambda: Readout(3, "sum", 2, 2), TypeError, "net: expected a Module, got int"),
-        (lambda: Gated(2, kinds=2)(X, G), ValueError, "graph: expected 2 kinds of edges, got 1"),
-        (lambda: Gated(2)(X, [G, G]), ValueError, "graph: expected 1 kinds of edges, got 2"),
-        (lambda: Gated(2, 2)(X, [G, plain(2, [])]), ValueError, "states: expected 2 rows, .*got 3"),
-        (lambda: Gated(0), ValueError, "dim: .*at least 1, got 0"),
-        (lambda: Gated(2, 0), ValueError, "kinds: .*at least 1, got 0"),
-        (lambda: Gated(2, True), TypeError, "kinds: expected an int, got True"),
-        (lambda: GCN(0, 2), ValueError, "in_features: .*at least 1, got 0"),
-        (lambda: GCN(2, 2.0), TypeError, "out_features: expected an int, got 2.0"),
-        (lambda: SAGE(-1, 2), ValueError, "in_features: .*at least 1, got -1"),
-        (lambda: SAGE(2, 2, "symmetric"), ValueError, "how: .*'max', got 'symmetric'"),
-        (lambda: GIN(2, 0), ValueError, "out_features: .*at least 1, got 0"),
-        (lambda: GIN(2, 2, "min"), ValueError, "how: .*'max', got 'min'"),
-        (lambda: GraphNet(GCN(2, 2)), TypeError, "layers: expected a sequence of Module"),
-        (lambda: GraphNet([GCN(2, 2), 3]), TypeError, "layers: expected only Module, got 3"),
+        (
+            lambda: GatedGraphConv(2, num_edge_types=2)(X, G),
+            ValueError,
+            "graph: expected 2 edge types, got 1",
+        ),
+        (
+            lambda: GatedGraphConv(2)(X, [G, G]),
+            ValueError,
+            "graph: expected 1 edge types, got 2",
+        ),
+        (
+            lambda: GatedGraphConv(2, 2)(X, [G, plain(2, [])]),
+            ValueError,
+            "states: expected 2 rows, .*got 3",
+        ),
+        (lambda: GatedGraphConv(0), ValueError, "dim: .*at least 1, got 0"),
+        (lambda: GatedGraphConv(2, 0), ValueError, "num_edge_types: .*at least 1, got 0"),
+        (lambda: GatedGraphConv(2, True), TypeError, "num_edge_types: expected an int, got True"),
+        (lambda: GCNConv(0, 2), ValueError, "in_features: .*at least 1, got 0"),
+        (lambda: GCNConv(2, 2.0), TypeError, "out_features: expected an int, got 2.0"),
+        (lambda: SAGEConv(-1, 2), ValueError, "in_features: .*at least 1, got -1"),
+        (lambda: SAGEConv(2, 2, "symmetric"), ValueError, "aggr: .*'max', got 'symmetric'"),
+        (lambda: GINConv(2, 0), ValueError, "out_features: .*at least 1, got 0"),
+        (lambda: GINConv(2, 2, "min"), ValueError, "aggr: .*'max', got 'min'"),
+        (lambda: GraphNet(GCNConv(2, 2)), TypeError, "layers: expected a sequence of Module"),
+        (lambda: GraphNet([GCNConv(2, 2), 3]), TypeError, "layers: expected only Module, got 3"),
         (lambda: GraphNet([], dropout=1), ValueError, "dropout: .*below 1, got 1"),
         (lambda: GraphNet([], dropout=-0.1), ValueError, "dropout: .*from 0.*got -0.1"),
         (lambda: GraphNet([], dropout=math.nan), ValueError, "dropout: .*got nan"),
-        (lambda: Readout(GCN(2, 2), "symmetric", 2, 2), ValueError, "how: .*got 'symmetric'"),
-        (lambda: Readout(GCN(2, 2), "sum", 0, 2), ValueError, "in_features: .*at least 1, got 0"),
-        (lambda: Readout(GCN(2, 2), "sum", 2, "1"), TypeError, "out_features: .*int, got '1'"),
+        (lambda: Readout(GCNConv(2, 2), "symmetric", 2, 2), ValueError, "aggr: .*got 'symmetric'"),
+        (
+            lambda: Readout(GCNConv(2, 2), "sum", 0, 2),
+            ValueError,
+            "in_features: .*at least 1, got 0",
+        ),
+        (lambda: Readout(GCNConv(2, 2), "sum", 2, "1"), TypeError, "out_features: .*int, got '1'"),
     ],
 )
 def test_errors_name_the_argument(unchecked, call, error, words):

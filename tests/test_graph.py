@@ -14,8 +14,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import DataLoader
 
 from gatutils import graph as graph_module
-from gatutils.gnn import GCN, GATConv
 from gatutils.graph import Graph
+from gatutils.graph_attention import GATConv
+from gatutils.message_passing import GCNConv
 
 
 def full(nodes, edges):
@@ -26,7 +27,7 @@ def full(nodes, edges):
 
 def assert_same(one, other):
     """Two graphs hold the same numbers, in the same order."""
-    assert one.nodes == other.nodes
+    assert one.num_nodes == other.num_nodes
     assert pairs(one) == pairs(other)
     assert one.sizes.tolist() == other.sizes.tolist()
     assert one.edge_order.tolist() == other.edge_order.tolist()
@@ -45,14 +46,14 @@ def test_edges_are_sorted_by_target_and_else_keep_their_order(dtype, problem):
     graph = plain(nodes, edges, dtype)
     assert pairs(graph) == sorted(edges, key=lambda edge: edge[1])
     assert graph.source.dtype == graph.target.dtype == torch.int64
-    assert (graph.nodes, graph.edges, graph.graphs) == (nodes, len(edges), 1)
+    assert (graph.num_nodes, graph.num_edges, graph.num_graphs) == (nodes, len(edges), 1)
 
 
 @given(multigraphs())
 def test_offsets_find_the_edges_of_a_target(problem):
     nodes, edges = problem
     graph = plain(nodes, edges)
-    offsets = graph.offsets.tolist()
+    offsets = graph.indptr.tolist()
     assert len(offsets) == nodes + 1
     assert offsets[0] == 0
     assert offsets[-1] == len(edges)
@@ -66,7 +67,7 @@ def test_offsets_find_the_edges_of_a_target(problem):
 def test_the_way_back_finds_the_edges_of_a_source(problem):
     nodes, edges = problem
     graph = plain(nodes, edges)
-    offsets = graph.source_offsets.tolist()
+    offsets = graph.source_indptr.tolist()
     assert len(offsets) == nodes + 1
     assert offsets[0] == 0
     assert offsets[-1] == len(edges)
@@ -112,8 +113,8 @@ def test_adjacency_counts_the_edges_from_column_to_row(problem):
 def test_a_mask_there_and_back(nodes, seed, share):
     mask = torch.rand(nodes, nodes, generator=torch.Generator().manual_seed(seed)) < share
     graph = Graph.from_mask(mask)
-    assert graph.nodes == nodes
-    assert graph.edges == mask.sum()
+    assert graph.num_nodes == nodes
+    assert graph.num_edges == mask.sum()
     assert all(mask[i, j] for j, i in pairs(graph))
     assert torch.equal(graph.mask(), mask)
 
@@ -130,7 +131,7 @@ def test_a_graph_there_and_back_unless_a_mask_cannot_say_it(problem):
     assert mask.dtype == torch.bool
     assert torch.equal(mask, graph.adjacency() == 1)
     again = Graph.from_mask(mask)
-    assert (again.nodes, Counter(pairs(again))) == (nodes, Counter(set(edges)))
+    assert (again.num_nodes, Counter(pairs(again))) == (nodes, Counter(set(edges)))
 
 
 # ---- networkx -------------------------------------------------------------------------------
@@ -150,7 +151,7 @@ def test_from_networkx(kind, problem):
     if not theirs.is_directed():
         expected += [(i, j) for j, i in expected if i != j]
     graph = Graph.from_networkx(theirs)
-    assert graph.nodes == nodes
+    assert graph.num_nodes == nodes
     assert Counter(pairs(graph)) == Counter(expected)
     assert graph.features is None
     assert graph.labels is None
@@ -178,7 +179,7 @@ def test_to_networkx_and_back(problem):
     assert list(theirs) == list(range(nodes))
     assert Counter(list(theirs.edges())) == Counter(edges)
     back = Graph.from_networkx(theirs)
-    assert (back.nodes, Counter(pairs(back))) == (nodes, Counter(edges))
+    assert (back.num_nodes, Counter(pairs(back))) == (nodes, Counter(edges))
 
 
 # ---- Graphs made of graphs --------------------------------------------------------------------
@@ -209,14 +210,14 @@ def test_without_duplicates_each_edge_is_there_once(problem):
     assert Counter(pairs(once)) == Counter(set(edges))
     assert once.features is graph.features
     assert once.labels is graph.labels
-    assert graph.edges == len(edges)
+    assert graph.num_edges == len(edges)
 
 
 @few
 @given(multigraphs())
 def test_other_features_and_no_edges_leave_the_rest_as_it_was(problem):
     nodes, edges = problem
-    batch = Graph.batch([full(nodes, edges), full(1, [(0, 0)])])
+    batch = Graph.from_graphs([full(nodes, edges), full(1, [(0, 0)])])
     features, labels = torch.randn(nodes + 1, 3), torch.randn(nodes + 1)
     other = batch.with_features(features, labels)
     assert other.features is features
@@ -228,8 +229,8 @@ def test_other_features_and_no_edges_leave_the_rest_as_it_was(problem):
         assert pairs(graph) == pairs(batch)
         assert graph.sizes.tolist() == batch.sizes.tolist() == [nodes, 1]
     alone = batch.without_edges()
-    assert_same(alone, Graph.batch([full(nodes, []), full(1, [])]))
-    assert batch.edges == len(edges) + 1
+    assert_same(alone, Graph.from_graphs([full(nodes, []), full(1, [])]))
+    assert batch.num_edges == len(edges) + 1
 
 
 @given(multigraphs(), st.randoms(use_true_random=False), st.sampled_from([torch.int32, torch.long]))
@@ -238,13 +239,13 @@ def test_permuted_is_the_same_graph_with_other_numbers(problem, random, dtype):
     graph = full(nodes, edges)
     order = list(range(nodes))
     random.shuffle(order)
-    other = graph.permuted(torch.tensor(order, dtype=dtype))
+    other = graph.permute(torch.tensor(order, dtype=dtype))
     renamed = [(order[j], order[i]) for j, i in pairs(other)]
     assert Counter(renamed) == Counter(edges)
     assert other.features[:, 0].tolist() == order
     assert (other.labels - 10).tolist() == order
     assert torch.equal(other.adjacency(), graph.adjacency()[order][:, order])
-    bare = plain(nodes, edges).permuted(torch.tensor(order, dtype=dtype))
+    bare = plain(nodes, edges).permute(torch.tensor(order, dtype=dtype))
     assert bare.features is None
     assert bare.labels is None
 
@@ -255,12 +256,12 @@ def test_permuted_is_the_same_graph_with_other_numbers(problem, random, dtype):
 @given(st.lists(multigraphs(most=4), min_size=1, max_size=4))
 def test_a_batch_has_the_graphs_as_blocks(problems):
     graphs = [full(*problem) for problem in problems]
-    batch = Graph.batch(graphs)
+    batch = Graph.from_graphs(graphs)
     assert torch.equal(batch.adjacency(), torch.block_diag(*(g.adjacency() for g in graphs)))
-    counts = [g.nodes for g in graphs]
-    assert batch.graphs == len(graphs)
+    counts = [g.num_nodes for g in graphs]
+    assert batch.num_graphs == len(graphs)
     assert batch.sizes.tolist() == counts
-    assert batch.member.tolist() == [k for k, n in enumerate(counts) for _ in range(n)]
+    assert batch.batch.tolist() == [k for k, n in enumerate(counts) for _ in range(n)]
     assert torch.equal(batch.features, torch.cat([g.features for g in graphs]))
     assert torch.equal(batch.labels, torch.cat([g.labels for g in graphs]))
     for other in (batch.with_self_loops(), batch.without_self_loops(), batch.without_duplicates()):
@@ -272,32 +273,34 @@ def test_a_batch_has_the_graphs_as_blocks(problems):
 def test_a_batch_of_batches_is_one_of_all_the_graphs(problems, first):
     graphs = [full(*problem) for problem in problems]
     parts = [part for part in (graphs[:first], graphs[first:]) if part]
-    assert_same(Graph.batch([Graph.batch(part) for part in parts]), Graph.batch(graphs))
+    assert_same(
+        Graph.from_graphs([Graph.from_graphs(part) for part in parts]), Graph.from_graphs(graphs)
+    )
 
 
 def test_a_batch_of_one_and_of_bare_graphs():
     graph = full(2, [(0, 1)])
-    assert_same(Graph.batch([graph]), graph)
-    bare = Graph.batch([plain(2, [(0, 1)]), plain(0, [])])
+    assert_same(Graph.from_graphs([graph]), graph)
+    bare = Graph.from_graphs([plain(2, [(0, 1)]), plain(0, [])])
     assert bare.features is None
     assert bare.labels is None
     assert bare.sizes.tolist() == [2, 0]
     only = [plain(1, [], labels=torch.zeros(1)), plain(2, [], labels=torch.ones(2))]
-    assert Graph.batch(only).labels.tolist() == [0, 1, 1]
-    assert Graph.batch(only).features is None
+    assert Graph.from_graphs(only).labels.tolist() == [0, 1, 1]
+    assert Graph.from_graphs(only).features is None
 
 
 # ---- The rest ---------------------------------------------------------------------------------
 
 
 def test_to_moves_all_there_is(monkeypatch):
-    batch = Graph.batch([full(2, [(0, 1), (1, 1)]), full(1, [])])
+    batch = Graph.from_graphs([full(2, [(0, 1), (1, 1)]), full(1, [])])
     assert batch.to("cpu") is batch
     assert batch.to(torch.device("cpu")) is batch
     # A second device that is everywhere; it holds no numbers, and so is refused.
     monkeypatch.setattr(graph_module, "expect_device", lambda device, name: torch.device(device))
     moved = batch.to("meta")
-    parts = ["source", "target", "features", "labels", "member", "edge_order"]
+    parts = ["source", "target", "features", "labels", "batch", "edge_order"]
     assert {getattr(moved, name).device.type for name in parts} == {"meta"}
     assert [len(getattr(moved, name)) for name in parts] == [2, 2, 3, 3, 3, 2]
     assert moved.sizes.tolist() == [2, 1]
@@ -309,7 +312,7 @@ def test_to_moves_all_there_is(monkeypatch):
 @few
 @given(multigraphs())
 def test_to_cuda_and_back(problem):
-    batch = Graph.batch([full(*problem), full(1, [(0, 0)])])
+    batch = Graph.from_graphs([full(*problem), full(1, [(0, 0)])])
     for graph in (batch, batch.with_self_loops()):
         assert_same(graph.to("cuda").to("cpu"), graph)
     assert_same(batch.to("cuda").with_self_loops().to("cpu"), batch.with_self_loops())
@@ -406,13 +409,13 @@ def test_edge_order_refers_to_the_given_edges_through_all_that_is_made(problem, 
     graph, names, rows = full(nodes, edges), [*range(nodes)], list(edges)
     for step in steps:
         if step == "permuted":
-            if graph.graphs > 1:
+            if graph.num_graphs > 1:
                 continue
-            order = data.draw(st.permutations(range(graph.nodes)))
-            graph, names = graph.permuted(torch.tensor(order).long()), [names[k] for k in order]
+            order = data.draw(st.permutations(range(graph.num_nodes)))
+            graph, names = graph.permute(torch.tensor(order).long()), [names[k] for k in order]
         elif step == "batch":
             more = len(names)
-            graph = Graph.batch([graph, full(*other)])
+            graph = Graph.from_graphs([graph, full(*other)])
             names += [more + 100 + k for k in range(other[0])]
             rows += [(more + 100 + j, more + 100 + i) for j, i in other[1]]
         elif step == "with_features":
@@ -460,21 +463,21 @@ def test_the_edge_index_is_sources_above_targets():
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("nodes", "make another one"),
-        ("source", "make another one"),
-        ("edge_order", "make another one"),
-        ("offsets", "make another one"),
+        ("num_nodes", "make another"),
+        ("source", "make another"),
+        ("edge_order", "make another"),
+        ("indptr", "make another"),
         ("features", "with_features returns one with other features"),
         ("labels", r"with_features\(features, labels\)"),
-        ("sizes", r"Graph\(\.\.\., sizes=\.\.\.\) or Graph.batch"),
-        ("weights", "make another one"),
+        ("sizes", r"Graph\(\.\.\., sizes=\.\.\.\) or Graph.from_graphs"),
+        ("weights", "make another"),
     ],
 )
 def test_no_attribute_can_be_set_or_deleted(name, words):
-    graph = Graph.batch([full(2, [(0, 1)])])
+    graph = Graph.from_graphs([full(2, [(0, 1)])])
     before = pickle.dumps(graph)
     for change in (lambda: setattr(graph, name, None), lambda: delattr(graph, name)):
-        with pytest.raises(AttributeError, match=f"{name}: a Graph cannot be changed; {words}"):
+        with pytest.raises(AttributeError, match=f"{name}: a Graph is immutable; {words}"):
             change()
     assert pickle.dumps(graph) == before
 
@@ -495,12 +498,12 @@ def test_a_graph_keeps_its_edges_when_the_given_tensors_change(edges, dtype):
 @few
 @given(st.lists(multigraphs(most=4), min_size=1, max_size=3))
 def test_sizes_can_be_given(problems):
-    batch = Graph.batch([full(*problem) for problem in problems])
+    batch = Graph.from_graphs([full(*problem) for problem in problems])
     for sizes in (batch.sizes, batch.sizes.int(), batch.sizes.tolist()):
         parts = (batch.source, batch.target, batch.features, batch.labels)
-        again = Graph(batch.nodes, *parts, sizes=sizes)
-        assert again.member.tolist() == batch.member.tolist()
-        assert (again.graphs, again.sizes.dtype) == (len(problems), torch.long)
+        again = Graph(batch.num_nodes, *parts, sizes=sizes)
+        assert again.batch.tolist() == batch.batch.tolist()
+        assert (again.num_graphs, again.sizes.dtype) == (len(problems), torch.long)
 
 
 def unpickled(graph):
@@ -528,27 +531,27 @@ COPIES = {
 }
 
 
-@pytest.mark.parametrize("how", COPIES)
+@pytest.mark.parametrize("aggr", COPIES)
 @few
 @given(problem=multigraphs())
-def test_copies_are_whole_and_frozen_too(how, problem):
-    graph = Graph.batch([full(*problem), full(1, [(0, 0)])])
+def test_copies_are_whole_and_frozen_too(aggr, problem):
+    graph = Graph.from_graphs([full(*problem), full(1, [(0, 0)])])
     for original in (graph, graph.with_self_loops()):
-        _ = original.offsets, original.by_source
-        other = COPIES[how](original)
+        _ = original.indptr, original.by_source
+        other = COPIES[aggr](original)
         assert other is not original
         assert_same(other, original)
         assert_same(other.with_self_loops(), original.with_self_loops())
-        assert torch.equal(other.source_offsets, original.source_offsets)
-        assert_same(Graph.batch([other, other]), Graph.batch([original, original]))
-        with pytest.raises(AttributeError, match="features: a Graph cannot be changed"):
+        assert torch.equal(other.source_indptr, original.source_indptr)
+        assert_same(Graph.from_graphs([other, other]), Graph.from_graphs([original, original]))
+        with pytest.raises(AttributeError, match="features: a Graph is immutable"):
             other.features = None
 
 
 def test_a_copy_carries_nothing_that_was_made_on_the_way():
     graph = full(200, [(k, k + 1) for k in range(199)])
     small = len(pickle.dumps(graph))
-    _ = graph.with_self_loops().by_source, graph.offsets
+    _ = graph.with_self_loops().by_source, graph.indptr
     assert len(pickle.dumps(graph)) == small
 
 
@@ -562,9 +565,11 @@ def test_two_graphs_of_the_same_edges_are_two():
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_loader_of_data_batches_graphs(workers):
     graphs = [full(n, [(0, n - 1)]) for n in (1, 2, 3)]
-    batches = list(DataLoader(graphs, batch_size=2, collate_fn=Graph.batch, num_workers=workers))
+    batches = list(
+        DataLoader(graphs, batch_size=2, collate_fn=Graph.from_graphs, num_workers=workers)
+    )
     for batch, expected in zip(batches, (graphs[:2], graphs[2:]), strict=True):
-        assert_same(batch, Graph.batch(expected))
+        assert_same(batch, Graph.from_graphs(expected))
 
 
 class Layer(torch.nn.Module):
@@ -581,7 +586,7 @@ class Layer(torch.nn.Module):
 def uses(graph):
     """All that is made when it is first needed."""
     looped = graph.with_self_loops()
-    return [graph.offsets, graph.by_source, graph.source_offsets, looped.source, looped.offsets]
+    return [graph.indptr, graph.by_source, graph.source_indptr, looped.source, looped.indptr]
 
 
 def exported(graph, make, strict):
@@ -593,7 +598,7 @@ def exported(graph, make, strict):
 
 def faked(graph):
     with FakeTensorMode(allow_non_fake_inputs=True):
-        for use in ("by_source", "offsets", "source_offsets", "with_self_loops"):
+        for use in ("by_source", "indptr", "source_indptr", "with_self_loops"):
             try:
                 found = getattr(graph, use)
                 found = found() if callable(found) else found
@@ -612,7 +617,7 @@ def transformed(graph, transform):
 
 TRACERS = {
     "export of GAT": lambda graph: exported(graph, GATConv, strict=False),
-    "export of GCN": lambda graph: exported(graph, GCN, strict=False),
+    "export of GCN": lambda graph: exported(graph, GCNConv, strict=False),
     "strict export of GAT": lambda graph: exported(graph, GATConv, strict=True),
     "fake tensors": faked,
     "inference mode": evaluated,
@@ -622,12 +627,12 @@ TRACERS = {
 }
 
 
-@pytest.mark.parametrize("how", TRACERS)
-def test_no_tracer_leaves_a_stand_in_behind(unchecked, how):
+@pytest.mark.parametrize("aggr", TRACERS)
+def test_no_tracer_leaves_a_stand_in_behind(unchecked, aggr):
     """As if it had never been: the graph trains, and can be copied."""
     edges = [(2, 1), (0, 1), (1, 0), (1, 1)]
     graph, expected = plain(3, edges), uses(plain(3, edges))
-    TRACERS[how](graph)
+    TRACERS[aggr](graph)
     for mine, whole in zip(uses(graph), expected, strict=True):
         assert type(mine) is torch.Tensor
         assert not mine.is_inference()
@@ -658,7 +663,7 @@ class Watch(TorchDispatchMode):
         lambda g: g.without_self_loops(),
         lambda g: g.without_edges(),
         lambda g: g.to("cpu"),
-        lambda g: Graph.batch([g, g]),
+        lambda g: Graph.from_graphs([g, g]),
         lambda g: Graph.from_mask(g.mask()),
         copy.copy,
     ],
@@ -667,8 +672,8 @@ def test_what_is_sorted_is_not_sorted_again(make):
     graph = plain(3, [(2, 1), (0, 1), (1, 0), (1, 1)])
     with Watch() as watch:
         made = make(graph)
-        _ = made.offsets
-    assert made.target.diff().min() >= 0 if made.edges else True
+        _ = made.indptr
+    assert made.target.diff().min() >= 0 if made.num_edges else True
     assert not {"sort", "argsort"} & watch.names
     with Watch() as watch:
         plain(2, [(0, 1), (1, 0)])
@@ -679,7 +684,7 @@ def test_it_says_what_it_is():
     graph = plain(3, [(0, 1), (0, 1)])
     assert repr(graph) == "Graph(3 nodes, 2 edges)"
     assert repr(full(3, [(0, 1)])) == "Graph(3 nodes, 1 edges, 2 features)"
-    assert repr(Graph.batch([graph, graph])) == "Graph(2 graphs, 6 nodes, 4 edges)"
+    assert repr(Graph.from_graphs([graph, graph])) == "Graph(2 graphs, 6 nodes, 4 edges)"
 
 
 NONE = torch.zeros(0, dtype=torch.long)
@@ -724,7 +729,7 @@ WITH, LABELED = Graph(3, NONE, NONE, ROWS), Graph(3, NONE, NONE, labels=ROWS)
         (lambda: PATH.to("meta"), ValueError, "device: expected a device that holds numbers"),
         (lambda: PATH.to("nonsense"), ValueError, "device: expected .*machine.*got 'nonsense'"),
         (lambda: PATH.to(torch.float64), TypeError, "device: expected a device .*float64"),
-        (lambda: plain(0, []).permuted(ONE), ValueError, r"order: .*since .* no nodes, got \[1\]"),
+        (lambda: plain(0, []).permute(ONE), ValueError, r"order: .*since .* no nodes, got \[1\]"),
         (lambda: Graph.from_edges([(0, 1, 2)], 3), ValueError, r"edges: .*pairs.*\(0, 1, 2\)"),
         (lambda: Graph.from_edges([0, 1], 3), TypeError, "edges: expected only Sequence, got 0"),
         (lambda: Graph.from_edges({0: 1}, 3), TypeError, "edges: expected a sequence"),
@@ -743,29 +748,29 @@ WITH, LABELED = Graph(3, NONE, NONE, ROWS), Graph(3, NONE, NONE, labels=ROWS)
         (lambda: Graph.from_networkx(PATH), TypeError, "graph: .*networkx graph, got Graph"),
         (lambda: PATH.with_features(ROWS[:2]), ValueError, "features: expected 3 rows, got 2"),
         (lambda: PATH.with_features(ROWS, [1]), TypeError, "labels: .*tensor, got list"),
-        (lambda: PATH.permuted(TWO), ValueError, r"order: .*0 to 2 once, got \[0, 1\]"),
-        (lambda: PATH.permuted(torch.tensor([0, 1, 1])), ValueError, "order: .*once"),
-        (lambda: PATH.permuted(torch.tensor([1, 2, 3])), ValueError, "order: .*once"),
-        (lambda: PATH.permuted(ROWS[:, 0]), TypeError, "order: expected an int.*float32"),
-        (lambda: PATH.permuted([0, 1, 2]), TypeError, "order: expected an int tensor, got list"),
-        (lambda: PATH.permuted(ROWS.int()), ValueError, "order: expected 1 axes"),
+        (lambda: PATH.permute(TWO), ValueError, r"order: .*0 to 2 once, got \[0, 1\]"),
+        (lambda: PATH.permute(torch.tensor([0, 1, 1])), ValueError, "order: .*once"),
+        (lambda: PATH.permute(torch.tensor([1, 2, 3])), ValueError, "order: .*once"),
+        (lambda: PATH.permute(ROWS[:, 0]), TypeError, "order: expected an int.*float32"),
+        (lambda: PATH.permute([0, 1, 2]), TypeError, "order: expected an int tensor, got list"),
+        (lambda: PATH.permute(ROWS.int()), ValueError, "order: expected 1 axes"),
         (
-            lambda: Graph.batch([PATH, PATH]).permuted(torch.arange(6)),
+            lambda: Graph.from_graphs([PATH, PATH]).permute(torch.arange(6)),
             ValueError,
             "graph: expected one graph, got 2 in a batch",
         ),
-        (lambda: Graph.batch([]), ValueError, "graphs: expected one graph or more, got none"),
-        (lambda: Graph.batch(PATH), TypeError, "graphs: expected a sequence of Graph"),
-        (lambda: Graph.batch([PATH, 3]), TypeError, "graphs: expected only Graph, got 3"),
-        (lambda: Graph.batch([PATH, WITH]), ValueError, "graphs: .*features in all or none"),
-        (lambda: Graph.batch([LABELED, PATH]), ValueError, "graphs: .*labels in all or none"),
+        (lambda: Graph.from_graphs([]), ValueError, "graphs: expected one graph or more, got none"),
+        (lambda: Graph.from_graphs(PATH), TypeError, "graphs: expected a sequence of Graph"),
+        (lambda: Graph.from_graphs([PATH, 3]), TypeError, "graphs: expected only Graph, got 3"),
+        (lambda: Graph.from_graphs([PATH, WITH]), ValueError, "graphs: .*features in all or none"),
+        (lambda: Graph.from_graphs([LABELED, PATH]), ValueError, "graphs: .*labels in all or none"),
         (
-            lambda: Graph.batch([WITH, Graph(3, NONE, NONE, ROWS[:, :1])]),
+            lambda: Graph.from_graphs([WITH, Graph(3, NONE, NONE, ROWS[:, :1])]),
             ValueError,
             r"graphs: .*features of one width, got \[\(1,\), \(2,\)\]",
         ),
         (
-            lambda: Graph.batch([LABELED, Graph(3, NONE, NONE, labels=ROWS[:, 0])]),
+            lambda: Graph.from_graphs([LABELED, Graph(3, NONE, NONE, labels=ROWS[:, 0])]),
             ValueError,
             "graphs: .*labels of one width",
         ),

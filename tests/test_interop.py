@@ -10,9 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from gatutils.gnn import GCN, GIN, SAGE, GATConv, Gated, GATv2Conv
 from gatutils.graph import Graph
-from gatutils.interop import edge_index, from_pyg, to_pyg
+from gatutils.graph_attention import GATConv, GATv2Conv
+from gatutils.interop import from_pyg, to_pyg
+from gatutils.message_passing import (
+    GatedGraphConv,
+    GCNConv,
+    GINConv,
+    SAGEConv,
+)
 
 assert_near = partial(torch.testing.assert_close, rtol=1e-10, atol=1e-10)
 
@@ -59,26 +65,26 @@ KINDS = {
         250,
     ),
     "GCN": (
-        lambda **more: GCN(3, 2, **more),
+        lambda **more: GCNConv(3, 2, **more),
         lambda **more: pyg.GCNConv(3, 2, **more),
         chosen("add_self_loops"),
         100,
     ),
-    "SAGE mean": (lambda: SAGE(3, 2), lambda: pyg.SAGEConv(3, 2), st.just({}), 100),
+    "SAGE mean": (lambda: SAGEConv(3, 2), lambda: pyg.SAGEConv(3, 2), st.just({}), 100),
     "SAGE max": (
-        lambda: SAGE(3, 2, "max"),
+        lambda: SAGEConv(3, 2, "max"),
         lambda: pyg.SAGEConv(3, 2, aggr="max"),
         st.just({}),
         100,
     ),
     "SAGE sum": (
-        lambda: SAGE(3, 2, "sum"),
+        lambda: SAGEConv(3, 2, "sum"),
         lambda: pyg.SAGEConv(3, 2, aggr="sum"),
         st.just({}),
         100,
     ),
     "GIN": (
-        lambda: GIN(3, 2),
+        lambda: GINConv(3, 2),
         lambda: pyg.GINConv(perceptron(3, 2), train_eps=True),
         st.just({}),
         100,
@@ -107,30 +113,37 @@ def test_the_graphs_are_a_thousand():
 
 @pytest.mark.parametrize("name", KINDS)
 def test_equal_outputs_and_gradients_both_ways(name):
-    """Of states and of every weight, whichever library made the layer; five graphs at once."""
+    """Of states and of every weight, whichever library made the layer."""
     make_ours, make_theirs, choices, graphs = KINDS[name]
+    together = 2 if choices is gat else 5  # graphs side by side: attention has many settings
     met = Counter()
 
-    @settings(max_examples=graphs // 5)
-    @given(side_by_side(5, least=1, most=7), choices, st.integers(0, 2**31))
-    def compare(problem, more, seed):
-        states, edges, examples = problem
+    @settings(max_examples=graphs // together)
+    @given(side_by_side(together, least=1, most=7), choices, st.integers(0, 2**31), st.booleans())
+    def compare(problem, more, seed, from_ours):
+        states, edges, seen_here = problem
         graph = plain(len(states), edges)
-        met.update(examples)
-        made = shaken(make_ours(**more), seed), shaken(make_theirs(**more), seed)
-        for ours, theirs in ((made[0], to_pyg(made[0])), (from_pyg(made[1]), made[1])):
-            index, found = edge_index(graph), []
-            for layer, seen in ((ours, graph), (theirs, index)):
-                x = states.clone().requires_grad_()
-                out = layer(x, seen)
-                (out * normal(*out.shape, seed=3)).sum().backward()
-                found.append((out, x.grad))
-            for one, other in zip(*found, strict=True):
-                assert_near(one, other)
-            assert_same_weights(to_pyg(gradients(ours)), gradients(theirs))
+        met.update(seen_here)
+        met["from ours"] += together * from_ours
+        if from_ours:
+            ours = shaken(make_ours(**more), seed)
+            theirs = to_pyg(ours)
+        else:
+            theirs = shaken(make_theirs(**more), seed)
+            ours = from_pyg(theirs)
+        index, found = graph.edge_index, []
+        for layer, seen in ((ours, graph), (theirs, index)):
+            x = states.clone().requires_grad_()
+            out = layer(x, seen)
+            (out * normal(*out.shape, seed=3)).sum().backward()
+            found.append((out, x.grad))
+        for one, other in zip(*found, strict=True):
+            assert_near(one, other)
+        assert_same_weights(to_pyg(gradients(ours)), gradients(theirs))
 
     compare()
     assert met["a graph"] == graphs
+    assert graphs / 4 <= met["from ours"] <= graphs * 3 / 4
     assert min(met.values()) >= 10
 
 
@@ -140,14 +153,16 @@ def test_the_weights_of_attention_are_those_of_pytorch_geometric(name, more, pro
     make_ours, *_ = KINDS[name]
     states, edges = problem
     graph, ours = plain(len(states), edges), shaken(make_ours(**more))
-    _, (index, theirs) = to_pyg(ours)(states, edge_index(graph), return_attention_weights=True)
+    _, (index, theirs) = to_pyg(ours)(states, graph.edge_index, return_attention_weights=True)
     if ours.add_self_loops:
         graph = graph.with_self_loops()
-        assert torch.equal(index[:, -graph.nodes :], torch.arange(graph.nodes).expand(2, -1))
+        assert torch.equal(
+            index[:, -graph.num_nodes :], torch.arange(graph.num_nodes).expand(2, -1)
+        )
         order = index[1].argsort(stable=True)
         index, theirs = index[:, order], theirs[order]
-    assert torch.equal(index, edge_index(graph))
-    assert_near(ours(states, graph, return_weights=True)[1], theirs)
+    assert torch.equal(index, graph.edge_index)
+    assert_near(ours(states, graph, return_attention_weights=True)[1], theirs)
 
 
 # ---- Round trips ------------------------------------------------------------------------------
@@ -237,11 +252,11 @@ def test_self_loops_that_theirs_adds_ours_adds_too(make, problem):
     states, edges = problem
     graph, theirs = plain(len(states), edges), shaken(make(3, 2, heads=2))
     assert theirs.add_self_loops  # unless told
-    ours, expected = from_pyg(theirs), theirs(states, edge_index(graph))
+    ours, expected = from_pyg(theirs), theirs(states, graph.edge_index)
     assert_near(ours(states, graph), expected)
     assert_near(ours(states, graph.with_self_loops()), expected)
-    assert_near(to_pyg(ours)(states, edge_index(graph)), expected)
-    assert_near(to_pyg(ours)(states, edge_index(graph.with_self_loops())), expected)
+    assert_near(to_pyg(ours)(states, graph.edge_index), expected)
+    assert_near(to_pyg(ours)(states, graph.with_self_loops().edge_index), expected)
 
 
 def test_dropout_acts_on_weights_in_both():
@@ -250,7 +265,7 @@ def test_dropout_acts_on_weights_in_both():
     theirs = to_pyg(ours)
     x, graph = normal(40, 3), plain(40, [(i, i) for i in range(40)])
     values = x @ ours.W[0].T + ours.b
-    for layer, seen in ((ours, graph), (theirs, edge_index(graph))):
+    for layer, seen in ((ours, graph), (theirs, graph.edge_index)):
         torch.manual_seed(0)
         out = layer(x, seen)
         live = (out != ours.b).any(dim=1)
@@ -268,7 +283,7 @@ def test_a_matrix_that_gatv2_shares_is_copied_twice(bias):
     theirs = shaken(pyg.GATv2Conv(3, 2, 2, share_weights=True, add_self_loops=False, bias=bias))
     ours = from_pyg(theirs)
     assert torch.equal(ours.W, ours.U)
-    assert_near(ours(STATES, GRAPH), theirs(STATES, edge_index(GRAPH)))
+    assert_near(ours(STATES, GRAPH), theirs(STATES, GRAPH.edge_index))
     with torch.no_grad():
         ours.W.zero_()
     assert ours.U.any()
@@ -293,37 +308,37 @@ def test_a_matrix_that_gatv2_shares_is_copied_twice(bias):
 )
 def test_what_changes_no_number_goes_over(theirs):
     """What theirs has not, or does not learn, is not learned here: both learn the same."""
-    theirs(STATES.float(), edge_index(GRAPH))  # which tells how wide the states are
+    theirs(STATES.float(), GRAPH.edge_index)  # which tells how wide the states are
     if getattr(theirs, "cached", False):
         theirs.reset_parameters()
     ours = from_pyg(shaken(theirs))
     for _ in range(2):
-        for layer, graph in ((ours, GRAPH), (theirs, edge_index(GRAPH))):
+        for layer, graph in ((ours, GRAPH), (theirs, GRAPH.edge_index)):
             out = layer(STATES, graph)
             optimizer = torch.optim.SGD(layer.parameters(), lr=0.1, weight_decay=0.5)
             optimizer.zero_grad()
             out.square().sum().backward()
             optimizer.step()
-        assert_near(ours(STATES, GRAPH), theirs(STATES, edge_index(GRAPH)))
+        assert_near(ours(STATES, GRAPH), theirs(STATES, GRAPH.edge_index))
 
 
 @pytest.mark.parametrize("learned", [True, False])
-@pytest.mark.parametrize("how", ["sum", "mean", "max"])
-def test_epsilon_is_learned_where_it_was(learned, how):
-    ours = shaken(GIN(3, 2, how))
+@pytest.mark.parametrize("aggr", ["sum", "mean", "max"])
+def test_epsilon_is_learned_where_it_was(learned, aggr):
+    ours = shaken(GINConv(3, 2, aggr))
     ours.eps.requires_grad_(learned)
     theirs = to_pyg(ours)
     assert isinstance(theirs.eps, nn.Parameter) == learned
     assert theirs.eps.item() == ours.eps.item() != 0
-    assert_near(ours(STATES, GRAPH), theirs(STATES, edge_index(GRAPH)))
+    assert_near(ours(STATES, GRAPH), theirs(STATES, GRAPH.edge_index))
     back = from_pyg(theirs)
-    assert (back.how, back.eps.requires_grad) == (how, learned)
+    assert (back.aggr, back.eps.requires_grad) == (aggr, learned)
 
 
 def test_an_edge_index_is_sources_above_targets():
-    assert edge_index(plain(3, [(2, 0), (0, 1), (0, 1)])).tolist() == [[2, 0, 0], [0, 1, 1]]
-    assert edge_index(plain(3, [])).shape == (2, 0)
-    assert pairs(Graph(4, *edge_index(GRAPH))) == pairs(GRAPH)
+    assert plain(3, [(2, 0), (0, 1), (0, 1)]).edge_index.tolist() == [[2, 0, 0], [0, 1, 1]]
+    assert plain(3, []).edge_index.shape == (2, 0)
+    assert pairs(Graph.from_edge_index(GRAPH.edge_index, 4)) == pairs(GRAPH)
 
 
 # ---- What is refused --------------------------------------------------------------------------
@@ -391,14 +406,16 @@ def test_what_ours_cannot_do_is_refused_by_its_name(unchecked, make, words):
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: to_pyg(Gated(3)), "layer: expected one of GCN, .*GATv2Conv, got Gated"),
-        (lambda: to_pyg(Mine(3, 2)), "layer: expected one of GCN, .*GATv2Conv, got Mine"),
-        (lambda: to_pyg(pyg.GATConv(3, 2)), "layer: expected one of GCN, .*, got GATConv"),
-        (lambda: to_pyg(None), "layer: expected one of GCN, .*GATv2Conv, got NoneType"),
+        (
+            lambda: to_pyg(GatedGraphConv(3)),
+            "layer: expected one of GCNConv, .*GATv2Conv, got GatedGraphConv",
+        ),
+        (lambda: to_pyg(Mine(3, 2)), "layer: expected one of GCNConv, .*GATv2Conv, got Mine"),
+        (lambda: to_pyg(pyg.GATConv(3, 2)), "layer: expected one of GCNConv, .*, got GATConv"),
+        (lambda: to_pyg(None), "layer: expected one of GCNConv, .*GATv2Conv, got NoneType"),
         (lambda: from_pyg(Other(3, 2)), "layer: expected one of GATConv, .*GINConv, got Other"),
         (lambda: from_pyg(GATConv(3, 2)), "layer: expected one of GATConv, .*, got GATConv"),
         (lambda: from_pyg(pyg.GATConv), "layer: expected one of GATConv, .*GINConv, got type"),
-        (lambda: edge_index(torch.zeros(2, 3)), "graph: expected a Graph, got Tensor"),
     ],
 )
 def test_other_layers_are_refused(unchecked, call, words):
@@ -416,7 +433,7 @@ def test_without_pytorch_geometric_it_says_what_to_install(monkeypatch):
         return whole(name, *more)
 
     monkeypatch.setattr(importlib, "import_module", lacking)
-    assert edge_index(GRAPH).shape == (2, 5)
-    for call in (lambda: to_pyg(GCN(3, 2)), lambda: from_pyg(nn.Linear(3, 2))):
+    assert GRAPH.edge_index.shape == (2, 5)
+    for call in (lambda: to_pyg(GCNConv(3, 2)), lambda: from_pyg(nn.Linear(3, 2))):
         with pytest.raises(ImportError, match=r"torch_geometric: .*gatutils\[pyg\]"):
             call()

@@ -82,11 +82,11 @@ def test_a_name_that_is_never_found_is_given_up(monkeypatch):
     """No timeout of a socket ends the look-up of a name."""
     over = threading.Event()
 
-    def look_up(*_, **__):
+    def fit_lookup(*_, **__):
         over.wait(30)
         raise OSError("no such name")
 
-    monkeypatch.setattr(install, "urlopen", look_up)
+    monkeypatch.setattr(install, "urlopen", fit_lookup)
     assert not install.answers("http://nowhere.invalid/", patience=0.2)
     waiting = [thread for thread in threading.enumerate() if thread.name.endswith("(ask)")]
     assert waiting  # it was not waited for

@@ -27,9 +27,9 @@ MODULES = {"gatutils", "torch", "numpy", "networkx", "matplotlib", "IPython"}
 ON_ITS_OWN = (
     "> **Running this notebook on its own.** It imports the package `gatutils` from the repository "
     "to which it belongs. Where `import gatutils` fails, as on Colab, download the repository as a "
-    "ZIP archive, upload the archive beside this notebook, and run `%pip install ./ARCHIVE.zip` in "
-    "a new cell, with the archive's name in place of `ARCHIVE.zip`. From a clone, "
-    "`%pip install PATH-TO-THE-CLONE` does the same."
+    "ZIP archive, upload the archive beside this notebook, and run "
+    '`%pip install "./ARCHIVE.zip[notebooks]"` in a new cell, with the archive\'s name in place of '
+    '`ARCHIVE.zip`. From a clone, `%pip install "PATH-TO-THE-CLONE[notebooks]"` does the same.'
 )
 UNSTABLE = [
     (r"\b0x[0-9a-f]{6,}\b", "an address"),
@@ -156,7 +156,7 @@ def test_figures_have_alternative_text(path):
         for output in cell["outputs"]:
             data = output.get("data", {})
             assert not {"image/png", "image/jpeg", "image/svg+xml"} & set(data), (
-                "figures go through gatutils.viz.picture, which asks for alternative text"
+                "figures go through gatutils.book.figures.picture, which asks for alternative text"
             )
             page = "".join(data.get("text/html", ""))
             page = re.sub(r"<script.*?</script>", "", page, flags=re.S)  # it draws, later

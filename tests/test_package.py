@@ -2,7 +2,10 @@
 
 import ast
 import importlib
+import inspect
 import json
+import subprocess
+import sys
 
 import nbformat
 import pytest
@@ -12,50 +15,119 @@ from nbclient.exceptions import CellExecutionError
 import gatutils
 
 # From the bottom to the top: a module may import those before it.
-ORDER = [
-    "checks",
+LIBRARY = [
+    "_checks",
     "attention",
     "seq2seq",
+    "decoding",
     "transformer",
-    "csr",
+    "_csr",
     "graph",
+    "_kernels",
     "sparse",
-    "gnn",
-    "datasets",
-    "planetoid",
+    "_layers",
+    "message_passing",
+    "graph_attention",
     "training",
-    "experiments",
-    "viz",
+    "planetoid",
     "interop",
-    "results",
-    "reproduce",
 ]
+BOOK = [
+    "book.tasks.splits",
+    "book.tasks.sentences",
+    "book.tasks.graphs",
+    "book.tasks.relay",
+    "book.tasks.witnesses",
+    "book.tasks.dictionaries",
+    "book.tasks.puzzles",
+    "book.tasks",
+    "book.figures.data",
+    "book.figures.core",
+    "book.figures.elements",
+    "book.figures.curves",
+    "book.figures.networks",
+    "book.figures.heatmaps",
+    "book.figures.heads",
+    "book.figures.masks",
+    "book.figures.lookup",
+    "book.figures.graph_attention",
+    "book.figures",
+    "book.figures.__main__",
+    "book.experiments.batching",
+    "book.experiments.translation",
+    "book.experiments.nodes",
+    "book.experiments.witnesses",
+    "book.experiments.dictionary",
+    "book.experiments.attention",
+    "book.experiments.published",
+    "book.experiments.questions",
+    "book.experiments.relay",
+    "book.experiments.puzzles",
+    "book.experiments",
+    "book.results",
+    "book.results.store",
+    "book.protocols",
+    "book.runs",
+    "book.reproduce",
+    "book",
+]
+ORDER = [*LIBRARY, *BOOK]
+FOLDER = ROOT / "gatutils"
+
+
+def home(module):
+    """The file of a module."""
+    path = FOLDER.joinpath(*module.split("."))
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
 def imported(module):
     """The modules of the package that a module imports."""
-    file = ROOT / "gatutils" / f"{module}.py"
-    tree = ast.parse(
-        (file if file.exists() else file.with_suffix("") / "__init__.py").read_text(
-            encoding="utf-8"
-        )
-    )
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("gatutils."):
-            yield node.module.split(".")[1]
+    for node in ast.walk(ast.parse(home(module).read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.ImportFrom) or not (node.module or "").startswith("gatutils"):
+            continue
+        source = node.module.removeprefix("gatutils").lstrip(".")
+        for name in node.names:
+            inner = f"{source}.{name.name}".lstrip(".")
+            yield inner if inner in ORDER else source
 
 
 def test_every_module_has_its_place():
-    modules = {p.stem for p in (ROOT / "gatutils").glob("*.py")} - {"__init__"}
-    folders = {p.parent.name for p in (ROOT / "gatutils").glob("*/__init__.py")}
-    assert modules | folders == set(ORDER)
-    for module in ORDER:
-        assert f"``{module}``" in gatutils.__doc__
+    files = {file.relative_to(FOLDER).with_suffix("") for file in FOLDER.rglob("*.py")}
+    modules = {".".join(file.parts).removesuffix(".__init__") for file in files} - {"__init__"}
+    assert modules == set(ORDER)
+
+
+@pytest.mark.parametrize("module", LIBRARY)
+def test_the_package_says_what_is_in_each_module(module):
+    assert module.startswith("_") or f"``{module}``" in gatutils.__doc__
 
 
 @pytest.mark.parametrize("module", ORDER)
 def test_imports_point_downwards(module):
     assert set(imported(module)) <= set(ORDER[: ORDER.index(module)])
+
+
+@pytest.mark.parametrize("module", ORDER)
+def test_a_module_can_be_read_at_one_sitting(module):
+    assert len(home(module).read_text(encoding="utf-8").splitlines()) <= 560
+
+
+def test_the_library_imports_neither_the_book_nor_matplotlib():
+    ask = "import gatutils, sys; print(*sys.modules)"
+    run = [sys.executable, "-c", ask]
+    loaded = subprocess.run(run, capture_output=True, encoding="utf-8", check=True).stdout.split()
+    assert "gatutils.graph_attention" in loaded
+    assert not {"gatutils.book", "matplotlib", "filelock", "torch_geometric"} & set(loaded)
+
+
+def test_each_public_name_of_the_library_can_be_imported_from_the_package():
+    for module in LIBRARY:
+        if not module.startswith("_") and module != "planetoid":  # which is also a function's name
+            loaded = importlib.import_module(f"gatutils.{module}")
+            for name in loaded.__all__:
+                assert getattr(gatutils, name) is getattr(loaded, name), name
+                assert name in gatutils.__all__
 
 
 @pytest.mark.parametrize("module", ORDER)
@@ -67,10 +139,9 @@ def test_public_names_are_there_and_described(module):
         if not name.startswith("_") and getattr(value, "__module__", "") == loaded.__name__
     ]
     public = getattr(loaded, "__all__", own)
-    assert public
     for name in public:
         value = getattr(loaded, name)
-        if callable(value):
+        if inspect.isroutine(value) or inspect.isclass(value):
             assert (value.__doc__ or "").strip(), f"{module}.{name} has no docstring"
 
 

@@ -129,7 +129,11 @@ def of(files, name):
 
 
 def is_tiny(data):
-    return data.graph.nodes == 10 and data.graph.edges == 2 * len(LINKS) - 2 and data.classes == 2
+    return (
+        data.graph.num_nodes == 10
+        and data.graph.num_edges == 2 * len(LINKS) - 2
+        and data.classes == 2
+    )
 
 
 # --- what is read ---------------------------------------------------------------------------------
@@ -727,13 +731,13 @@ def test_counts_are_those_that_are_known(real):
     name, data, _ = real
     nodes, words, classes, links, loops, alone = COUNTS[name]
     graph, proper = data.graph, data.graph.without_self_loops()
-    assert graph.nodes == nodes
+    assert graph.num_nodes == nodes
     assert graph.features.shape == (nodes, words)
     assert data.classes == classes == graph.labels.max() + 1
-    assert proper.edges == 2 * links
-    assert graph.edges == 2 * links + loops
+    assert proper.num_edges == 2 * links
+    assert graph.num_edges == 2 * links + loops
     assert (proper.degree == 0).sum() == alone
-    assert graph.without_duplicates().edges == graph.edges
+    assert graph.without_duplicates().num_edges == graph.num_edges
     assert (graph.features >= 0).all()
     assert set(graph.features.unique().tolist()) == {0, 1} or name == "Pubmed"
 
@@ -756,7 +760,7 @@ def test_papers_of_which_nothing_is_known_are_in_no_split(real):
     assert torch.equal(lost, data.graph.features.sum(dim=1) == 0)
     assert not (lost & (data.train | data.valid | data.test)).any()
     assert (data.graph.degree[lost] > 0).all()
-    scores = torch.zeros(data.graph.nodes, data.classes)
+    scores = torch.zeros(data.graph.num_nodes, data.classes)
     for mask in (data.train, data.valid, data.test):
         loss = cross_entropy(scores[mask], data.graph.labels[mask])
         assert loss.item() == pytest.approx(np.log(data.classes), abs=1e-5)
@@ -770,7 +774,7 @@ def test_torch_geometric_reads_the_same(real):
     theirs, ours = read_planetoid_data(str(folder), name.lower()), data.graph.without_self_loops()
     edges = {tuple(edge) for edge in theirs.edge_index.T.tolist()}
     assert edges == set(zip(ours.source.tolist(), ours.target.tolist(), strict=True))
-    assert theirs.edge_index.shape[1] == ours.edges
+    assert theirs.edge_index.shape[1] == ours.num_edges
     assert torch.equal(theirs.x, ours.features)
     assert torch.equal(theirs.y, ours.labels.clamp(min=0))  # of the lost papers they say class 0
     assert torch.equal(theirs.train_mask, data.train)

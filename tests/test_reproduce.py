@@ -15,13 +15,31 @@ from threading import Barrier
 import pytest
 import torch
 
-from gatutils import datasets, reproduce, results
-from gatutils.datasets import TIMES, atlas, sample_pairs, sample_puzzles, scipy_api, witnesses
-from gatutils.experiments import Deep, DotConv, Lookup, Solver, TokenReader, evenness_of
-from gatutils.gnn import GCN, GIN, SAGE, GATConv, Gated, GATv2Conv
+from gatutils.book import reproduce, results, runs
+from gatutils.book.experiments import nodes, translation
+from gatutils.book.experiments.attention import attention_entropy
+from gatutils.book.experiments.dictionary import DotConv, Lookup
+from gatutils.book.experiments.nodes import Deep
+from gatutils.book.experiments.puzzles import Solver, TokenReader
+from gatutils.book.experiments.translation import aligned, build
+from gatutils.book.protocols import BUDGET, ROWS
+from gatutils.book.reproduce import main
+from gatutils.book.results import store
+from gatutils.book.runs import FULLER, GRAPHS, run
+from gatutils.book.tasks import graphs as graph_tasks
+from gatutils.book.tasks.graphs import atlas, scipy_api
+from gatutils.book.tasks.puzzles import sample_puzzles
+from gatutils.book.tasks.sentences import TIMES, sample_pairs
+from gatutils.book.tasks.witnesses import witnesses
 from gatutils.graph import Graph
+from gatutils.graph_attention import GATConv, GATv2Conv
+from gatutils.message_passing import (
+    GatedGraphConv,
+    GCNConv,
+    GINConv,
+    SAGEConv,
+)
 from gatutils.planetoid import Planetoid
-from gatutils.reproduce import BUDGET, FULLER, GRAPHS, ROWS, aligned, build, main, run
 
 MODELS = [(row, model) for row, protocol in ROWS.items() for model in protocol["models"]]
 TRANSLATIONS = [row for row in ROWS if row not in {*GRAPHS, *FULLER}]
@@ -46,7 +64,7 @@ def papers(seed):
 
 
 PAPERS = {name: papers(seed) for seed, name in enumerate(["cora", "citeseer", "pubmed"])}
-REAL = reproduce._papers
+REAL = runs._papers
 
 
 def once(function):
@@ -64,7 +82,7 @@ def once(function):
     return ask
 
 
-draw_graphs, draw_puzzles = once(datasets.random_graphs), once(sample_puzzles)
+draw_graphs, draw_puzzles = once(graph_tasks.random_graphs), once(sample_puzzles)
 
 
 def few_puzzles(task, count, sizes, *more, **options):
@@ -82,7 +100,7 @@ def small():
     whole = atlas()
     few = whole[1::20]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reproduce, "_papers", PAPERS.get)
+        patch.setattr(runs, "_papers", PAPERS.get)
         patch.setitem(ROWS["witnesses"]["test"], "count", 30)
         less = {**ROWS["dictionary"]["budget"], "test": 6}
         patch.setitem(ROWS["dictionary"], "budget", less)
@@ -99,11 +117,11 @@ def small():
         patch.setitem(ROWS["alignment"], "looks", looks)
         patch.setitem(ROWS["relay"], "test", {"lengths": [1, 3], "count": 4})
         patch.setitem(ROWS["puzzles"]["test"], "count", 40)
-        patch.setattr(datasets, "atlas", lambda: list(few))
+        patch.setattr(graph_tasks, "atlas", lambda: list(few))
         for row in ("readouts", "triangles"):
             patch.setitem(ROWS[row], "budget", {**ROWS[row]["budget"], "train": 20})
-        patch.setattr(reproduce, "random_graphs", draw_graphs)
-        patch.setattr(reproduce, "sample_puzzles", few_puzzles)
+        patch.setattr(runs, "random_graphs", draw_graphs)
+        patch.setattr(runs, "sample_puzzles", few_puzzles)
         yield whole
 
 
@@ -180,10 +198,10 @@ def trained(monkeypatch):
 
         return train
 
-    for name in ("fit_nodes", "fit_question", "carry", "fit_puzzles", "hear"):
-        monkeypatch.setattr(reproduce, name, spy(None))
-    monkeypatch.setattr(reproduce, "look_up", spy(([0.123456, 0.5], 0.654321)))
-    monkeypatch.setattr(reproduce, "fit_published", spy({"scores": [0.123456], "best": 7}))
+    for name in ("fit_nodes", "fit_question", "fit_relay", "fit_puzzles", "fit_witnesses"):
+        monkeypatch.setattr(runs, name, spy(None))
+    monkeypatch.setattr(runs, "fit_lookup", spy(([0.123456, 0.5], 0.654321)))
+    monkeypatch.setattr(runs, "fit_published", spy({"scores": [0.123456], "best": 7}))
     return seen
 
 
@@ -195,36 +213,36 @@ def test_a_run_trains_the_network_of_its_plan(row, model, trained):
         return
     graph, train, seed = trained["given"]
     assert seed == 1
-    assert torch.equal(train, datasets.split(scipy_api().graph.labels, 20, 1)[0])
+    assert torch.equal(train, graph_tasks.split(scipy_api().graph.labels, 20, 1)[0])
     kind, _, number = model.partition(", ")
     free, added = number.startswith("free, "), number.startswith("added, ")
     amount = [trained[name] for name in ("steps", "lr", "weight_decay")]
     assert amount == [200, 0.01, 0 if free else 5e-4]
     net = trained["model"]
     assert getattr(net.dropout, "p", net.dropout) == (0 if free else 0.5)
-    assert getattr(net, "added", False) == added
+    assert getattr(net, "residual", False) == added
     number = number.split(", ")[-1]
     if kind == "gated":
         assert (type(net), net.rounds) == (Deep, int(number))
         return
     depth = int(number) if row == "depths" and kind == "GCN" else 2
     depth = 1 if kind in ("logistic regression", "smooth") else depth
-    made = {"SAGE": SAGE, "GIN": GIN}.get(kind, GCN)
+    made = {"SAGE": SAGEConv, "GIN": GINConv}.get(kind, GCNConv)
     assert [type(layer) for layer in net.layers] == [made] * depth
     if kind == "SAGE":
-        assert [layer.how for layer in net.layers] == [number] * depth
+        assert [layer.aggr for layer in net.layers] == [number] * depth
     alone = kind in ("logistic regression", "MLP", "smooth")
-    assert graph.edges == (0 if alone else 2 * 2309)
+    assert graph.num_edges == (0 if alone else 2 * 2309)
     if kind == "smooth":
-        smoothed = reproduce.smooth(scipy_api().graph, int(number))
+        smoothed = nodes.smooth(scipy_api().graph, int(number))
         torch.testing.assert_close(graph.features, smoothed)
 
 
 @every_model(["readouts", "triangles"])
 def test_a_run_asks_the_question_of_its_plan(row, model, trained, small, monkeypatch):
     graded = []
-    monkeypatch.setattr(reproduce, "grade", lambda *given: graded.append(given) or 0.0)
-    monkeypatch.setattr(datasets, "atlas", lambda: list(small))
+    monkeypatch.setattr(runs, "grade", lambda *given: graded.append(given) or 0.0)
+    monkeypatch.setattr(graph_tasks, "atlas", lambda: list(small))
     monkeypatch.setitem(ROWS[row]["budget"], "train", 1000)
     run(row, model, seed=1)
     question, graphs, seed = trained["given"]
@@ -232,21 +250,23 @@ def test_a_run_asks_the_question_of_its_plan(row, model, trained, small, monkeyp
     read_by = "sum" if row == "triangles" else model.split(", ")[1]
     assert question == ("a triangle" if row == "triangles" else model.split(", ")[0])
     assert (seed, len(graphs)) == (1, 1000)
-    assert [(type(layer), layer.how) for layer in trained["model"].net.layers] == [(GIN, how)] * 2
-    assert trained["model"].how == read_by
+    assert [(type(layer), layer.aggr) for layer in trained["model"].net.layers] == [
+        (GINConv, how)
+    ] * 2
+    assert trained["model"].aggr == read_by
     assert (trained["steps"], trained["size"]) == (2000 if row == "triangles" else 600, 50)
     assert [given[:2] for given in graded] == [(trained["model"], question)] * 2
     unseen, large = (given[2] for given in graded)
     assert len(unseen) == 252
     assert not {id(graph) for graph in unseen} & {id(graph) for graph in graphs}
     assert len(large) == 200
-    assert {graph.nodes for graph in large} <= set(range(15, 41))
+    assert {graph.num_nodes for graph in large} <= set(range(15, 41))
 
 
 @every_model(["relay"])
 def test_a_run_carries_over_the_lengths_of_its_plan(row, model, trained, monkeypatch):
     asked = []
-    monkeypatch.setattr(reproduce, "far_end", lambda *given: asked.append(given) or 0.0)
+    monkeypatch.setattr(runs, "relay_accuracy", lambda *given: asked.append(given) or 0.0)
     run(row, model, seed=1)
     kind, _, one = model.partition(", one length")
     assert trained["model"].kind == kind
@@ -259,8 +279,8 @@ def test_a_run_carries_over_the_lengths_of_its_plan(row, model, trained, monkeyp
 @every_model(["puzzles"])
 def test_a_run_solves_the_puzzles_of_its_plan(row, model, trained, monkeypatch):
     asked = []
-    monkeypatch.setattr(reproduce, "solved", lambda *given: asked.append(given) or 0.0)
-    monkeypatch.setattr(reproduce, "sample_puzzles", draw_puzzles)
+    monkeypatch.setattr(runs, "puzzle_accuracy", lambda *given: asked.append(given) or 0.0)
+    monkeypatch.setattr(runs, "sample_puzzles", draw_puzzles)
     run(row, model, seed=1)
     task, kind, *rounds, examples = model.split(", ")
     task, _, size = task.partition(" ")
@@ -272,10 +292,10 @@ def test_a_run_solves_the_puzzles_of_its_plan(row, model, trained, monkeypatch):
     if kind == "tokens":
         assert type(made) is TokenReader
         assert (made.embed.embedding_dim, made.gru.hidden_size) == (32, 64)
-        assert made.say.out_features == puzzles[0].entities
+        assert made.classifier.out_features == puzzles[0].entities
     else:
         assert (type(made), made.width) == (Solver, 32)
-        assert isinstance(made.layer, Gated) == (kind == "gated")
+        assert isinstance(made.layer, GatedGraphConv) == (kind == "gated")
         assert made.rounds == int(rounds[0].split()[0])
     amount = tuple(trained[name] for name in ("steps", "size", "lr"))
     assert amount == {
@@ -293,9 +313,12 @@ def test_a_run_trains_the_attention_of_its_plan(row, model, trained):
     graph, train, seed = trained["given"]
     assert seed == 1
     plain = scipy_api().graph
-    assert torch.equal(train, datasets.split(plain.labels, 20, 1)[0])
-    assert (graph.edges, graph.nodes) == (2 * 2309 + plain.nodes, plain.nodes)  # all see themselves
-    assert graph.without_self_loops().edges == plain.edges
+    assert torch.equal(train, graph_tasks.split(plain.labels, 20, 1)[0])
+    assert (graph.num_edges, graph.num_nodes) == (
+        2 * 2309 + plain.num_nodes,
+        plain.num_nodes,
+    )  # all see themselves
+    assert graph.without_self_loops().num_edges == plain.num_edges
     assert tuple(trained[name] for name in ("steps", "lr", "weight_decay")) == (200, 0.01, 5e-4)
     net = trained["model"]
     first, last = net.layers
@@ -306,7 +329,7 @@ def test_a_run_trains_the_attention_of_its_plan(row, model, trained):
     for layer in net.layers:  # if all are to weigh alike, all scores are 0 and remain so
         equal = model == "GAT, equal weights"
         assert (not layer.a.any(), not layer.a.requires_grad) == (equal, equal)
-    found = evenness_of(net, plain.features, plain.with_self_loops())
+    found = attention_entropy(net, plain.features, plain.with_self_loops())
     assert done["evenness"] == [pytest.approx(of.tolist(), abs=6e-5) for of in found]
     said = net(plain.features, graph).argmax(dim=1) == plain.labels
     shares = [said[nodes].double().mean().item() for nodes in (~train, train)]
@@ -316,11 +339,11 @@ def test_a_run_trains_the_attention_of_its_plan(row, model, trained):
 @every_model(["witnesses"])
 def test_a_run_hears_the_witnesses_of_its_plan(row, model, trained, monkeypatch):
     asked = []
-    monkeypatch.setattr(reproduce, "answered", lambda *given: asked.append(given) or 0.25)
+    monkeypatch.setattr(runs, "witness_accuracy", lambda *given: asked.append(given) or 0.25)
     done = [run(row, model, seed)["scores"] for seed in (1, 2)]
     assert done == [[0.25], [0.25]]
     kind, guessing = model.rsplit(", ", 1)
-    made = {"GAT": [GATConv], "GCN": [GCN], "MLP, GCN": [GCN]}[kind]
+    made = {"GAT": [GATConv], "GCN": [GCNConv], "MLP, GCN": [GCNConv]}[kind]
     layers = trained["model"].layers
     assert [type(layer) for layer in layers[-1:]] == made
     assert len(layers) == (2 if kind == "MLP, GCN" else 1)
@@ -339,7 +362,7 @@ def test_a_run_looks_up_as_its_plan_says(row, model, trained):
     kind, heads, keys = model.split(", ")
     net = trained["model"]
     assert type(net) is Lookup
-    made = {"GAT": GATConv, "GATv2": GATv2Conv, "dot": DotConv, "mean": SAGE}[kind]
+    made = {"GAT": GATConv, "GATv2": GATv2Conv, "dot": DotConv, "mean": SAGEConv}[kind]
     assert type(net.layer) is made
     if kind in ("GAT", "GATv2"):
         assert net.layer.heads == int(heads.split()[0])
@@ -360,7 +383,7 @@ def test_a_run_trains_what_was_published(row, model, trained):
     first, last = trained["model"].layers
     amount = tuple(trained[name] for name in ("steps", "lr", "weight_decay"))
     if kind == "gcn":
-        assert type(first) is type(last) is GCN
+        assert type(first) is type(last) is GCNConv
         assert amount == (200, 0.01, 5e-4)
         assert (first.W.weight.shape, last.W.weight.shape) == ((16, 9), (3, 16))
     else:
@@ -376,7 +399,7 @@ def test_a_run_trains_what_was_published(row, model, trained):
 
 def test_a_data_set_is_read_once(monkeypatch):
     asked = []
-    monkeypatch.setattr(reproduce, "planetoid", lambda name: asked.append(name) or papers(0))
+    monkeypatch.setattr(runs, "planetoid", lambda name: asked.append(name) or papers(0))
     REAL.cache_clear()
     try:
         assert REAL("cora") is REAL("cora") is not REAL("pubmed")
@@ -464,7 +487,7 @@ def test_a_model_departs_from_its_budget_as_its_plan_says():
     assert build({**cosine, "learned": True}).decoder.score.log_temperature is not None
     alone = build({**plan, "dim": 6, "heads": 3, "layers": 2, "think": 5, "norm": "post"})
     (block, _) = alone.encoder.blocks
-    assert (block.look.heads, block.think[0].out_features, block.norm) == (3, 5, "post")
+    assert (block.self_attn.heads, block.feed_forward[0].out_features, block.norm) == (3, 5, "post")
     assert alone.decoder.embed.embedding_dim == 6
     with pytest.raises(ValueError, match="score: "):
         build({**plan, "score": "dot"})
@@ -472,7 +495,7 @@ def test_a_model_departs_from_its_budget_as_its_plan_says():
 
 def test_few_sentences_come_again_and_again():
     def seen(seed):
-        stream = reproduce._stream({"batch": 4, "sentences": 6}, [0, 1], seed)
+        stream = translation.training_batches({"batch": 4, "sentences": 6}, [0, 1], seed)
         return [[pair.english for pair in b.pairs] for b in itertools.islice(stream, 20)]
 
     one = seen(0)
@@ -496,11 +519,11 @@ def test_rounding_keeps_four_digits_and_everything_else():
         "b": {"c": (0.5).hex(), "d": None, "e": True},
         "f": -0.1,
     }
-    assert reproduce._rounded(value) == {
+    assert runs._rounded(value) == {
         "a": [0.1235, [1, 2.0]], "b": {"c": (0.5).hex(), "d": None, "e": True}, "f": -0.1,
     }  # fmt: skip
-    assert type(reproduce._rounded([3])[0]) is int
-    assert reproduce._rounded(True) is True
+    assert type(runs._rounded([3])[0]) is int
+    assert runs._rounded(True) is True
     assert value["a"][0] == 0.123456  # what was given is left as it was
 
 
@@ -542,7 +565,7 @@ def refused(status, capsys):
     said = capsys.readouterr()
     assert said.out == ""
     start, _, rest = said.err.partition(": error: ")
-    assert start == "python -m gatutils.reproduce"
+    assert start == "python -m gatutils.book.reproduce"
     assert rest.count("\n") == 1
     return rest
 
@@ -624,14 +647,14 @@ def test_another_patch_of_python_or_torch_goes_on(tmp_path, asked):
     quick(tmp_path, "triangles", "--seeds", "1")
     path = tmp_path / "triangles.json"
     old = {
-        name: ".".join([*reproduce.versions()[name].split(".")[:2], "99"])
+        name: ".".join([*store.versions()[name].split(".")[:2], "99"])
         for name in ("python", "torch")
     }
     change_versions(path, **old)
     assert quick(tmp_path, "triangles", "--seeds", "2") == 0
     first, second = results.runs(path, "sum")
     assert "versions" not in first
-    assert second["versions"] == {name: reproduce.versions()[name] for name in old}
+    assert second["versions"] == {name: store.versions()[name] for name in old}
 
 
 @pytest.mark.parametrize(
@@ -693,7 +716,7 @@ def test_a_percent_sign_in_the_default_folder_is_only_a_sign(tmp_path, monkeypat
 
 
 def test_an_installed_package_is_left_as_it_is(tmp_path, asked, monkeypatch, capsys):
-    folder = tmp_path / "site-packages" / "gatutils" / "results"
+    folder = tmp_path / "site-packages" / "gatutils" / "book" / "results"
     monkeypatch.setattr(reproduce, "FOLDER", folder)
     said = refused(main(["triangles"]), capsys)
     assert said.startswith(f"{folder / 'triangles.json'}: lacks 15 of 15 runs, and belongs to an ")
@@ -810,7 +833,7 @@ def stored(tmp_path):
     for model in ROWS["triangles"]["models"]:
         for seed, score in enumerate([0.5, 0.52, 0.6, 0.57, 0.55]):
             made = {"model": model, "seed": seed, "scores": [score, 0.9]}
-            reproduce.add(path, protocol, reproduce.versions(), made)
+            store.add(path, protocol, store.versions(), made)
     return path
 
 
@@ -833,7 +856,7 @@ def test_compare_says_that_all_agree(stored, monkeypatch, capsys):
     status, seen = compare(monkeypatch, stored, {"sum": [0.41, 0.86], "max": [0.69, 0.94]})
     assert (status, seen) == (0, [("sum", 0), ("mean", 0), ("max", 0)])
     head, *said = capsys.readouterr().out.splitlines()
-    here = ", ".join(str(reproduce.versions()[name]) for name in ("torch", "python", "machine"))
+    here = ", ".join(str(store.versions()[name]) for name in ("torch", "python", "machine"))
     assert head == f"torch, python, machine of the stored runs: {here}; here: {here}"
     assert said == [
         "sum: agrees",
@@ -897,7 +920,7 @@ def test_compare_needs_a_file_with_two_runs_of_the_model(tmp_path, asked, capsys
 
 # ---- The command in processes of its own ---------------------------------------------------------
 
-COMMAND = [sys.executable, "-m", "gatutils.reproduce"]
+COMMAND = [sys.executable, "-m", "gatutils.book.reproduce"]
 
 
 def test_two_commands_at_once_on_one_file_lose_nothing(tmp_path):
@@ -922,7 +945,7 @@ def test_two_commands_at_once_on_one_file_lose_nothing(tmp_path):
 
 INTERRUPTED = """
 import signal, sys
-from gatutils.reproduce import main
+from gatutils.book.reproduce import main
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may start it without
 sys.exit(main(sys.argv[1:]))
 """

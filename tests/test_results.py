@@ -15,10 +15,26 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatutils import reproduce
-from gatutils.reproduce import FULLER, GRAPHS, ROWS, build, main, run
-from gatutils.results import FOLDER, bounds, load, read, runs, store
-from gatutils.results.store import add, differences, existing, prepare, versions
+from gatutils.book import reproduce
+from gatutils.book.experiments.translation import build
+from gatutils.book.protocols import ROWS
+from gatutils.book.reproduce import main
+from gatutils.book.results import (
+    FOLDER,
+    bounds,
+    load,
+    read,
+    runs,
+    store,
+)
+from gatutils.book.results.store import (
+    add,
+    differences,
+    existing,
+    prepare,
+    versions,
+)
+from gatutils.book.runs import FULLER, GRAPHS, run
 
 MODELS = [(row, model) for row, protocol in ROWS.items() for model in protocol["models"]]
 TRANSLATIONS = [row for row in ROWS if row not in {*GRAPHS, *FULLER}]
@@ -199,10 +215,12 @@ def test_nothing_is_run_where_all_is_stored(row, monkeypatch, capsys):
 
 def test_reading_results_imports_neither_the_experiments_nor_the_figures():
     """A notebook that only reads results starts as fast as it can."""
-    ask = "import gatutils.results, sys; print(*sys.modules)"
+    ask = "import gatutils.book.results, sys; print(*sys.modules)"
     said = subprocess.run([sys.executable, "-c", ask], capture_output=True, encoding="utf-8")
     ours = {name for name in said.stdout.split() if name.split(".")[0] == "gatutils"}
-    assert ours == {"gatutils", "gatutils.checks", "gatutils.results"}
+    assert "gatutils.book.results" in ours
+    others = ("experiments", "figures", "reproduce", "runs")
+    assert not {name for name in ours if name.split(".")[2:3] and name.split(".")[2] in others}
 
 
 MADE = [
@@ -264,8 +282,8 @@ def test_a_folder_in_the_place_of_a_file_is_named(tmp_path):
 
 ONE = {"model": "one", "seed": 0, "scores": [0.5]}
 DAMAGED = {
-    "no runs": ({}, ": expected a result of gatutils.reproduce, got only []"),
-    "other keys": ({"b": 1}, ": expected a result of gatutils.reproduce, got only ['b']"),
+    "no runs": ({}, ": expected a result of gatutils.book.reproduce, got only []"),
+    "other keys": ({"b": 1}, ": expected a result of gatutils.book.reproduce, got only ['b']"),
     "runs no list": ({"runs": {}}, ": runs: expected a list, got dict"),
     "run no object": ({"runs": [ONE, 3]}, ": runs[1]: expected a JSON object, got int"),
     "no model": ({"runs": [{"seed": 0, "scores": [1]}]}, "got a run without model"),
@@ -470,9 +488,9 @@ def without(key):
 @pytest.mark.parametrize(
     ("stored", "said"),
     [
-        pytest.param(without("protocol"), "a result of gatutils.reproduce", id="no protocol"),
-        pytest.param(without("versions"), "a result of gatutils.reproduce", id="no versions"),
-        pytest.param(without("runs"), "a result of gatutils.reproduce", id="no runs"),
+        pytest.param(without("protocol"), "a result of gatutils.book.reproduce", id="no protocol"),
+        pytest.param(without("versions"), "a result of gatutils.book.reproduce", id="no versions"),
+        pytest.param(without("runs"), "a result of gatutils.book.reproduce", id="no runs"),
         pytest.param({**WHOLE, "protocol": []}, "protocol: expected a JSON object", id="list"),
         pytest.param({**WHOLE, "versions": None}, "versions: expected a JSON object", id="null"),
         pytest.param(
@@ -541,7 +559,7 @@ def test_a_folder_is_made_and_one_that_cannot_be_written_is_named(tmp_path):
 ADD = """
 import sys, time
 from pathlib import Path
-from gatutils.results.store import add, versions
+from gatutils.book.results.store import add, versions
 folder, model = Path(sys.argv[1]), sys.argv[2]
 (folder / model).touch()
 while not (folder / "go").exists():

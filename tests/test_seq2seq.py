@@ -7,14 +7,12 @@ from precision import HALVES, assert_model_near, learned_from
 from torch import nn
 
 from gatutils.attention import Additive, Cosine, Dot, General, ScaledDot
+from gatutils.decoding import Translator, beam_search, greedy
 from gatutils.seq2seq import (
     Decoder,
     Encoder,
     Memory,
     Seq2Seq,
-    Translator,
-    beam_search,
-    greedy,
     sequence_loss,
 )
 
@@ -118,7 +116,7 @@ def test_attention_with_equal_scores_is_the_mean():
     nn.init.zeros_(model.decoder.score.a.weight)
     source, mask = sentences()
     memory, state = model.begin(source, mask)
-    context, weights = model.decoder.look(state.unsqueeze(1), memory)
+    context, weights = model.decoder.attend(state.unsqueeze(1), memory)
     mean = memory.states.sum(dim=1) / mask.sum(dim=1, keepdim=True)
     torch.testing.assert_close(context.squeeze(1), mean)
     torch.testing.assert_close(weights.squeeze(1), mask / mask.sum(dim=1, keepdim=True))
@@ -202,7 +200,7 @@ def test_a_wide_beam_finds_the_best_of_all(seed):
     """Against every sentence of up to three words, by brute force."""
     model = translator("additive", seed=seed)
     with torch.no_grad():  # end soon, so that three words are enough
-        model.decoder.read_off.bias[2] += 4
+        model.decoder.output_proj.bias[2] += 4
     source, mask = sentences((4,), seed)
     found = beam_search(model, source, mask, width=400, max_length=4)[0]
     others = [w for w in range(TARGET) if w != 2]
@@ -238,7 +236,7 @@ def test_beam_never_does_worse_than_greedy_here():
 def test_unfinished_sentences_say_so():
     model = translator("none")
     with torch.no_grad():
-        model.decoder.read_off.bias[2] -= 1000
+        model.decoder.output_proj.bias[2] -= 1000
     source, mask = sentences()
     for found in greedy(model, source, mask, max_length=3):
         assert len(found.words) == 3
@@ -351,7 +349,7 @@ def patient_beam(model, source, mask, width, max_length):
 def test_stopping_early_changes_nothing(width, seed):
     model = translator("general", seed=seed)
     with torch.no_grad():
-        model.decoder.read_off.bias[2] += 1.5  # sentences of several lengths
+        model.decoder.output_proj.bias[2] += 1.5  # sentences of several lengths
     source, mask = sentences((4,), seed)
     found = beam_search(model, source, mask, width=width, max_length=7)[0]
     expected = patient_beam(model, source, mask, width, 7)

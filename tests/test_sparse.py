@@ -8,21 +8,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from gatutils import sparse
-from gatutils.sparse import (
-    AdditiveScores,
-    Along,
-    EdgeSoftmax,
-    PairSums,
-    RowSums,
-    SparseRows,
-    drop,
-    dropout,
-    product,
+from gatutils import _kernels
+from gatutils._kernels import (
+    additive_scores,
+    dropout_mask,
+    entry_dots,
+    entry_sums,
+    pair_sums,
     row_maxima,
+    row_softmax,
     row_sums,
+    weighted_row_sums,
     weighted_sum,
 )
+from gatutils._layers import dropout
+from gatutils.sparse import CSRMatrix
 
 assert_near = torch.testing.assert_close
 
@@ -41,7 +41,10 @@ def headed(draw, dim=2):
     """A graph, and numbers for each head: at its edges, at its nodes."""
     nodes, edges = draw(multigraphs())
     graph, heads, seed = plain(nodes, edges), draw(st.integers(1, 3)), draw(st.integers(0, 2**31))
-    scores, values = normal(heads, graph.edges, seed=seed), normal(heads, nodes, dim, seed=seed + 1)
+    scores, values = (
+        normal(heads, graph.num_edges, seed=seed),
+        normal(heads, nodes, dim, seed=seed + 1),
+    )
     return graph, scores.requires_grad_(), values.requires_grad_()
 
 
@@ -57,7 +60,7 @@ def test_a_weighted_sum_is_a_loop_over_the_members(problem):
         expected = torch.zeros_like(rows)
         for k, (j, i) in enumerate(zip(graph.source.tolist(), graph.target.tolist(), strict=True)):
             expected[i] += rows[j] if given_weights is None else given_weights[k] * rows[j]
-        assert_near(weighted_sum(graph.offsets, graph.source, given_weights, rows), expected)
+        assert_near(weighted_sum(graph.indptr, graph.source, given_weights, rows), expected)
 
 
 def test_bags_without_members_sum_to_zeros_of_the_same_type():
@@ -71,8 +74,8 @@ def test_bags_without_members_sum_to_zeros_of_the_same_type():
 
 @given(matrices())
 def test_sparse_rows_hold_the_numbers_that_are_not_zero(matrix):
-    rows = SparseRows.from_dense(matrix)
-    assert torch.equal(rows.dense(), matrix)
+    rows = CSRMatrix.from_dense(matrix)
+    assert torch.equal(rows.to_dense(), matrix)
     assert (rows.values != 0).all()
     assert len(rows.values) == matrix.count_nonzero()
     assert (rows.shape, rows.dtype, rows.ndim) == (matrix.shape, matrix.dtype, matrix.ndim)
@@ -80,9 +83,9 @@ def test_sparse_rows_hold_the_numbers_that_are_not_zero(matrix):
 
 
 def test_sparse_rows_say_how_large_they_are():
-    rows = SparseRows.from_dense(torch.eye(3)[:, :2])
-    assert repr(rows) == "SparseRows(3 x 2, 2 not zero)"
-    assert (rows.offsets.tolist(), rows.columns.tolist()) == ([0, 1, 2, 2], [0, 1])
+    rows = CSRMatrix.from_dense(torch.eye(3)[:, :2])
+    assert repr(rows) == "CSRMatrix(3 x 2, 2 entries)"
+    assert (rows.indptr.tolist(), rows.indices.tolist()) == ([0, 1, 2, 2], [0, 1])
 
 
 @few
@@ -91,7 +94,7 @@ def test_a_product_of_sparse_rows_is_that_of_the_matrix(matrix, out, columns_in_
     """In values and gradient, also where the gradient's rows are columns in memory."""
     weight, probe = normal(out, matrix.shape[1], seed=1), normal(len(matrix), out, seed=2)
     found = []
-    for times in (SparseRows.from_dense(matrix).times, lambda W: matrix @ W.T):
+    for times in (CSRMatrix.from_dense(matrix).matmul, lambda W: matrix @ W.T):
         W = weight.clone().requires_grad_()
         product = times(W)
         loss = (product.T * probe.T.contiguous() if columns_in_memory else product * probe).sum()
@@ -101,30 +104,30 @@ def test_a_product_of_sparse_rows_is_that_of_the_matrix(matrix, out, columns_in_
 
 
 def test_the_gradient_of_a_product_is_its_derivative():
-    rows = SparseRows.from_dense(normal(4, 3) * (normal(4, 3, seed=1) > 0))
-    assert torch.autograd.gradcheck(rows.times, normal(2, 3, seed=2).requires_grad_())
+    rows = CSRMatrix.from_dense(normal(4, 3) * (normal(4, 3, seed=1) > 0))
+    assert torch.autograd.gradcheck(rows.matmul, normal(2, 3, seed=2).requires_grad_())
 
 
 @pytest.mark.parametrize("bad", [[[1.0]], torch.ones(2, 2, dtype=torch.long)])
 def test_sparse_rows_are_made_of_a_float_tensor(unchecked, bad):
     with pytest.raises(TypeError, match="matrix: expected a float"):
-        SparseRows.from_dense(bad)
+        CSRMatrix.from_dense(bad)
 
 
 def test_sparse_rows_are_made_of_two_axes(unchecked):
     with pytest.raises(ValueError, match=r"matrix: expected 2 axes, got shape \(2,\)"):
-        SparseRows.from_dense(torch.ones(2))
+        CSRMatrix.from_dense(torch.ones(2))
 
 
 @settings(max_examples=8)
 @given(matrices(most=4), st.integers(1, 2))
 def test_a_product_is_differentiable_twice_in_both_factors(matrix, out):
-    rows = SparseRows.from_dense(matrix)
+    rows = CSRMatrix.from_dense(matrix)
     values = rows.values.clone().requires_grad_()
     weight = normal(out, matrix.shape[1], seed=1).requires_grad_()
 
     def times(values, weight):
-        return SparseRows(rows.offsets, rows.columns, values, matrix.shape[1]).times(weight)
+        return CSRMatrix(rows.indptr, rows.indices, values, matrix.shape[1]).matmul(weight)
 
     if rows.values.numel():
         assert_derivatives(times, (values, weight))
@@ -134,30 +137,30 @@ def test_the_gradient_reaches_the_matrix_that_the_numbers_were_taken_from():
     matrix = (normal(4, 3) * (normal(4, 3, seed=1) > 0)).requires_grad_()
     weight = normal(2, 3, seed=2)
     (slope,) = torch.autograd.grad(
-        SparseRows.from_dense(matrix).times(weight).square().sum(), matrix
+        CSRMatrix.from_dense(matrix).matmul(weight).square().sum(), matrix
     )
     (expected,) = torch.autograd.grad((matrix @ weight.T).square().sum(), matrix)
     assert_near(slope, expected * (matrix != 0))
 
 
 def test_sparse_rows_move_and_change_type():
-    rows = SparseRows.from_dense(normal(4, 3) * (normal(4, 3, seed=1) > 0))
+    rows = CSRMatrix.from_dense(normal(4, 3) * (normal(4, 3, seed=1) > 0))
     single = rows.to(dtype=torch.float32)
     assert (single.dtype, rows.dtype) == (torch.float32, torch.float64)
-    assert torch.equal(single.dense(), rows.dense().float())
+    assert torch.equal(single.to_dense(), rows.to_dense().float())
     there = rows.to("meta")
-    assert there.device.type == there.offsets.device.type == there.columns.device.type == "meta"
+    assert there.device.type == there.indptr.device.type == there.indices.device.type == "meta"
     assert there.shape == rows.shape
-    assert torch.equal(rows.to("cpu").dense(), rows.dense())
+    assert torch.equal(rows.to("cpu").to_dense(), rows.to_dense())
 
 
 @pytest.mark.parametrize(
     "again", [copy.copy, copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))]
 )
 def test_sparse_rows_are_copied_and_pickled(again):
-    rows = SparseRows.from_dense(normal(4, 3) * (normal(4, 3, seed=1) > 0))
-    rows.times(normal(2, 3))  # whatever is derived on the way
-    assert torch.equal(again(rows).dense(), rows.dense())
+    rows = CSRMatrix.from_dense(normal(4, 3) * (normal(4, 3, seed=1) > 0))
+    rows.matmul(normal(2, 3))  # whatever is derived on the way
+    assert torch.equal(again(rows).to_dense(), rows.to_dense())
 
 
 WHOLE, NUMBERS = torch.tensor([0, 1, 2]), torch.ones(2)
@@ -166,31 +169,31 @@ WHOLE, NUMBERS = torch.tensor([0, 1, 2]), torch.ones(2)
 @pytest.mark.parametrize(
     ("arguments", "error", "words"),
     [
-        ((WHOLE.float(), WHOLE[:2], NUMBERS, 3), TypeError, "offsets: expected an? int"),
-        ((WHOLE, NUMBERS, NUMBERS, 3), TypeError, "columns: expected an? int"),
+        ((WHOLE.float(), WHOLE[:2], NUMBERS, 3), TypeError, "indptr: expected an int"),
+        ((WHOLE, NUMBERS, NUMBERS, 3), TypeError, "indices: expected an int"),
         ((WHOLE, WHOLE[:2], WHOLE[:2], 3), TypeError, "values: expected a float"),
-        ((WHOLE, WHOLE, NUMBERS, 3), ValueError, "columns: expected 2 like values, got 3"),
-        ((WHOLE[:2], WHOLE[:2], NUMBERS, 3), ValueError, "offsets: expected numbers that rise"),
-        ((WHOLE[1:], WHOLE[:2], NUMBERS, 3), ValueError, "offsets: .*from 0 to 2, got .1, 2."),
-        ((WHOLE[[0, 2, 1, 2]], WHOLE[:2], NUMBERS, 3), ValueError, "offsets: .*rise"),
+        ((WHOLE, WHOLE, NUMBERS, 3), ValueError, "indices: expected 2 like values, got 3"),
+        ((WHOLE[:2], WHOLE[:2], NUMBERS, 3), ValueError, "indptr: expected numbers rising"),
+        ((WHOLE[1:], WHOLE[:2], NUMBERS, 3), ValueError, "indptr: .*from 0 to 2, got .1, 2."),
+        ((WHOLE[[0, 2, 1, 2]], WHOLE[:2], NUMBERS, 3), ValueError, "indptr: .*rising"),
         (
             (WHOLE, WHOLE[1:], NUMBERS, 2),
             ValueError,
-            "columns: expected columns 0 to 1, got 1 to 2",
+            "indices: expected columns 0 to 1, got 1 to 2",
         ),
-        ((WHOLE, WHOLE[:2] - 1, NUMBERS, 2), ValueError, "columns: .*got -1 to 0"),
+        ((WHOLE, WHOLE[:2] - 1, NUMBERS, 2), ValueError, "indices: .*got -1 to 0"),
     ],
 )
 def test_places_that_do_not_fit_are_refused(unchecked, arguments, error, words):
     with pytest.raises(error, match=words):
-        SparseRows(*arguments)
+        CSRMatrix(*arguments)
 
 
 def test_a_product_of_two_types_is_refused(unchecked):
     with pytest.raises(
         TypeError, match=r"weight: expected torch\.float32 like values, got .*float64"
     ):
-        SparseRows.from_dense(torch.eye(2)).times(torch.eye(2).double())
+        CSRMatrix.from_dense(torch.eye(2)).matmul(torch.eye(2).double())
 
 
 # ---- Dropout ----------------------------------------------------------------------------------
@@ -200,7 +203,7 @@ def test_a_product_of_two_types_is_refused(unchecked):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_drop_is_zero_for_a_share_and_makes_up_for_it(share, dtype):
     torch.manual_seed(0)
-    factors = drop(torch.zeros(200, 200, dtype=dtype), share)
+    factors = dropout_mask(torch.zeros(200, 200, dtype=dtype), share)
     assert factors.dtype == dtype
     assert (factors == 0).double().mean().item() == pytest.approx(share, abs=0.01)
     kept = factors[factors != 0]
@@ -208,10 +211,10 @@ def test_drop_is_zero_for_a_share_and_makes_up_for_it(share, dtype):
 
 
 def whole(states):
-    return states.dense() if isinstance(states, SparseRows) else states
+    return states.to_dense() if isinstance(states, CSRMatrix) else states
 
 
-@pytest.mark.parametrize("make", [lambda x: x, SparseRows.from_dense])
+@pytest.mark.parametrize("make", [lambda x: x, CSRMatrix.from_dense])
 def test_dropout_of_states(make):
     """What is kept is that much larger; a zero stays one; nothing is dropped out of training."""
     torch.manual_seed(0)
@@ -236,11 +239,11 @@ def test_dropout_of_states(make):
 def test_sparse_rows_after_dropout_have_a_gradient_of_their_own():
     """The way back is made once for all; the numbers are those that were kept."""
     torch.manual_seed(0)
-    rows = SparseRows.from_dense(normal(6, 4) * (normal(6, 4, seed=1) > 0))
+    rows = CSRMatrix.from_dense(normal(6, 4) * (normal(6, 4, seed=1) > 0))
     before, W = rows.values.clone(), normal(3, 4, seed=2).requires_grad_()
     for kept in (rows.dropout(0.5), rows.dropout(0.5).dropout(0.5), rows):
-        (sparse_way,) = torch.autograd.grad(kept.times(W).square().sum(), W)
-        (dense_way,) = torch.autograd.grad((kept.dense() @ W.T).square().sum(), W)
+        (sparse_way,) = torch.autograd.grad(kept.matmul(W).square().sum(), W)
+        (dense_way,) = torch.autograd.grad((kept.to_dense() @ W.T).square().sum(), W)
         assert_near(sparse_way, dense_way)
     assert torch.equal(rows.values, before)
 
@@ -252,41 +255,41 @@ def test_sparse_rows_after_dropout_have_a_gradient_of_their_own():
 def device(request, monkeypatch):
     """As the CPU and CUDA reduce, and as other devices do."""
     if request.param == "portable":
-        monkeypatch.setattr(sparse, "FUSED", set())
+        monkeypatch.setattr(_kernels, "FUSED", set())
 
 
 @pytest.mark.parametrize("heads", [1, 3])
-@pytest.mark.parametrize("how", ["sum", "max"])
-def test_a_single_edge_is_read_where_it_stands_in_each_head(heads, how, device):
+@pytest.mark.parametrize("aggr", ["sum", "max"])
+def test_a_single_edge_is_read_where_it_stands_in_each_head(heads, aggr, device):
     """Where an axis has length one, its stride may be any number, and counts for nothing."""
     numbers, pattern = normal(1, heads).T.contiguous(), plain(3, [(0, 1)]).pattern
-    assert torch.equal(sparse._reduce_rows(numbers, pattern, how)[:, 1], numbers[:, 0])
+    assert torch.equal(_kernels._reduce_rows(numbers, pattern, aggr)[:, 1], numbers[:, 0])
     values = normal(heads, 3, 2, seed=1)
-    weights = EdgeSoftmax.apply(numbers, pattern)
+    weights = row_softmax(numbers, pattern)
     assert torch.equal(weights, torch.ones(heads, 1, dtype=torch.float64))
-    assert torch.equal(product(weights, values, pattern)[:, 1], values[:, 0])
+    assert torch.equal(weighted_row_sums(weights, values, pattern)[:, 1], values[:, 0])
 
 
 def operations(graph, kept=None):
     """Name -> (the operation, tensors to call it with)."""
-    pattern, nodes, edges, heads, dim = graph.pattern, graph.nodes, graph.edges, 2, 2
+    pattern, nodes, edges, heads, dim = graph.pattern, graph.num_nodes, graph.num_edges, 2, 2
     at_edges, at_nodes = normal(heads, edges), normal(heads, nodes, seed=1)
     rows, more = normal(heads, nodes, dim, seed=2), normal(heads, nodes, dim, seed=3)
     return {
-        "product": (lambda w, v: product(w, v, pattern), (at_edges, rows)),
+        "product": (lambda w, v: weighted_row_sums(w, v, pattern), (at_edges, rows)),
         "product, dropout": (
-            lambda w, v: product(w, v, pattern, (w.detach() > 0) * 2.0),
+            lambda w, v: weighted_row_sums(w, v, pattern, (w.detach() > 0) * 2.0),
             (at_edges, rows),
         ),
-        "along": (lambda g, v: Along.apply(g, v, pattern), (more, rows)),
-        "row sums": (lambda e: RowSums.apply(e, pattern), (at_edges,)),
+        "along": (lambda g, v: entry_dots(g, v, pattern), (more, rows)),
+        "row sums": (lambda e: entry_sums(e, pattern), (at_edges,)),
         "pair sums": (
-            lambda q, k: PairSums.apply(q, k, pattern),
+            lambda q, k: pair_sums(q, k, pattern),
             (at_nodes, normal(heads, nodes, seed=4)),
         ),
-        "softmax": (lambda e: EdgeSoftmax.apply(e, pattern), (at_edges,)),
+        "softmax": (lambda e: row_softmax(e, pattern), (at_edges,)),
         "additive scores": (
-            lambda q, k, a: AdditiveScores.apply(q, k, a, 0.2, pattern),
+            lambda q, k, a: additive_scores(q, k, a, 0.2, pattern),
             (
                 normal(nodes, heads * dim, seed=5),
                 normal(nodes, heads * dim, seed=6),
@@ -304,7 +307,7 @@ every_operation = pytest.mark.parametrize("name", operations(plain(1, [])))
 def assert_derivatives(run, inputs):
     """Of the first and of the second order, by finite differences."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sparse, "CHUNK", 5)
+        patch.setattr(_kernels, "CHUNK", 5)
         assert torch.autograd.gradcheck(run, inputs, fast_mode=True)
         assert torch.autograd.gradgradcheck(run, inputs, fast_mode=True)
 
@@ -323,7 +326,7 @@ MIXED = plain(4, [(0, 1), (2, 1), (2, 1), (3, 3), (1, 0)])
 
 @every_operation
 def test_the_gradients_of_other_devices_are_the_derivatives_too(name, monkeypatch):
-    monkeypatch.setattr(sparse, "FUSED", set())
+    monkeypatch.setattr(_kernels, "FUSED", set())
     run, inputs = operations(MIXED)[name]
     assert_derivatives(run, [tensor.requires_grad_() for tensor in inputs])
 
@@ -349,7 +352,7 @@ def test_other_devices_compute_the_same(name, problem):
     found = []
     for fused in ({"cpu"}, set()):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(sparse, "FUSED", fused)
+            patch.setattr(_kernels, "FUSED", fused)
             given_here = [tensor.clone().requires_grad_() for tensor in inputs]
             out = run(*given_here)
             found.append((out, *torch.autograd.grad(out.square().sum(), given_here)))
@@ -367,7 +370,7 @@ def test_other_devices_take_no_step_that_only_the_cpu_and_cuda_have():
     for fused in ({"cpu"}, set()):
         met = set()
         with pytest.MonkeyPatch.context() as patch, Names():
-            patch.setattr(sparse, "FUSED", fused)
+            patch.setattr(_kernels, "FUSED", fused)
             for run, inputs in operations(MIXED).values():
                 inputs = [tensor.requires_grad_() for tensor in inputs]
                 torch.autograd.grad(run(*inputs).square().sum(), inputs)
@@ -380,14 +383,14 @@ def test_dropout_acts_on_weights_that_are_made(problem):
     """The products are sums with what is kept of the weights."""
     graph, scores, values = problem
     torch.manual_seed(0)
-    kept = drop(scores.detach(), 0.5)
-    weights = EdgeSoftmax.apply(scores, graph.pattern)
-    context = product(weights, values, graph.pattern, kept)
+    kept = dropout_mask(scores.detach(), 0.5)
+    weights = row_softmax(scores, graph.pattern)
+    context = weighted_row_sums(weights, values, graph.pattern, kept)
     for h, head in enumerate(context):
         carried = (weights * kept)[h]
-        assert_near(head, weighted_sum(graph.offsets, graph.source, carried, values[h]))
-    whole = product(weights, values, graph.pattern)
-    assert_near(product(weights, values, graph.pattern, torch.ones_like(kept)), whole)
+        assert_near(head, weighted_sum(graph.indptr, graph.source, carried, values[h]))
+    whole = weighted_row_sums(weights, values, graph.pattern)
+    assert_near(weighted_row_sums(weights, values, graph.pattern, torch.ones_like(kept)), whole)
 
 
 @few
@@ -399,8 +402,8 @@ def test_products_along_edges_are_a_loop_over_them(problem, times, dtype):
     targets, sources = normal(nodes, 3, dtype=dtype), normal(nodes, 3, seed=1, dtype=dtype)
     expected = (targets[graph.target] * sources[graph.source]).sum(dim=1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sparse, "CHUNK", 4)
-        assert_near(sparse._products(targets, sources, graph.pattern), expected)
+        patch.setattr(_kernels, "CHUNK", 4)
+        assert_near(_kernels._dots(targets, sources, graph.pattern), expected)
 
 
 def test_the_first_of_equal_largest_values_receives_the_gradient(device):

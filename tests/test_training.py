@@ -7,7 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from gatutils.training import Patience, fit, learning_rate, longest_chain, seed_everything
+from gatutils.training import (
+    EarlyStopping,
+    fit,
+    learning_rate,
+    longest_chain,
+    seed_everything,
+)
 
 
 def line(seed=0):
@@ -262,7 +268,7 @@ many = st.tuples(st.floats(0, 10), st.floats(0, 1))
 @given(st.lists(few, min_size=1) | st.lists(many, min_size=1), st.integers(1, 4))
 def test_patience_is_that_of_the_authors(course, patience):
     kept, looks, stopped = as_the_authors(course, patience)
-    rule = Patience(tell(course), patience)
+    rule = EarlyStopping(tell(course), patience)
     model = nn.Linear(1, 1)
     for step in range(looks):
         assert rule.steps == step
@@ -279,14 +285,14 @@ def test_patience_is_that_of_the_authors(course, patience):
 
 def test_patience_waits_a_hundred_steps_unless_told():
     course = [(1.0, 0.5)] + [(2.0, 0.4)] * 200
-    rule, model = Patience(tell(course)), nn.Linear(1, 1)
+    rule, model = EarlyStopping(tell(course)), nn.Linear(1, 1)
     assert [rule(model) for _ in range(101)] == [False] * 100 + [True]
     assert (rule.best, rule.waited) == (0, 100)
 
 
 def test_what_patience_keeps_is_a_copy_of_all_weights_and_buffers():
     course = [(1.0, 0.5), (0.9, 0.6), (0.8, 0.5), (1.0, 0.7), (2.0, 0.1)]
-    rule = Patience(tell(course), 3)
+    rule = EarlyStopping(tell(course), 3)
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))
     adam = torch.optim.Adam(model.parameters(), lr=0.1)
@@ -311,7 +317,7 @@ def test_what_patience_keeps_is_a_copy_of_all_weights_and_buffers():
 
 
 def test_nothing_is_restored_before_a_look():
-    rule = Patience(tell([(1.0, 0.5)]))
+    rule = EarlyStopping(tell([(1.0, 0.5)]))
     assert rule.best is None
     with pytest.raises(ValueError, match="model: expected one that was looked at, got none kept"):
         rule.restore(nn.Linear(1, 1))
@@ -321,7 +327,7 @@ def test_nothing_is_restored_before_a_look():
 @pytest.mark.usefixtures("unchecked")
 def test_bad_patience_is_named(patience, error):
     with pytest.raises(error, match=f"patience: .*{patience}"):
-        Patience(tell([]), patience)
+        EarlyStopping(tell([]), patience)
 
 
 def noisy():
@@ -376,7 +382,7 @@ def test_patience_stops_a_training_and_puts_the_best_weights_back():
     course = [(1.0, 0.5), (0.9, 0.6), (0.8, 0.6), (0.9, 0.6), (0.9, 0.5), (1.0, 0.5), (0.1, 0.9)]
     constant = {"lr": 0.1, "warmup": 0, "cosine": False}
     model, batches = noisy()
-    rule = Patience(tell(course), 2)
+    rule = EarlyStopping(tell(course), 2)
     assert len(fit(model, batches, squared, 50, stop=rule, **constant).loss) == 6
     rule.restore(model)
     best, batches = noisy()

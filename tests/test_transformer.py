@@ -10,14 +10,15 @@ from precision import HALVES, assert_model_near, learned_from
 from torch import nn
 
 from gatutils import transformer
-from gatutils.seq2seq import Memory, beam_search, greedy, sequence_loss
+from gatutils.decoding import beam_search, greedy
+from gatutils.seq2seq import Memory, sequence_loss
 from gatutils.transformer import (
     Block,
-    Stack,
     Transformer,
     TransformerDecoder,
+    TransformerEncoder,
     causal_mask,
-    sinusoids,
+    sinusoidal_encoding,
 )
 
 SOURCE, TARGET, DIM, HEADS, LAYERS, HIDDEN = 11, 7, 8, 2, 2, 12
@@ -58,7 +59,7 @@ def target_words(rows=3, length=4, seed=1):
 @given(st.integers(0, 40), st.integers(1, 16))
 @settings(max_examples=50)
 def test_sinusoids_follow_the_formula(length, half):
-    places = sinusoids(length, 2 * half)
+    places = sinusoidal_encoding(length, 2 * half)
     assert places.shape == (length, 2 * half)
     assert places.dtype == torch.float32
     for j, k in itertools.product(range(length), range(half)):
@@ -68,7 +69,7 @@ def test_sinusoids_follow_the_formula(length, half):
 
 
 def test_sinusoids_stay_exact_far_from_the_start():
-    far = sinusoids(20001, 6)[20000].tolist()
+    far = sinusoidal_encoding(20001, 6)[20000].tolist()
     angles = [20000 / 10000 ** (2 * k / 6) for k in range(3)]
     assert far == pytest.approx([f(a) for a in angles for f in (math.sin, math.cos)], abs=1e-6)
 
@@ -77,7 +78,7 @@ def test_sinusoids_stay_exact_far_from_the_start():
 @settings(max_examples=50)
 def test_one_rotation_takes_every_place_so_many_further(half, further):
     """A matrix that depends on the distance alone: what lets a head look a fixed way back."""
-    places = sinusoids(60 + further, 2 * half)
+    places = sinusoidal_encoding(60 + further, 2 * half)
     turn = torch.zeros(2 * half, 2 * half)
     for k in range(half):
         angle = further / 10000 ** (k / half)
@@ -90,7 +91,7 @@ def test_one_rotation_takes_every_place_so_many_further(half, further):
 
 @pytest.mark.parametrize("dim", [2, 8, 64])
 def test_neighbours_differ_and_a_distance_is_the_same_everywhere(dim):
-    places = sinusoids(200, dim).double()
+    places = sinusoidal_encoding(200, dim).double()
     torch.testing.assert_close(places.norm(dim=1), torch.full((200,), (dim / 2) ** 0.5).double())
     for further in (1, 2, 5):
         apart = (places[further:] - places[:-further]).norm(dim=1)
@@ -110,28 +111,30 @@ def test_the_past_is_what_stands_before(length):
 # Blocks
 
 
-def torch_layer(block, asks):
+def torch_layer(block, cross_attention):
     """torch's layer with the weights of the block."""
-    kind = nn.TransformerDecoderLayer if asks else nn.TransformerEncoderLayer
+    kind = nn.TransformerDecoderLayer if cross_attention else nn.TransformerEncoderLayer
     width = block.norms[0].normalized_shape[0]
     layer = kind(
         width,
-        block.look.heads,
-        block.think[0].out_features,
+        block.self_attn.heads,
+        block.feed_forward[0].out_features,
         dropout=0.0,
         activation="relu",
         batch_first=True,
         norm_first=block.norm == "pre",
     ).double()
-    pairs = [(layer.self_attn, block.look)] + ([(layer.multihead_attn, block.ask)] if asks else [])
+    pairs = [(layer.self_attn, block.self_attn)] + (
+        [(layer.multihead_attn, block.cross_attn)] if cross_attention else []
+    )
     with torch.no_grad():
         for theirs, ours in pairs:
             theirs.in_proj_weight.copy_(torch.cat([ours.Q.weight, ours.K.weight, ours.V.weight]))
             theirs.out_proj.weight.copy_(ours.O.weight)
             assert (theirs.in_proj_bias == 0).all()
             assert (theirs.out_proj.bias == 0).all()
-    layer.linear1.load_state_dict(block.think[0].state_dict())
-    layer.linear2.load_state_dict(block.think[2].state_dict())
+    layer.linear1.load_state_dict(block.feed_forward[0].state_dict())
+    layer.linear2.load_state_dict(block.feed_forward[2].state_dict())
     for i, norm in enumerate(block.norms, start=1):
         getattr(layer, f"norm{i}").load_state_dict(norm.state_dict())
     return layer.train(), pairs
@@ -178,7 +181,7 @@ def test_a_block_is_torchs_layer(problem):
     else:
         theirs = layer(theirs_in[0], src_mask=~past, src_key_padding_mask=~real)
     torch.testing.assert_close(ours, theirs)
-    heads = block.look.heads
+    heads = block.self_attn.heads
     assert looked.shape == (len(x), heads, length, length)
     assert (asked is None) if not asks else asked.shape == (len(x), heads, length, source.shape[1])
 
@@ -190,7 +193,10 @@ def test_a_block_is_torchs_layer(problem):
         Q, K, V = (getattr(attention, name).weight.grad for name in "QKV")
         pairs.append((torch.cat([Q, K, V]), theirs_attention.in_proj_weight.grad))
         pairs.append((attention.O.weight.grad, theirs_attention.out_proj.weight.grad))
-    for mine, other in ((block.think[0], layer.linear1), (block.think[2], layer.linear2)):
+    for mine, other in (
+        (block.feed_forward[0], layer.linear1),
+        (block.feed_forward[2], layer.linear2),
+    ):
         pairs += [(mine.weight.grad, other.weight.grad), (mine.bias.grad, other.bias.grad)]
     for i, norm in enumerate(block.norms, start=1):
         other = getattr(layer, f"norm{i}")
@@ -199,16 +205,21 @@ def test_a_block_is_torchs_layer(problem):
         torch.testing.assert_close(mine, other)
 
 
-@pytest.mark.parametrize("asks", [False, True])
-def test_pre_and_post_differ_in_where_alone(asks):
+@pytest.mark.parametrize("cross_attention", [False, True])
+def test_pre_and_post_differ_in_where_alone(cross_attention):
     """The same weights, another result; and only "post" leaves a block normalised."""
-    pre, post = (randomised(Block(DIM, HEADS, HIDDEN, norm, asks)) for norm in ("pre", "post"))
+    pre, post = (
+        randomised(Block(DIM, HEADS, HIDDEN, norm, cross_attention)) for norm in ("pre", "post")
+    )
     post.load_state_dict(pre.state_dict())
     nn.init.ones_(post.norms[-1].weight)
     nn.init.zeros_(post.norms[-1].bias)
     pre.load_state_dict(post.state_dict())
     x = torch.randn(2, 4, DIM, dtype=torch.float64)
-    more = (torch.randn(2, 3, DIM, dtype=torch.float64), torch.ones(3, dtype=torch.bool)) * asks
+    more = (
+        torch.randn(2, 3, DIM, dtype=torch.float64),
+        torch.ones(3, dtype=torch.bool),
+    ) * cross_attention
     one, other = (block(5 * x, causal_mask(4), *more)[0] for block in (pre, post))
     assert (one - other).abs().max() > 0.1
     assert other.mean(dim=-1).abs().max() < 1e-6
@@ -219,18 +230,21 @@ def test_pre_and_post_differ_in_where_alone(asks):
 
 
 @every_norm
-@pytest.mark.parametrize("asks", [False, True])
-def test_a_stack_is_its_blocks_one_after_the_other(norm, asks):
-    stack = randomised(Stack(SOURCE, DIM, HEADS, 3, HIDDEN, norm, asks))
+@pytest.mark.parametrize("cross_attention", [False, True])
+def test_a_stack_is_its_blocks_one_after_the_other(norm, cross_attention):
+    stack = randomised(TransformerEncoder(SOURCE, DIM, HEADS, 3, HIDDEN, norm, cross_attention))
     words, mask = sentences()
-    more = (torch.randn(3, 4, DIM, dtype=torch.float64), padded((4, 2, 1)).unsqueeze(1)) * asks
+    more = (
+        torch.randn(3, 4, DIM, dtype=torch.float64),
+        padded((4, 2, 1)).unsqueeze(1),
+    ) * cross_attention
     states, looked, asked = stack(words, mask.unsqueeze(1), *more)
-    x = stack.embed.weight[words] + sinusoids(5, DIM)
+    x = stack.embed.weight[words] + sinusoidal_encoding(5, DIM)
     for i, block in enumerate(stack.blocks):
         x, look, ask = block(x, mask.unsqueeze(1), *more)
         assert torch.equal(looked[:, i], look)
-        assert (asked is None) == (ask is None) == (not asks)
-        if asks:
+        assert (asked is None) == (ask is None) == (not cross_attention)
+        if cross_attention:
             assert torch.equal(asked[:, i], ask)
     if norm == "pre":
         x = nn.functional.layer_norm(x, (DIM,), stack.norm.weight, stack.norm.bias)
@@ -362,7 +376,7 @@ def test_each_of_a_beam_is_as_likely_as_it_says():
     for seed in range(6):
         model = translator(seed=seed)
         with torch.no_grad():
-            model.decoder.read_off.bias[2] += 1.5  # sentences of several lengths
+            model.decoder.output_proj.bias[2] += 1.5  # sentences of several lengths
         source, mask = sentences(seed=seed)
         for row, beam in enumerate(beam_search(model, source, mask, width=4, max_length=6)):
             one = slice(row, row + 1)
@@ -418,7 +432,7 @@ def test_without_places_order_does_not_count(norm, order):
     source, mask = sentences((5,), seed=2)
     moved = source[:, order]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(transformer, "sinusoids", torch.zeros)
+        patch.setattr(transformer, "sinusoidal_encoding", torch.zeros)
         states, looked, _ = model.encoder(source, mask.unsqueeze(1))
         again, permuted, _ = model.encoder(moved, mask.unsqueeze(1))
         torch.testing.assert_close(again, states[:, order])
@@ -433,8 +447,8 @@ def test_decoding_keeps_no_graph():
     assert not greedy(model, *sentences(), max_length=3)[0].weights.requires_grad
 
 
-def block(asks=False):
-    return Block(4, 2, 8, asks=asks)
+def block(cross_attention=False):
+    return Block(4, 2, 8, cross_attention=cross_attention)
 
 
 X, LOOK = torch.zeros(2, 3, 4), torch.ones(3, 3, dtype=torch.bool)
@@ -443,10 +457,14 @@ X, LOOK = torch.zeros(2, 3, 4), torch.ones(3, 3, dtype=torch.bool)
 @pytest.mark.parametrize(
     ("call", "error", "words"),
     [
-        (lambda m, s, k: sinusoids(3, 5), ValueError, "dim: expected an even number, got 5"),
-        (lambda m, s, k: sinusoids(3, 0), ValueError, "dim: .*at least 2, got 0"),
-        (lambda m, s, k: sinusoids(-1, 4), ValueError, "length: .*at least 0, got -1"),
-        (lambda m, s, k: sinusoids(2.0, 4), TypeError, "length: .*int, got 2.0"),
+        (
+            lambda m, s, k: sinusoidal_encoding(3, 5),
+            ValueError,
+            "dim: expected an even number, got 5",
+        ),
+        (lambda m, s, k: sinusoidal_encoding(3, 0), ValueError, "dim: .*at least 2, got 0"),
+        (lambda m, s, k: sinusoidal_encoding(-1, 4), ValueError, "length: .*at least 0, got -1"),
+        (lambda m, s, k: sinusoidal_encoding(2.0, 4), TypeError, "length: .*int, got 2.0"),
         (lambda m, s, k: causal_mask(-1), ValueError, "length: .*at least 0, got -1"),
         (lambda m, s, k: causal_mask("3"), TypeError, "length: .*int, got '3'"),
         (lambda m, s, k: Block(4, 2, 8, "middle"), ValueError, "norm: .*'middle'"),

@@ -1,4 +1,5 @@
 import html
+import importlib
 import itertools
 import json
 import math
@@ -11,20 +12,21 @@ from xml.etree import ElementTree
 import networkx as nx
 import pytest
 import torch
+from helpers import pair_scores
 
-from gatutils import viz
 from gatutils.attention import attend
-from gatutils.gnn import GATConv
-from gatutils.graph import Graph
-from gatutils.viz import (
+from gatutils.book import figures as viz
+from gatutils.book.figures import (
     Curve,
     Network,
     Picture,
     arrow,
     box,
     circle,
+    core,
     curves,
     drawing,
+    elements,
     graph_attention,
     heads,
     heatmap,
@@ -34,8 +36,11 @@ from gatutils.viz import (
     picture,
     strips,
 )
+from gatutils.graph import Graph
+from gatutils.graph_attention import GATConv
 
 GROUNDS = ("#ffffff", "#121212")
+JS = Path(elements.__file__).with_name("js")
 ROOT = Path(__file__).parents[1]
 STYLE = ROOT / "book" / "_static" / "roles.css"
 
@@ -91,9 +96,12 @@ def test_roles_can_be_told_apart_by_the_colour_blind(kind, scheme):
 
 def test_the_style_sheet_is_what_the_module_prints():
     out = subprocess.run(
-        [sys.executable, "-m", "gatutils.viz"], capture_output=True, encoding="utf-8", check=True
+        [sys.executable, "-m", "gatutils.book.figures"],
+        capture_output=True,
+        encoding="utf-8",
+        check=True,
     )
-    assert out.stdout == viz.style_sheet() == STYLE.read_text(encoding="utf-8")
+    assert out.stdout == core.style_sheet() == STYLE.read_text(encoding="utf-8")
     for role, pair in viz.ROLES.items():
         assert [m[1] for m in re.finditer(rf"--gat-{role}: (#\w+);", out.stdout)] == list(pair)
 
@@ -258,7 +266,8 @@ def test_curves_show_mean_range_and_labels():
 def test_strips_show_every_run_and_the_mean(monkeypatch):
     drawn = []
     plain = Picture("<svg/>", "dots")
-    monkeypatch.setattr(viz, "picture", lambda figure, *_: drawn.append(figure) or plain)
+    module = importlib.import_module("gatutils.book.figures.curves")
+    monkeypatch.setattr(module, "picture", lambda figure, *_: drawn.append(figure) or plain)
     strips({"few": [1.0, 3.0], "<one>": [2.0]}, "dots", "share", {"few": "weight"}, "seeds")
     ax = drawn[0].axes[0]
     assert ax.get_xlabel() == "share"
@@ -516,12 +525,14 @@ def test_graph_attention_is_the_layer(start):
     torch.manual_seed(start)
     conv = GATConv(2, 2, negative_slope=0.3, bias=False).double()
     states = torch.randn(4, 2).double()
+    before = torch.get_rng_state()
     figure = graph_attention(
         graph, states, conv.W[0], conv.a[0], list("abcd"), "any", start=start, slope=0.3
     )
+    assert torch.equal(torch.get_rng_state(), before)  # what is drawn after it stays the same
     new, weights = conv.dense(states, graph.mask())
     projected = conv.project(states)[0]
-    scores = conv.score_pairs(projected, projected)[0, start]
+    scores = pair_scores(conv, projected)[0, start]
     _, *body, foot = cells(figure)
     for j, (_, h, key, raw, score, weight, part) in enumerate(body):
         short = (f"{round(x, 2):g}".replace("-", "−") for x in states[j].tolist())
@@ -560,30 +571,28 @@ def test_graph_attention_knows_what_is_given():
     assert cells(one)[-1] == ["sum", "0.00", "(0.00, 0.00)"]
 
 
-def test_scripts_share_their_helpers():
-    script = parts(attending())[2]
-    known = parts(fruit())[2]
-    assert "helpers of figures.js" not in script
-    for name in ("softmax", "walk", "straight", "loop", "arrow"):
-        (text,) = re.findall(rf"  function {name}\(.*?\n  }}\n", known, re.S)
-        assert script.count(text) == 1
-    assert script.count("class Figure") == script.count("const make =") == 1
-    assert "class Masks" not in script
-    assert "gat-lookup" not in script
+def test_each_script_is_the_core_and_the_figures_own_files():
+    files = {file.stem: file.read_text(encoding="utf-8") for file in JS.glob("*.js")}
+    assert set(files) == {name for names in elements.SCRIPTS.values() for name in names}
+    for tag, names in elements.SCRIPTS.items():
+        script = elements.script(tag)
+        for name, text in files.items():
+            assert script.count(text) == (name in names), (tag, name)
+        assert script.count(f'customElements.define("{tag}"') == 1
+        assert script.startswith(f'(() => {{\nif (customElements.get("{tag}")) return;')
 
 
-def test_stored_figures_are_what_their_scripts_are():
+def test_stored_figures_have_the_scripts_of_their_elements():
     """nbval compares the outputs byte by byte; this says at once what would go out of date."""
-    known = (ROOT / "gatutils" / "figures.js").read_text(encoding="utf-8")
-    stored = []
+    count = 0
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
         for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
             for output in cell.get("outputs", []):
                 shown = "".join(output.get("data", {}).get("text/html", []))
-                if re.search("<gat-(lookup|heads|masks) ", shown):
-                    stored += re.findall("<script>(.*?)</script>", shown, re.S)
-    assert len(stored) >= 5
-    assert all(script == known for script in stored)
+                for tag in re.findall(r"<(gat-[a-z]+) role=", shown):
+                    assert f"<script>{elements.script(tag)}</script>" in shown, path.name
+                    count += 1
+    assert count >= 6
 
 
 # ---- Graphs ----------------------------------------------------------------------------------

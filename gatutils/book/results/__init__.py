@@ -1,7 +1,7 @@
-"""The results that the book stores, read by name: ``read("lengths")``.
+"""The stored results of the book, read by name: ``read("lengths")``.
 
-They are package data, so a notebook finds them wherever it lies. ``python -m gatutils.reproduce``
-makes the files with runs, and ``benchmarks/`` those of what was timed.
+They are package data, so a notebook finds them whatever its location. The files of runs are created
+by ``python -m gatutils.book.reproduce``, those of timings by ``benchmarks/``.
 """
 
 import json
@@ -10,27 +10,27 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from gatutils.checks import expect
+from gatutils._checks import expect
 
 __all__ = ["FOLDER", "bounds", "load", "read", "runs"]
 
 FOLDER = Path(__file__).parent
-"""Where the package keeps them.
+"""The folder in which the package stores them.
 
 :meta hide-value:
 """
 
 
 def load(source: str | Path) -> dict[str, Any]:
-    """Return a result file as it is stored.
+    """Return the content of a result file.
 
     Args:
-        source: The name of a result of the book, such as ``"lengths"``, or a path that ends in
+        source: The name of one of the book's results, such as ``"lengths"``, or a path that ends in
             ``.json``.
 
     Raises:
-        ValueError: If there is no such result, the file cannot be read, or it does not hold a JSON
-            object.
+        ValueError: If there is no such result, the file cannot be read, or it does not contain a
+            JSON object.
     """
     path = _path(source)
     try:
@@ -50,15 +50,15 @@ def load(source: str | Path) -> dict[str, Any]:
 
 
 def runs(source: str | Path, model: str) -> list[dict[str, Any]]:
-    """Return all that is stored of each run of a model, in the order of the seeds.
+    """Return everything stored about each run of a model, in the order of the seeds.
 
     Args:
         source: A name or a path, as in :func:`load`.
-        model: One of the models whose runs it holds.
+        model: One of the models whose runs the file contains.
 
     Raises:
-        ValueError: If the file holds no runs, a run lacks its model, seed or scores, or none is of
-            this model.
+        ValueError: If the file contains no runs, a run lacks its model, seed or scores, or there is
+            no run of this model.
     """
     stored = runs_in(load(source), _path(source))
     found = [run for run in stored if run["model"] == model]
@@ -68,13 +68,13 @@ def runs(source: str | Path, model: str) -> list[dict[str, Any]]:
 
 
 def read(source: str | Path) -> dict[str, list[list[float]]]:
-    """Return model -> one row of scores for each seed, in the order of the seeds.
+    """Return model -> one row of scores per seed, in the order of the seeds.
 
     Args:
         source: A name or a path, as in :func:`load`.
 
     Raises:
-        ValueError: If the file holds no runs, or a run lacks its model, seed or scores.
+        ValueError: If the file contains no runs, or a run lacks its model, seed or scores.
     """
     stored = runs_in(load(source), _path(source))
     found: dict[str, list[list[float]]] = {run["model"]: [] for run in stored}
@@ -84,15 +84,15 @@ def read(source: str | Path) -> dict[str, list[list[float]]]:
 
 
 def bounds(scores: Sequence[Sequence[float]]) -> list[tuple[float, float]]:
-    """Return the lowest and the highest value at which each score of another run agrees with these.
+    """Return the bounds within which each score of another run agrees with the stored runs.
 
-    It may be lower than the lowest or higher than the highest of them by a margin: the difference
+    A score may lie below the lowest or above the highest of them by a margin: the difference
     between the two, or 0.25 divided by the number of runs if that is more, since the spread of a
-    few runs says little. Of the runs that the book stores, about two in a hundred fall outside what
-    the others of their model allow.
+    few runs is a poor estimate. Of the book's stored runs, about two in a hundred lie outside the
+    bounds given by the other runs of the same model.
 
     Args:
-        scores: One row of scores for each stored run, two rows or more.
+        scores: One row of scores per stored run, at least two rows.
 
     Raises:
         ValueError: If there are fewer rows, or they differ in length.
@@ -118,21 +118,23 @@ def _path(source: str | Path) -> Path:
 
 
 def runs_in(stored: dict[str, Any], path: Path) -> list[dict[str, Any]]:
-    """Return the runs of a result file, if each has what every reader needs.
+    """Return the runs of a result file after validating them.
 
     Args:
-        stored: What the file holds.
-        path: The file, for the message.
+        stored: The content of the file.
+        path: The file, for error messages.
 
     Raises:
-        ValueError: If there are no runs, one lacks its model, seed or scores or comes twice, or
-            runs of one model differ in the number of scores.
+        ValueError: If there are no runs, one lacks its model, seed or scores, one is duplicated, or
+            runs of the same model differ in the number of scores.
     """
-    expect("runs" in stored, str(path), "a result of gatutils.reproduce", f"only {list(stored)}")
+    expect(
+        "runs" in stored, str(path), "a result of gatutils.book.reproduce", f"only {list(stored)}"
+    )
     found = stored["runs"]
     expect(isinstance(found, list), f"{path}: runs", "a list", type(found).__name__)
     seen: set[tuple[str, int]] = set()
-    width: dict[str, int] = {}  # of each model: how many scores a run has
+    width: dict[str, int] = {}  # model -> how many scores a run has
     for index, run in enumerate(found):
         name = f"{path}: runs[{index}]"
         expect(isinstance(run, dict), name, "a JSON object", type(run).__name__)

@@ -1,8 +1,8 @@
-"""Write result files: whole or not at all, and by one command at a time.
+"""Write result files: atomically, and by one command at a time.
 
-A file holds a protocol, the versions that its first run was made with, and the runs. A run that
-was made with other versions holds those that differ. Versions that can change a result are never
-mixed in one file: see :data:`MATTERS`.
+A file contains a protocol, the versions with which its first run was made, and the runs. A run made
+with other versions records those that differ. Versions that can change a result are never mixed in
+one file; see :data:`MATTERS`.
 """
 
 import contextlib
@@ -19,23 +19,24 @@ import torch
 from filelock import FileLock
 
 import gatutils
-from gatutils.checks import expect
-from gatutils.results import load, runs_in
+from gatutils._checks import expect
+from gatutils.book.results import load, runs_in
 
 __all__ = ["MATTERS", "add", "differences", "existing", "expect_alike", "prepare", "versions"]
 
 MATTERS = ("torch", "python", "machine")
-"""The versions that can change a result. Of torch and Python the first two numbers count:
-operators, initialisation and random numbers depend on torch, and ``random``, which draws the
-sentences and puzzles, on Python. Of the machine the processor's family counts, since it decides how
-sums are rounded. A third number only brings corrections, and the protocol is compared on its own.
+"""The versions that can change a result. Operators, initialisation and random numbers depend on
+torch; ``random``, which draws the sentences and puzzles, depends on Python. Of both, only the first
+two numbers of the version are compared, since the third changes only with bug fixes. For the
+machine, the processor family is compared, since the rounding of sums depends on it. The protocol is
+compared separately.
 """
 
-_SAME = {"amd64": "x86_64", "aarch64": "arm64"}  # other systems' names of one family
+_SAME = {"amd64": "x86_64", "aarch64": "arm64"}  # names for the same family on other systems
 
 
 def versions() -> dict[str, Any]:
-    """Return what a run that is made here and now is made with."""
+    """Return the versions with which a run would be made here."""
     return {
         "gatutils": gatutils.__version__,
         "torch": torch.__version__.split("+")[0],
@@ -46,14 +47,14 @@ def versions() -> dict[str, Any]:
 
 
 def differences(stored: dict[str, Any], here: dict[str, Any]) -> list[str]:
-    """Return what differs between two environments, if it can change a result.
+    """Return the differences between two environments that can change a result.
 
     Args:
-        stored: The versions that a file holds.
-        here: Those to compare with.
+        stored: The versions recorded in a file.
+        here: The versions to compare with.
 
     Returns:
-        For each of :data:`MATTERS` that differs a phrase such as "torch 2.13 (here 2.14)".
+        For each of :data:`MATTERS` that differs, a phrase such as "torch 2.13 (here 2.14)".
     """
     pairs = [(name, _what_matters(name, stored), _what_matters(name, here)) for name in MATTERS]
     return [f"{name} {old} (here {new})" for name, old, new in pairs if old != new]
@@ -67,20 +68,22 @@ def _what_matters(name: str, found: dict[str, Any]) -> str:
 
 
 def existing(path: Path, protocol: dict[str, Any]) -> dict[str, Any]:
-    """Return what a file holds; if there is none yet, the same without versions and runs.
+    """Return the content of a result file, or one without versions and runs if it does not exist.
 
     Args:
         path: The file.
-        protocol: What its runs have to follow.
+        protocol: The protocol that its runs must follow.
 
     Raises:
-        ValueError: If it is no result file, a part of it is missing, or its protocol is another.
+        ValueError: If it is not a result file, a part of it is missing, or its protocol differs.
     """
     if not path.exists():
         return {"protocol": protocol, "versions": {}, "runs": []}
     stored = load(path)
     for key in ("protocol", "versions"):
-        expect(key in stored, str(path), "a result of gatutils.reproduce", f"only {list(stored)}")
+        expect(
+            key in stored, str(path), "a result of gatutils.book.reproduce", f"only {list(stored)}"
+        )
         found = stored[key]
         expect(isinstance(found, dict), f"{path}: {key}", "a JSON object", repr(found))
     theirs = stored["protocol"]
@@ -101,15 +104,15 @@ def existing(path: Path, protocol: dict[str, Any]) -> dict[str, Any]:
 
 
 def expect_alike(path: Path, stored: dict[str, Any], here: dict[str, Any]) -> None:
-    """Raise unless runs that are made here may stand beside those of a file.
+    """Raise unless new runs may be stored together with those of a file.
 
     Args:
-        path: The file, for the message.
-        stored: What it holds.
+        path: The file, for the error message.
+        stored: Its content.
         here: The versions of the new runs.
 
     Raises:
-        ValueError: If what can change a result differs; the message says what can be done.
+        ValueError: If a version that can change a result differs; the message suggests what to do.
     """
     if stored["runs"] and (parts := differences(stored["versions"], here)):
         raise ValueError(
@@ -119,10 +122,10 @@ def expect_alike(path: Path, stored: dict[str, Any], here: dict[str, Any]) -> No
 
 
 def prepare(folder: Path) -> None:
-    """Make the folder, if it is missing, and make sure that it can be written to.
+    """Create the folder if it does not exist, and check that it is writable.
 
     Raises:
-        OSError: If it cannot.
+        OSError: If it cannot be created or is not writable.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -135,20 +138,20 @@ def prepare(folder: Path) -> None:
 
 
 def add(path: Path, protocol: dict[str, Any], here: dict[str, Any], run: dict[str, Any]) -> None:
-    """Add a run to a file and to what another command has put there meanwhile.
+    """Add a run to a file, keeping what other commands have stored in the meantime.
 
-    If the other command has stored a run of this model and seed, that one stays.
+    If the file already has a run of this model and seed, it is left unchanged.
 
     Args:
-        path: The file; a new one is begun if there is none.
-        protocol: What the run followed.
-        here: The versions that it was made with.
+        path: The file; it is created if it does not exist.
+        protocol: The protocol that the run followed.
+        here: The versions with which it was made.
         run: The run.
 
     Raises:
-        ValueError: If the file that is there now does not take it: see :func:`existing` and
+        ValueError: If the current file cannot accept the run; see :func:`existing` and
             :func:`expect_alike`.
-        OSError: If it cannot be written; then the file is left as it was.
+        OSError: If the file cannot be written; it is then left unchanged.
     """
     with FileLock(path.with_name(f".{path.name}.lock")):
         result = existing(path, protocol)
@@ -165,7 +168,7 @@ def add(path: Path, protocol: dict[str, Any], here: dict[str, Any], run: dict[st
 
 
 def _write(path: Path, text: str) -> None:
-    """Put a whole file in the place of another, so that nobody ever sees half of it."""
+    """Replace the content of a file atomically."""
     draft = path.with_name(f".{path.stem}-{uuid.uuid4().hex}.tmp")
     try:
         with draft.open("x", encoding="utf-8", newline="\n") as file:
@@ -176,13 +179,13 @@ def _write(path: Path, text: str) -> None:
     except OSError as error:
         why = error.strerror or error
         raise OSError(f"{path}: cannot be written ({why}), and stays as it was") from error
-    finally:  # after Ctrl-C too
+    finally:  # also after Ctrl-C
         with contextlib.suppress(OSError):
             draft.unlink(missing_ok=True)
 
 
 def _replace(draft: Path, path: Path) -> None:
-    """Rename a file to the name of another; wait a little if somebody reads that one on Windows."""
+    """Rename a file to replace another; on Windows, wait if the other is being read."""
     for pause in (0.1, 0.2, 0.4, 0.8, 1.6):
         try:
             os.replace(draft, path)
@@ -193,7 +196,7 @@ def _replace(draft: Path, path: Path) -> None:
 
 
 def _one_run_a_line(result: dict[str, Any]) -> str:
-    """Return JSON whose diffs a person can read."""
+    """Return JSON with one run per line, for readable diffs."""
     runs = ",\n  ".join(json.dumps(run) for run in result["runs"])
     head = {key: value for key, value in result.items() if key != "runs"}
     return json.dumps(head, indent=1)[:-2] + f',\n "runs": [\n  {runs}\n ]\n}}\n'

@@ -1,4 +1,4 @@
-"""One way to refuse bad input: name the argument, what was expected, what came."""
+"""Input validation, with messages that name the argument, what was expected and what was given."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol, cast, runtime_checkable
@@ -28,9 +28,9 @@ def expect(ok: bool, name: str, expected: str, got: object) -> None:
 
     Args:
         ok: The condition that must hold.
-        name: The argument as the caller wrote it.
-        expected: What would have been right.
-        got: What came; put into the message as it is.
+        name: The argument, as the caller wrote it.
+        expected: What would have been valid.
+        got: What was given; it is inserted into the message unchanged.
 
     Raises:
         ValueError: If ``ok`` is false.
@@ -40,12 +40,12 @@ def expect(ok: bool, name: str, expected: str, got: object) -> None:
 
 
 def expect_int(value: object, name: str, least: int | None = None) -> None:
-    """Raise unless ``value`` is a whole number, ``least`` or more.
+    """Raise unless ``value`` is an int of at least ``least``.
 
     Args:
-        value: What came; True and False are no numbers here.
-        name: The argument as the caller wrote it.
-        least: The least that will do, or None for any.
+        value: What was given; True and False do not count as ints.
+        name: The argument, as the caller wrote it.
+        least: The smallest valid value, or None for no limit.
 
     Raises:
         TypeError: If it is not an int.
@@ -58,7 +58,7 @@ def expect_int(value: object, name: str, least: int | None = None) -> None:
 
 def expect_list(value: object, name: str, kind: type) -> None:
     """Raise ``TypeError`` unless ``value`` is a sequence of ``kind``, and not a bare string."""
-    # A string is a sequence of strings too, and would pass as letters.
+    # A string is itself a sequence of strings and would be accepted as its letters.
     if isinstance(value, str) or not isinstance(value, Sequence):
         raise TypeError(f"{name}: expected a sequence of {kind.__name__}, got {value!r}")
     for item in value:
@@ -69,18 +69,18 @@ def expect_list(value: object, name: str, kind: type) -> None:
 def expect_tensor(
     value: object, name: str, kind: str, ndim: int | None = None, exact: bool = False
 ) -> None:
-    """Raise unless ``value`` is a tensor of the right kind with at least ``ndim`` axes.
+    """Raise unless ``value`` is a tensor of the given kind with at least ``ndim`` axes.
 
     Args:
-        value: What came.
-        name: The argument as the caller wrote it.
+        value: What was given.
+        name: The argument, as the caller wrote it.
         kind: ``"float"``, ``"int"`` (32 or 64 bits) or ``"bool"``.
-        ndim: The least number of axes, or None for any.
-        exact: Allow no more than that.
+        ndim: The smallest number of axes, or None for any.
+        exact: Require exactly that many.
 
     Raises:
-        TypeError: If it is no tensor, or one of another kind.
-        ValueError: If its number of axes is another.
+        TypeError: If it is not a tensor of that kind.
+        ValueError: If its number of axes is wrong.
     """
     wanted = f"an {kind} tensor" if kind == "int" else f"a {kind} tensor"
     if not isinstance(value, Tensor):
@@ -100,7 +100,7 @@ def expect_tensor(
 
 @runtime_checkable
 class _Numbers(Protocol):
-    """A tensor, or another matrix that knows its type and its device."""
+    """A tensor, or another matrix with a dtype and a device."""
 
     @property
     def dtype(self) -> Any: ...
@@ -109,10 +109,10 @@ class _Numbers(Protocol):
 
 
 def autocast_dtype(value: _Numbers) -> torch.dtype:
-    """Return the type in which torch multiplies ``value``: autocast's where it is on.
+    """Return the dtype in which torch multiplies ``value``: that of autocast where it is enabled.
 
-    As in torch, autocast leaves double precision and whole numbers alone. Outside autocast it is
-    the type that ``value`` has.
+    As in torch, autocast does not affect float64 and integers. Outside autocast the result is the
+    dtype of ``value``.
     """
     dtype = cast(torch.dtype, value.dtype)
     eligible = dtype.is_floating_point and dtype != torch.float64
@@ -120,52 +120,53 @@ def autocast_dtype(value: _Numbers) -> torch.dtype:
 
 
 def softmax_dtype(value: _Numbers) -> torch.dtype:
-    """Return the type for the softmax of ``value``: under autocast at least float32.
+    """Return the dtype for the softmax of ``value``: under autocast at least float32.
 
-    So does torch on a GPU, but not on a CPU. Outside autocast it is the type that ``value`` has.
+    torch does the same on a GPU, but not on a CPU. Outside autocast the result is the dtype of
+    ``value``.
     """
     dtype = cast(torch.dtype, value.dtype)
     return torch.promote_types(dtype, torch.float32) if autocasts(value) else dtype
 
 
 def autocasts(value: _Numbers) -> bool:
-    """Tell whether autocast is on where ``value`` is."""
+    """Tell whether autocast is enabled on the device of ``value``."""
     device = value.device.type
-    # Some devices know no autocast ("meta"), and asking them whether it is on is an error.
+    # Some devices, such as "meta", have no autocast, and it is an error to ask if it is enabled.
     return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
 
 
 def expect_same_dtype(value: _Numbers, name: str, other: _Numbers, other_name: str) -> None:
-    """Raise unless both are multiplied in one type; see :func:`autocast_dtype`.
+    """Raise unless torch multiplies both in the same dtype; see :func:`autocast_dtype`.
 
-    Outside autocast this means that both are of one type. Under autocast float32, float16 and
-    bfloat16 go together.
+    Outside autocast this means that both have the same dtype. Under autocast float32, float16 and
+    bfloat16 may be combined.
 
     Raises:
-        TypeError: If they are not.
+        TypeError: If the dtypes differ.
     """
     if autocast_dtype(value) != autocast_dtype(other):
         raise TypeError(f"{name}: expected {other.dtype} like {other_name}, got {value.dtype}")
 
 
 def expect_finite(value: Tensor, name: str, expected: str = "finite numbers") -> None:
-    """Raise ``ValueError`` if a number is NaN or infinite; the extremes tell, in one pass."""
-    # The extremes of no numbers are an error; NaN is both extremes of whatever holds one.
+    """Raise ``ValueError`` if a number is NaN or infinite, in one pass over minimum and maximum."""
+    # An empty tensor has no minimum; where there is a NaN, both minimum and maximum are NaN.
     finite = not value.numel() or bool(torch.stack(value.detach().aminmax()).isfinite().all())
     expect(finite, name, expected, "NaN or infinity")
 
 
 def expect_device(device: torch.device | str | int, name: str) -> torch.device:
-    """Return the device, and raise where no numbers can be put on it.
+    """Return the device, or raise if it cannot hold numbers.
 
     Raises:
         TypeError: If it is neither a device nor the name of one.
-        ValueError: If there is no such device here, or it keeps shapes alone (``"meta"``).
+        ValueError: If there is no such device here, or it stores only shapes (``"meta"``).
     """
     if isinstance(device, bool) or not isinstance(device, torch.device | str | int):
         raise TypeError(f"{name}: expected a device or its name, got {device!r}")
     wanted = "a device that this machine and this build of torch have"
-    try:  # torch refuses with an error of another kind for almost every device
+    try:  # the type of torch's error depends on the device
         found = torch.empty(0, device=device).device
     except (AssertionError, ImportError, RuntimeError) as error:
         why = (str(error).splitlines() or [type(error).__name__])[0]
@@ -175,24 +176,24 @@ def expect_device(device: torch.device | str | int, name: str) -> torch.device:
 
 
 def expect_words(words: Tensor, name: str, vocabulary: int) -> None:
-    """Raise ``ValueError`` unless every number is one of a word: 0 to ``vocabulary`` - 1."""
+    """Raise ``ValueError`` unless every number is a token index: 0 to ``vocabulary`` - 1."""
     if words.numel():
         low, high = int(words.min()), int(words.max())
         expect(low >= 0 and high < vocabulary, name, f"words 0 to {vocabulary - 1}", (low, high))
 
 
 def expect_sentences(source: Tensor, mask: Tensor, vocabulary: int) -> None:
-    """Raise unless ``source`` holds padded sentences and ``mask`` says where their words are.
+    """Raise unless ``source`` holds padded sentences and ``mask`` marks their tokens.
 
     Args:
-        source: Word numbers, one sentence a row; what stands in the padding does not matter.
-        mask: True at the words.
-        vocabulary: Number of words.
+        source: Token indices, one sentence per row; the padding may hold anything.
+        mask: True at the tokens.
+        vocabulary: Number of tokens.
 
     Raises:
         TypeError: If a dtype is wrong.
-        ValueError: If shapes differ, there is no sentence, or one is empty, has padding before
-            its end, or holds a number that is no word.
+        ValueError: If shapes differ, the batch is empty, or a sentence is empty, has padding
+            before its end, or contains an index out of range.
     """
     expect_tensor(source, "source", "int", ndim=2, exact=True)
     expect_tensor(mask, "mask", "bool")
@@ -207,16 +208,16 @@ def expect_sentences(source: Tensor, mask: Tensor, vocabulary: int) -> None:
 
 
 def expect_targets(target_in: Tensor, sentences: int, vocabulary: int) -> None:
-    """Raise unless ``target_in`` holds the words that a decoder reads, one sentence a row.
+    """Raise unless ``target_in`` holds the tokens that a decoder reads, one sentence per row.
 
     Args:
-        target_in: Word numbers.
+        target_in: Token indices.
         sentences: How many rows it must have.
-        vocabulary: Number of words.
+        vocabulary: Number of tokens.
 
     Raises:
-        TypeError: If it holds no whole numbers.
-        ValueError: If its shape is another, or a number is no word.
+        TypeError: If it is not an integer tensor.
+        ValueError: If its shape is wrong, or an index is out of range.
     """
     expect_tensor(target_in, "target_in", "int", ndim=2, exact=True)
     fits = target_in.shape[0] == sentences and target_in.shape[1] > 0

@@ -1,7 +1,7 @@
-"""Where a sparse matrix has entries: compressed sparse rows, and its transpose.
+"""The sparsity pattern of a matrix in compressed sparse rows, and its transpose.
 
-A graph's adjacency matrix and a bag of words for each node are both such matrices. What is
-computed with them is in :mod:`gatutils.sparse`.
+Both a graph's adjacency matrix and one bag of words per node are such matrices. The operations on
+them are in :mod:`gatutils._kernels`.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ Value = TypeVar("Value")
 
 
 def is_real(value: Tensor) -> bool:
-    """Tell whether a tensor holds numbers, and is no stand-in of a tracer."""
+    """Tell whether a tensor holds numbers, rather than being a tracer's placeholder."""
     try:
         value.untyped_storage()
-    except NotImplementedError:  # one of torch.func
+    except NotImplementedError:  # a tensor of torch.func
         return False
     return type(value) is Tensor
 
 
 class derived(Generic[Value]):  # noqa: N801 (used as a decorator, like property)
-    """A property that is computed once, and never from the tensors of a trace.
+    """A property that is computed once and then cached, except during a trace.
 
     ``torch.export`` and ``torch.compile`` run code on tensors without numbers. What is derived
-    from those must not be kept: it would be found again when the trace is over.
+    from those must not be cached, since it would still be there when the trace is over.
     """
 
     def __init__(self, compute: Callable[[Any], Value]) -> None:
@@ -50,71 +50,73 @@ class derived(Generic[Value]):  # noqa: N801 (used as a decorator, like property
     def __get__(self, instance: object | None, owner: type) -> derived[Value] | Value:
         if instance is None:
             return self
-        with torch.inference_mode(False):  # else training could not use what evaluation has made
+        with torch.inference_mode(False):  # else training could not use what evaluation cached
             value = self.compute(instance)
         if is_real(cast(Tensor, value)):
-            instance.__dict__[self.name] = value  # found before this descriptor from now on
+            instance.__dict__[self.name] = value  # from now on found before this descriptor
         return value
 
 
 class Pattern:
-    """The places of a sparse matrix's entries, row by row.
+    """The positions of a sparse matrix's entries, row by row.
 
     Args:
-        offsets: The entries of row i are those at ``offsets[i]`` to ``offsets[i + 1] - 1``.
-        columns: The column of each entry.
-        width: The number of columns.
-        rows: The row of each entry, where it is known already.
+        indptr: The entries of row i are those at ``indptr[i]`` to ``indptr[i + 1] - 1``.
+        indices: The column of each entry.
+        num_columns: The number of columns.
+        rows: The row of each entry, if it is already known.
     """
 
     def __init__(
         self,
-        offsets: Int[Tensor, " rows_and_one"],
-        columns: Int[Tensor, " entries"],
-        width: int,
+        indptr: Int[Tensor, " rows_and_one"],
+        indices: Int[Tensor, " entries"],
+        num_columns: int,
         rows: Int[Tensor, " entries"] | None = None,
     ) -> None:
-        self.offsets, self.columns, self.width = offsets, columns, width
+        self.indptr, self.indices, self.num_columns = indptr, indices, num_columns
         if rows is not None:
             self.__dict__["rows"] = rows
 
     @property
-    def height(self) -> int:
+    def num_rows(self) -> int:
         """The number of rows."""
-        return len(self.offsets) - 1
+        return len(self.indptr) - 1
 
     @derived
     def rows(self) -> Int[Tensor, " entries"]:
         """The row of each entry."""
-        every = torch.arange(self.height, device=self.offsets.device)
-        return every.repeat_interleave(self.offsets.diff(), output_size=len(self.columns))
+        every = torch.arange(self.num_rows, device=self.indptr.device)
+        return every.repeat_interleave(self.indptr.diff(), output_size=len(self.indices))
 
     @derived
     def order(self) -> Int[Tensor, " entries"]:
         """The entries in the order of their columns, which is that of the transpose."""
-        return self.columns.argsort(stable=True)
+        return self.indices.argsort(stable=True)
 
     @derived
-    def column_offsets(self) -> Int[Tensor, " columns_and_one"]:
+    def column_indptr(self) -> Int[Tensor, " columns_and_one"]:
         """Where the entries of each column begin in :attr:`order`."""
-        counts = self.columns.bincount(minlength=self.width)
+        counts = self.indices.bincount(minlength=self.num_columns)
         return torch.cat([counts.new_zeros(1), counts.cumsum(0)])
 
     @property
     def T(self) -> Pattern:  # noqa: N802 (as torch calls a transpose)
         """The transpose; entry k of it is entry ``order[k]`` of this one."""
-        return Pattern(self.column_offsets, self.turned_rows, self.height, self.turned_columns)
+        return Pattern(
+            self.column_indptr, self.rows_by_column, self.num_rows, self.columns_by_column
+        )
 
     @derived
-    def turned_rows(self) -> Int[Tensor, " entries"]:
+    def rows_by_column(self) -> Int[Tensor, " entries"]:
         """The row of each entry, in the order of the transpose."""
         return self.rows[self.order]
 
     @derived
-    def turned_columns(self) -> Int[Tensor, " entries"]:
+    def columns_by_column(self) -> Int[Tensor, " entries"]:
         """The column of each entry, in the order of the transpose."""
-        return self.columns[self.order]
+        return self.indices[self.order]
 
     def to(self, device: torch.device | str) -> Pattern:
-        """Return the same places on another device."""
-        return Pattern(self.offsets.to(device), self.columns.to(device), self.width)
+        """Return the same pattern on another device."""
+        return Pattern(self.indptr.to(device), self.indices.to(device), self.num_columns)

@@ -1,0 +1,490 @@
+r"""Sparse kernels for attention along edges, differentiable to any order.
+
+A graph layer multiplies by two sparse matrices: the attention weights of the edges, and often the
+features (a bag of words per node). Zeros are neither stored nor multiplied. For the backward pass
+attention keeps tensors of (heads, edges) and (heads, num_nodes, dim), never (edges, heads, dim).
+
+Two operations suffice, and the gradient of each is computed by the same two, so higher derivatives
+need no larger tensors (GATv2's scores are the exception, see :class:`_AdditiveScores`):
+
+- :func:`weighted_row_sums`, a sparse matrix times a dense one: :math:`c_i = \sum_j w_{ij} v_j`;
+- :func:`entry_dots`, a dot product at each entry of the sparse matrix: :math:`g_i^\top v_j`.
+
+Heads come first in this module, so that the numbers of one head are contiguous in memory.
+"""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Callable
+from typing import Any, Literal, TypeVar, cast
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn.functional import embedding_bag, leaky_relu
+
+from gatutils._checks import (
+    autocasts,
+)
+from gatutils._csr import Pattern
+
+with warnings.catch_warnings():  # torch warns once that its sparse CSR support is in beta
+    warnings.simplefilter("ignore")
+    torch.sparse_csr_tensor([0, 1], [0], [1.0], (1, 1))
+
+
+CHUNK = 8192
+"""How many edges are processed at a time where each needs a whole row, so that the rows fit into a
+cache."""
+
+
+FUSED = {"cpu", "cuda"}
+"""Device types for which torch has the fused reductions ``segment_reduce`` and ``embedding_bag``.
+
+On others (among them Apple's ``mps``) the kernels gather and scatter, which works on every
+device."""
+
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def full_precision(function: Function) -> Function:
+    """Run a function outside autocast.
+
+    Sums over a node's neighbours are computed in the precision of the input. Autocast would lower
+    the precision of individual steps, and does not handle sparse matrices.
+    """
+
+    @functools.wraps(function)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        given = next((each for each in args if isinstance(each, Tensor)), None)
+        if given is None or not autocasts(given):
+            return function(*args, **kwargs)
+        with torch.autocast(given.device.type, enabled=False):
+            return function(*args, **kwargs)
+
+    return cast(Function, run)
+
+
+def _apply(function: type[torch.autograd.Function], *args: Any) -> Tensor:
+    """Call an operation with a custom gradient; torch's stubs do not type ``apply``."""
+    return cast(Tensor, function.apply(*args))
+
+
+def weighted_sum(
+    offsets: Int[Tensor, " bags_and_one"],
+    members: Int[Tensor, " members"],
+    weights: Float[Tensor, " members"] | None,
+    rows: Float[Tensor, "rows dim"],
+) -> Float[Tensor, "bags dim"]:
+    """Return for each bag the weighted sum of the rows that are its members.
+
+    Args:
+        offsets: The members of bag b are those at offsets[b] to offsets[b + 1] - 1.
+        members: The index of a row for each member.
+        weights: One per member; None for ones.
+        rows: The rows to sum.
+    """
+    if not members.numel():
+        return rows.new_zeros(len(offsets) - 1, rows.shape[1])
+    if rows.device.type in FUSED:
+        return embedding_bag(
+            members, rows, offsets, mode="sum", per_sample_weights=weights, include_last_offset=True
+        )
+    bags = torch.arange(len(offsets) - 1, device=rows.device).repeat_interleave(offsets.diff())
+    terms = rows.index_select(0, members)
+    terms = terms if weights is None else terms * weights.unsqueeze(1)
+    return rows.new_zeros(len(offsets) - 1, rows.shape[1]).index_add_(0, bags, terms)
+
+
+def dropout_mask(values: Tensor, p: float) -> Tensor:
+    """Return a dropout mask shaped like ``values``: 0 with probability p, else 1 / (1 - p)."""
+    kept = torch.rand_like(values) >= p
+    return kept.to(values.dtype).div_(1 - p) if p < 1 else torch.zeros_like(values)
+
+
+def weighted_row_sums(
+    weights: Float[Tensor, "heads entries"],
+    values: Float[Tensor, "heads columns dim"],
+    pattern: Pattern,
+    mask: Float[Tensor, "heads entries"] | None = None,
+) -> Float[Tensor, "heads rows dim"]:
+    r"""Return :math:`c_i = \sum_j m_{ij} w_{ij} v_j`, row i's weighted sum of the columns' values.
+
+    Args:
+        weights: :math:`w_{ij}`, one per head and entry.
+        values: :math:`v_j`.
+        pattern: The positions (i, j) of the entries.
+        mask: :math:`m_{ij}`, the factors by which dropout multiplies the weights; None for ones.
+    """
+    return _apply(_WeightedRowSums, weights, values, pattern, mask)
+
+
+class _WeightedRowSums(torch.autograd.Function):
+    r"""See :func:`weighted_row_sums`.
+
+    With the gradient :math:`g_i` of :math:`c_i`,
+
+    .. math::
+
+        \bar v_j = \sum_i m_{ij} w_{ij} g_i \qquad \bar w_{ij} = m_{ij}\, g_i^\top v_j
+    """
+
+    @staticmethod
+    @full_precision
+    def forward(
+        ctx: Any, weights: Tensor, values: Tensor, pattern: Pattern, mask: Tensor | None
+    ) -> Tensor:
+        """Sum the rows of each head."""
+        ctx.save_for_backward(weights, values, mask)
+        ctx.pattern = pattern
+        carried = weights if mask is None else weights * mask
+        heads = zip(carried, values.contiguous(), strict=True)
+        return torch.stack([weighted_sum(pattern.indptr, pattern.indices, w, v) for w, v in heads])
+
+    @staticmethod
+    @full_precision
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        """Return the gradients of the weights and of the values."""
+        weights, values, mask = ctx.saved_tensors
+        pattern, of_weights, of_values = ctx.pattern, None, None
+        if ctx.needs_input_grad[0]:
+            of_weights = entry_dots(gradient, values, pattern)
+            of_weights = of_weights if mask is None else of_weights * mask
+        if ctx.needs_input_grad[1]:
+            carried = weights if mask is None else weights * mask
+            of_values = weighted_row_sums(
+                carried.index_select(1, pattern.order), gradient, pattern.T
+            )
+        return of_weights, of_values, None, None
+
+
+def entry_dots(
+    of_rows: Float[Tensor, "heads rows dim"],
+    of_columns: Float[Tensor, "heads columns dim"],
+    pattern: Pattern,
+) -> Float[Tensor, "heads entries"]:
+    r"""Return for each entry (i, j) the dot product :math:`g_i^\top v_j`, in each head."""
+    return _apply(_EntryDots, of_rows, of_columns, pattern)
+
+
+class _EntryDots(torch.autograd.Function):
+    """See :func:`entry_dots`."""
+
+    @staticmethod
+    @full_precision
+    def forward(ctx: Any, of_rows: Tensor, of_columns: Tensor, pattern: Pattern) -> Tensor:
+        """Args are (heads, rows, dim) and (heads, columns, dim); returns (heads, entries)."""
+        ctx.save_for_backward(of_rows, of_columns)
+        ctx.pattern = pattern
+        heads = zip(of_rows.contiguous(), of_columns.contiguous(), strict=True)
+        return torch.stack([_dots(g, v, pattern) for g, v in heads])
+
+    @staticmethod
+    @full_precision
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        """Return the gradients of both, two products with the entries' gradients as weights."""
+        of_rows, of_columns = ctx.saved_tensors
+        pattern = ctx.pattern
+        turned = gradient.index_select(1, pattern.order)
+        return (
+            weighted_row_sums(gradient, of_columns, pattern) if ctx.needs_input_grad[0] else None,
+            weighted_row_sums(turned, of_rows, pattern.T) if ctx.needs_input_grad[1] else None,
+            None,
+        )
+
+
+def _dots(
+    of_rows: Float[Tensor, "rows dim"], of_columns: Float[Tensor, "columns dim"], pattern: Pattern
+) -> Float[Tensor, " entries"]:
+    """Return for each entry the dot product of its row's vector and its column's."""
+    entries, size = len(pattern.indices), (pattern.num_rows, pattern.num_columns)
+    out = of_rows.new_zeros(entries)
+    # torch 2.13 writes out of bounds if a matrix has more entries than positions (duplicates).
+    fits = of_rows.dtype in (torch.float32, torch.float64) and entries <= size[0] * size[1]
+    if of_rows.device.type == "cpu" and "cpu" in FUSED and entries and fits:
+        places = torch.sparse_csr_tensor(pattern.indptr, pattern.indices, out, size)
+        torch.sparse.sampled_addmm(places, of_rows, of_columns.T, beta=0, out=places)
+        return out
+    for k in range(0, entries, CHUNK):
+        i, j = pattern.rows[k : k + CHUNK], pattern.indices[k : k + CHUNK]
+        out[k : k + CHUNK] = (of_rows[i] * of_columns[j]).sum(dim=1)
+    return out
+
+
+def _reduce_rows(numbers: Tensor, pattern: Pattern, reduce: Literal["sum", "max"]) -> Tensor:
+    """Return for each head and row the sum (0 without entries) or maximum of its entries."""
+    if numbers.device.type in FUSED:
+        offsets = pattern.indptr.expand(len(numbers), -1).contiguous()
+        # Reset the strides: torch 2.13 uses that of an axis of length one, which is arbitrary.
+        numbers = numbers.flatten().view(numbers.shape)
+        return torch.segment_reduce(numbers, reduce, offsets=offsets, axis=1, unsafe=True)
+    out = numbers.new_zeros(len(numbers), pattern.num_rows)
+    if reduce == "sum":
+        return out.index_add_(1, pattern.rows, numbers)
+    rows = pattern.rows.expand(len(numbers), -1)
+    return out.scatter_reduce_(1, rows, numbers, "amax", include_self=False)
+
+
+def entry_sums(
+    numbers: Float[Tensor, "heads entries"], pattern: Pattern
+) -> Float[Tensor, "heads rows"]:
+    """Return for each head and row the sum of its entries' numbers."""
+    return _apply(_EntrySums, numbers, pattern)
+
+
+class _EntrySums(torch.autograd.Function):
+    """See :func:`entry_sums`."""
+
+    @staticmethod
+    def forward(ctx: Any, numbers: Tensor, pattern: Pattern) -> Tensor:
+        """Args are (heads, entries); returns (heads, rows)."""
+        ctx.pattern = pattern
+        return _reduce_rows(numbers, pattern, "sum")
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        """Return for each entry the gradient of its row."""
+        return gradient.index_select(1, ctx.pattern.rows), None
+
+
+def pair_sums(
+    of_rows: Float[Tensor, "heads rows"],
+    of_columns: Float[Tensor, "heads columns"],
+    pattern: Pattern,
+) -> Float[Tensor, "heads entries"]:
+    """Return for each entry (i, j) the sum of row i's and column j's number, in each head."""
+    return _apply(_PairSums, of_rows, of_columns, pattern)
+
+
+class _PairSums(torch.autograd.Function):
+    """See :func:`pair_sums`."""
+
+    @staticmethod
+    def forward(ctx: Any, of_rows: Tensor, of_columns: Tensor, pattern: Pattern) -> Tensor:
+        """Args are (heads, rows) and (heads, columns); returns (heads, entries)."""
+        ctx.pattern = pattern
+        sums: Tensor = of_rows.index_select(1, pattern.rows)
+        return sums.add_(of_columns.index_select(1, pattern.indices))
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        """Return for each row and for each column the sum of its entries' gradients."""
+        pattern = ctx.pattern
+        none = gradient.new_zeros(len(gradient), pattern.num_columns)
+        return (
+            entry_sums(gradient, pattern),
+            none.index_add(1, pattern.indices, gradient),
+            None,
+        )
+
+
+def row_softmax(
+    scores: Float[Tensor, "heads entries"], pattern: Pattern
+) -> Float[Tensor, "heads entries"]:
+    """Return the softmax over each row's entries, in each head."""
+    return _apply(_RowSoftmax, scores.contiguous(), pattern)
+
+
+class _RowSoftmax(torch.autograd.Function):
+    r"""See :func:`row_softmax`.
+
+    With the gradient :math:`\bar\alpha_{ij}` of the weights,
+
+    .. math::
+
+        \bar e_{ij} = \alpha_{ij} \big(\bar\alpha_{ij} - \sum_k \alpha_{ik} \bar\alpha_{ik}\big)
+    """
+
+    @staticmethod
+    def forward(ctx: Any, scores: Tensor, pattern: Pattern) -> Tensor:
+        """Args are (heads, entries); returns the same shape."""
+        # Subtracting the largest score of each row leaves the weights unchanged and prevents
+        # overflow.
+        largest = _reduce_rows(scores, pattern, "max")
+        weights = largest.index_select(1, pattern.rows).neg_().add_(scores).exp_()
+        weights /= _reduce_rows(weights, pattern, "sum").index_select(1, pattern.rows)
+        ctx.save_for_backward(weights)
+        ctx.pattern = pattern
+        return weights
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        """Return the gradient of the scores."""
+        (weights,) = ctx.saved_tensors
+        pattern = ctx.pattern
+        total = entry_sums(weights * gradient, pattern)
+        return weights * (gradient - total.index_select(1, pattern.rows)), None
+
+
+def additive_scores(
+    queries: Float[Tensor, "rows width"],
+    keys: Float[Tensor, "columns width"],
+    a: Float[Tensor, "heads dim"],
+    slope: float,
+    pattern: Pattern,
+) -> Float[Tensor, "heads entries"]:
+    r"""Return :math:`a^\top \mathrm{LeakyReLU}(q_i + k_j)` for each entry (i, j), in each head.
+
+    Args:
+        queries: :math:`q_i`, the heads side by side (width = heads x dim).
+        keys: :math:`k_j`, likewise.
+        a: One vector per head.
+        slope: Slope of the LeakyReLU for negative inputs.
+        pattern: The positions (i, j) of the entries.
+    """
+    return _apply(_AdditiveScores, queries, keys, a, slope, pattern)
+
+
+class _AdditiveScores(torch.autograd.Function):
+    r"""For each entry :math:`e_{ij} = a^\top \mathrm{LeakyReLU}(q_i + k_j)`, in each head.
+
+    The sums :math:`q_i + k_j` are as wide as a state. They are computed for a few thousand edges
+    at a time, and recomputed in the backward pass instead of being stored. If gradients of the
+    gradients are required (``create_graph=True``), the sums of all edges are computed at once, by
+    :meth:`formula`.
+    """
+
+    @staticmethod
+    @full_precision
+    def forward(
+        ctx: Any, queries: Tensor, keys: Tensor, a: Tensor, slope: float, pattern: Pattern
+    ) -> Tensor:
+        """Args are (nodes, heads x dim) twice and (heads, dim); returns (heads, edges)."""
+        ctx.save_for_backward(queries, keys, a)
+        ctx.slope, ctx.pattern = slope, pattern
+        scores = queries.new_empty(len(pattern.indices), len(a))
+        blocks = torch.block_diag(*a).T  # (heads x dim, heads): each head uses its own part
+        for k in range(0, len(pattern.indices), CHUNK):
+            at = slice(k, k + CHUNK)
+            sums = queries.index_select(0, pattern.rows[at])
+            sums += keys.index_select(0, pattern.indices[at])
+            scores[at] = leaky_relu(sums, slope) @ blocks
+        return scores.T.contiguous()
+
+    @staticmethod
+    def formula(
+        queries: Tensor, keys: Tensor, a: Tensor, slope: float, pattern: Pattern
+    ) -> Float[Tensor, "heads edges"]:
+        """Return the same scores from one (heads, dim) array per edge, recorded by autograd."""
+        sums = queries.index_select(0, pattern.rows) + keys.index_select(0, pattern.indices)
+        return (leaky_relu(sums, slope).view(-1, *a.shape) * a).sum(dim=2).T
+
+    @staticmethod
+    @full_precision
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        """Return the gradients of the queries, the keys and a."""
+        backward = _AdditiveScores._again if torch.is_grad_enabled() else _AdditiveScores._chunked
+        return (*backward(ctx, gradient), None, None)
+
+    @staticmethod
+    def _again(ctx: Any, gradient: Tensor) -> Any:
+        """Differentiate the formula, so that the gradients can be differentiated in turn."""
+        # Views, so that a tensor passed as two arguments has a gradient for each of them.
+        inputs = [tensor.view_as(tensor) for tensor in ctx.saved_tensors]
+        queries, keys, a = inputs
+        scores = _AdditiveScores.formula(queries, keys, a, ctx.slope, ctx.pattern)
+        wanted = [tensor for tensor in inputs if tensor.requires_grad]
+        found = iter(torch.autograd.grad(scores, wanted, gradient, create_graph=True))
+        return tuple(next(found) if tensor.requires_grad else None for tensor in inputs)
+
+    @staticmethod
+    @once_differentiable
+    def _chunked(ctx: Any, gradient: Tensor) -> Any:
+        """Recompute the sums, a few thousand edges at a time."""
+        queries, keys, a = ctx.saved_tensors
+        pattern, slope = ctx.pattern, ctx.slope
+        gradient = gradient.T.contiguous()
+        blocks = torch.block_diag(*a)
+        of_queries, of_keys = torch.zeros_like(queries), torch.zeros_like(keys)
+        of_blocks = torch.zeros_like(blocks)
+        for k in range(0, len(pattern.indices), CHUNK):
+            ends, starts = pattern.rows[k : k + CHUNK], pattern.indices[k : k + CHUNK]
+            sums = queries.index_select(0, ends) + keys.index_select(0, starts)
+            part = gradient[k : k + CHUNK]
+            of_blocks += part.T @ leaky_relu(sums, slope)
+            of_sums = part @ blocks
+            of_sums = torch.where(sums > 0, of_sums, slope * of_sums)
+            of_queries.index_add_(0, ends, of_sums)
+            of_keys.index_add_(0, starts, of_sums)
+        own = of_blocks.view(len(a), len(a), -1).diagonal().T
+        return of_queries, of_keys, own
+
+
+def row_sums(values: Float[Tensor, "columns dim"], pattern: Pattern) -> Float[Tensor, "rows dim"]:
+    """Return for each row the sum of the values of its entries' columns."""
+    return _apply(_RowSums, values, pattern)
+
+
+class _RowSums(torch.autograd.Function):
+    """The product with a matrix of ones; its gradient is the product with the transpose."""
+
+    @staticmethod
+    @full_precision
+    def forward(ctx: Any, values: Tensor, pattern: Pattern) -> Tensor:
+        ctx.pattern = pattern
+        if values.device.type == "cpu" and "cpu" in FUSED:
+            return cast(Tensor, torch.sparse.mm(_ones(values, pattern), values, "sum"))
+        return weighted_sum(pattern.indptr, pattern.indices, None, values.contiguous())
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        return row_sums(gradient.contiguous(), ctx.pattern.T), None
+
+
+def row_maxima(values: Float[Tensor, "columns dim"], pattern: Pattern) -> Float[Tensor, "rows dim"]:
+    """Return for each row the element-wise maximum of the values of its entries' columns.
+
+    A row without entries gets zeros. Among equal values, the first entry receives the gradient.
+    """
+    return _apply(_RowMaxima, values, pattern)
+
+
+class _RowMaxima(torch.autograd.Function):
+    """See :func:`row_maxima`; the gradient of each maximum goes only to where it came from."""
+
+    @staticmethod
+    @full_precision
+    def forward(ctx: Any, values: Tensor, pattern: Pattern) -> Tensor:
+        largest, first = _largest(values, pattern)
+        ctx.save_for_backward(first)
+        ctx.pattern = pattern
+        return largest
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        (first,) = ctx.saved_tensors
+        columns, entries = ctx.pattern.indices, len(ctx.pattern.indices)
+        none = gradient.new_zeros(ctx.pattern.num_columns, gradient.shape[1])
+        if not entries:
+            return none, None
+        gradient = gradient.masked_fill(first == entries, 0)
+        return none.scatter_add(0, columns[first.clamp(max=entries - 1)], gradient), None
+
+
+def _largest(values: Tensor, pattern: Pattern) -> tuple[Tensor, Tensor]:
+    """Return each row's maxima, and for each its first entry (the number of entries if none)."""
+    entries, shape = len(pattern.indices), (pattern.num_rows, values.shape[1])
+    if values.device.type == "cpu" and "cpu" in FUSED and entries:
+        with torch.enable_grad():  # torch returns the positions only if it expects a backward
+            largest, first = torch.ops.aten._sparse_mm_reduce_impl(
+                _ones(values, pattern), values.detach().requires_grad_(), "amax"
+            )
+        return largest.detach(), first
+    rows = pattern.rows.unsqueeze(1).expand(-1, shape[1])
+    given = values.index_select(0, pattern.indices)
+    largest = values.new_zeros(shape).scatter_reduce_(0, rows, given, "amax", include_self=False)
+    every = torch.arange(entries, device=values.device).unsqueeze(1)
+    at = torch.where(given == largest.index_select(0, pattern.rows), every, entries)
+    first = torch.full(shape, entries, device=values.device)
+    return largest, first.scatter_reduce_(0, rows, at, "amin")
+
+
+def _ones(values: Tensor, pattern: Pattern) -> Tensor:
+    """Return a sparse matrix of ones; with it, values need not be copied to each entry."""
+    ones = values.new_ones(len(pattern.indices))
+    size = (pattern.num_rows, pattern.num_columns)
+    return torch.sparse_csr_tensor(pattern.indptr, pattern.indices, ones, size)

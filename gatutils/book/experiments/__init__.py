@@ -1,0 +1,64 @@
+"""What the chapters train: one module per chapter or pair of chapters.
+
+A chapter runs an experiment once; :mod:`gatutils.book.reproduce` runs it with several seeds and
+stores the results.
+"""
+
+from gatutils.book.experiments.attention import attention_entropy, attention_net, normalised_entropy
+from gatutils.book.experiments.dictionary import DotConv, Lookup, fit_lookup
+from gatutils.book.experiments.nodes import (
+    Deep,
+    accuracy,
+    fit_nodes,
+    label_propagation,
+    layers,
+    smooth,
+)
+from gatutils.book.experiments.published import fit_published, published_net
+from gatutils.book.experiments.puzzles import (
+    RelationalSAGE,
+    Solver,
+    TokenReader,
+    fit_puzzles,
+    puzzle_accuracy,
+)
+from gatutils.book.experiments.questions import fit_question, grade, question_net
+from gatutils.book.experiments.relay import Relay, fit_relay, relay_accuracy
+from gatutils.book.experiments.witnesses import (
+    counted,
+    fit_witnesses,
+    witness_accuracy,
+    witness_net,
+)
+
+__all__ = [
+    "Deep",
+    "DotConv",
+    "Lookup",
+    "RelationalSAGE",
+    "Relay",
+    "Solver",
+    "TokenReader",
+    "accuracy",
+    "attention_entropy",
+    "attention_net",
+    "counted",
+    "fit_lookup",
+    "fit_nodes",
+    "fit_published",
+    "fit_puzzles",
+    "fit_question",
+    "fit_relay",
+    "fit_witnesses",
+    "grade",
+    "label_propagation",
+    "layers",
+    "normalised_entropy",
+    "published_net",
+    "puzzle_accuracy",
+    "question_net",
+    "relay_accuracy",
+    "smooth",
+    "witness_accuracy",
+    "witness_net",
+]

@@ -1,0 +1,105 @@
+"""Chapters 10 and 11: networks of attention layers, and the entropy of their weights."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from gatutils._checks import expect, expect_int, expect_tensor
+from gatutils.book.experiments.dictionary import DotConv
+from gatutils.graph import Graph
+from gatutils.graph_attention import (
+    GATConv,
+    GATv2Conv,
+    GraphAttention,
+)
+from gatutils.message_passing import (
+    GraphNet,
+)
+from gatutils.sparse import CSRMatrix
+
+ATTENTION = {"GAT": GATConv, "GATv2": GATv2Conv}
+
+
+def attention_net(
+    kind: str, in_features: int, width: int, out_features: int, heads: int, dropout: float = 0.0
+) -> GraphNet:
+    """Return two layers of graph attention: concatenated heads, then an output layer with one head.
+
+    Args:
+        kind: ``"GAT"`` or ``"GATv2"``.
+        in_features: Width of the features.
+        width: Width of the first layer's heads together.
+        out_features: Width of the output.
+        heads: Number of attention heads of the first layer.
+        dropout: Probability of dropout, for each layer's inputs and its attention weights.
+    """
+    expect(kind in ATTENTION, "kind", f"one of {', '.join(ATTENTION)}", repr(kind))
+    expect_int(heads, "heads", least=1)
+    expect(width % heads == 0, "heads", f"a divisor of width ({width})", heads)
+    made = ATTENTION[kind]
+    first = made(in_features, width // heads, heads, dropout=dropout)
+    last = made(width, out_features, concat=False, dropout=dropout)
+    return GraphNet([first, last], dropout=dropout)
+
+
+def normalised_entropy(
+    weights: Float[Tensor, "edges heads"], graph: Graph
+) -> Float[Tensor, " heads"]:
+    """Return the normalised entropy of each head's weights: 1 if they are uniform.
+
+    It is the entropy of each node's weights, summed over the nodes, divided by what this sum would
+    be if the weights were uniform. It is 0 if every node attends to a single neighbour although
+    some node has several. If no node has two neighbours, the weights cannot be other than uniform,
+    and it is 1.
+
+    Args:
+        weights: The attention weights, shape (num_edges, heads), in the order of the graph's edges.
+        graph: The graph; the weights are a distribution over each node's incoming edges.
+
+    Raises:
+        TypeError: If ``weights`` is not a float tensor.
+        ValueError: If there is not one row per edge.
+
+    Source:
+        Pielou (1966) divides the entropy by its largest value in this way.
+    """
+    expect_tensor(weights, "weights", "float", ndim=2, exact=True)
+    expect(
+        len(weights) == graph.num_edges, "weights", f"{graph.num_edges}, one per edge", len(weights)
+    )
+    entropy = torch.special.entr(weights).sum(dim=0)
+    largest = graph.degree.clamp(min=1).to(weights.dtype).log().sum()
+    return torch.where(largest > 0, entropy / largest, 1)
+
+
+@torch.no_grad()
+def attention_entropy(
+    net: GraphNet, features: Tensor | CSRMatrix, graph: Graph
+) -> list[Float[Tensor, " heads"]]:
+    """Return the normalised entropy of each head in each layer of a graph attention network.
+
+    The weights of each layer are computed from the input that it receives within the network. The
+    network is left in evaluation mode.
+
+    Raises:
+        TypeError: If a layer is not a graph attention layer.
+    """
+    for layer in net.layers:
+        if not isinstance(layer, GraphAttention | DotConv):
+            raise TypeError(f"net: expected layers of graph attention, got {type(layer).__name__}")
+    given: list[Tensor | CSRMatrix] = []
+    hooks = [
+        layer.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0]))
+        for layer in set(net.layers)
+    ]
+    try:
+        net.eval()(features, graph)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    found = []
+    for layer, states in zip(net.layers, given, strict=True):
+        _, weights = layer(states, graph, return_attention_weights=True)
+        looped = getattr(layer, "add_self_loops", False)
+        found.append(normalised_entropy(weights, graph.with_self_loops() if looped else graph))
+    return found

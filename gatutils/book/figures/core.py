@@ -1,0 +1,250 @@
+"""Colours, the style of plots and drawings, and the picture that a notebook shows."""
+
+import hashlib
+import html
+import io
+import os
+import re
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+
+from gatutils._checks import (
+    expect,
+)
+from gatutils.book.figures.data import figure_data
+
+ROLES: dict[str, tuple[str, str]] = {
+    "query": ("#9c5a0c", "#f0913a"),
+    "key": ("#2a50d7", "#7f95ff"),
+    "value": ("#137a45", "#5eec9d"),
+    "weight": ("#840b7c", "#f2b1fd"),
+    "masked": ("#5c5c5c", "#949494"),
+}
+"""Role -> (its colour on a light background, its colour on a dark background)."""
+
+
+Corner = Literal["upper left", "upper right", "lower left", "lower right"]
+"""Where a legend may be placed."""
+
+
+INK = "#010203"
+"""A placeholder for the page's text colour in a drawing, replaced by ``currentColor``."""
+
+
+TOLERANCE = 0.001
+"""How much a figure's data may differ between two machines, as a fraction of the axis's span."""
+
+
+_STYLE: Any = {
+    "svg.fonttype": "none",
+    "font.size": 11,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": INK,
+    "axes.titlesize": 11,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "grid.color": INK,
+    "grid.alpha": 0.15,
+    "grid.linewidth": 0.6,
+    "savefig.transparent": True,
+}
+
+
+def style_sheet() -> str:
+    """Return the CSS that defines ``--gat-ROLE`` for both schemes of the book's theme."""
+    light, dark = (
+        "\n".join(f"  --gat-{role}: {pair[scheme]};" for role, pair in ROLES.items())
+        for scheme in (0, 1)
+    )
+    return (
+        "/* Made by `python -m gatutils.book.figures`: change the colours there. */\n"
+        f':root,\nhtml[data-theme="light"] {{\n{light}\n}}\n\n'
+        f'html[data-theme="dark"] {{\n{dark}\n}}\n'
+    )
+
+
+def role_color(role: str) -> str:
+    """Return a role's colour for matplotlib (the one on a light background).
+
+    Raises:
+        ValueError: If there is no such role.
+    """
+    expect(role in ROLES, "role", f"one of {', '.join(ROLES)}", repr(role))
+    return ROLES[role][0]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure as HTML, with its alternative text, that a notebook can display.
+
+    A notebook stores the data in the output's metadata, in addition to the HTML. Tests that run the
+    notebook again compare the data rather than the drawing.
+
+    Attributes:
+        content: An ``<svg>``, a ``<table>``, or a custom element with its script.
+        alt: What the figure shows, in words.
+        caption: A line below it; may be empty.
+        data: What an ``<svg>`` shows, in lines of JSON; the others contain their numbers as text.
+        tolerance: How much numbers may differ between two machines, as a fraction of the axis's
+            span. In a figure without axes it is a fraction of each number, or of 1 if the number is
+            less than that.
+    """
+
+    content: str
+    alt: str
+    caption: str = ""
+    data: tuple[str, ...] = ()
+    tolerance: float = TOLERANCE
+
+    def __post_init__(self) -> None:
+        expect(0 <= self.tolerance < 1, "tolerance", "a share from 0 to 1", self.tolerance)
+
+    def _repr_mimebundle_(self, **_: object) -> tuple[dict[str, str], dict[str, Any]]:
+        caption = f"<figcaption>{html.escape(self.caption)}</figcaption>" if self.caption else ""
+        page = f'<figure class="gat-figure">{self.content}{caption}</figure>'
+        shown = {"text/html": page, "text/plain": f"[figure: {self.alt}]"}
+        # The digest shows whether the HTML is the one that was drawn from these data.
+        digest = hashlib.sha256(page.encode()).hexdigest()
+        held = {"tolerance": self.tolerance, "data": list(self.data), "sha256": digest}
+        return shown, {"gatutils": held}
+
+    def save(self, path: str | Path) -> None:
+        """Write the figure alone, SVG or HTML, to a file atomically."""
+        draft = Path(f"{path}.tmp")
+        draft.write_text(self.content + "\n", encoding="utf-8")
+        os.replace(draft, path)
+
+
+def canvas(width: float = 5.2, height: float = 3.2) -> tuple[Figure, Axes]:
+    """Return a figure (size in inches of 72 points) and its axes, in the book's style."""
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        return figure, figure.subplots()
+
+
+def drawing(width: float, height: float) -> tuple[Figure, Axes]:
+    """Return a figure for a schematic: no frame, one unit per inch, origin at the bottom left."""
+    figure, ax = canvas(width, height)
+    ax.set(xlim=(0, width), ylim=(0, height), aspect="equal")
+    ax.set_axis_off()
+    return figure, ax
+
+
+def box(
+    ax: Axes, x: float, y: float, text: str, role: str | None = None, width: float = 0.62
+) -> None:
+    """Draw a rounded box around a word, centred at (x, y), in the colour of its role."""
+    color = INK if role is None else role_color(role)
+    ax.add_patch(
+        FancyBboxPatch(
+            (x - width / 2, y - 0.16),
+            width,
+            0.32,
+            boxstyle="round,pad=0,rounding_size=0.07",
+            facecolor=color,
+            alpha=0.14,
+            linewidth=0,
+        )
+    )
+    ax.add_patch(
+        FancyBboxPatch(
+            (x - width / 2, y - 0.16),
+            width,
+            0.32,
+            boxstyle="round,pad=0,rounding_size=0.07",
+            facecolor="none",
+            edgecolor=color,
+            linewidth=1.3,
+        )
+    )
+    ax.text(x, y - 0.01, text, ha="center", va="center", color=INK, fontsize=11)
+
+
+def arrow(
+    ax: Axes,
+    start: tuple[float, float],
+    end: tuple[float, float],
+    role: str | None = None,
+    width: float = 1.3,
+    bend: float = 0.0,
+) -> None:
+    """Draw an arrow ``width`` points thick and curved by ``bend``."""
+    ax.add_patch(
+        FancyArrowPatch(
+            start,
+            end,
+            arrowstyle="-|>",
+            mutation_scale=8 + 2 * width,
+            shrinkA=0,
+            shrinkB=0,
+            linewidth=width,
+            color=INK if role is None else role_color(role),
+            connectionstyle=f"arc3,rad={bend}",
+        )
+    )
+
+
+def picture(figure: Figure, alt: str, caption: str = "", tolerance: float = TOLERANCE) -> Picture:
+    """Convert a matplotlib figure to SVG that follows the page's colour scheme.
+
+    Args:
+        figure: A figure made by :func:`canvas` or :func:`drawing`.
+        alt: What it shows, in words, for those who cannot see it.
+        caption: A line below it.
+        tolerance: How much its data may differ from those drawn on another machine, as a fraction
+            of the axis's span. The default of 0.001 allows only for the last digits; results of
+            training in the notebook need more.
+
+    Raises:
+        ValueError: If ``alt`` is empty, or ``tolerance`` is not at least 0 and below 1.
+    """
+    expect(bool(alt.strip()), "alt", "a sentence that says what the figure shows", repr(alt))
+    file = io.StringIO()
+    with matplotlib.rc_context({**_STYLE, "svg.hashsalt": alt}), warnings.catch_warnings():
+        # matplotlib's font has no Hangul; the browser renders it in its own font.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
+    svg = file.getvalue()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", svg, flags=re.S)
+
+    # Two figures on one page must not share ids, and matplotlib's are hashes of coordinates, which
+    # differ between machines. The ids in use are therefore numbered, with a prefix per figure.
+    prefix = "f" + hashlib.sha256(alt.encode()).hexdigest()[:8]
+    used = dict.fromkeys(re.findall(r'(?:url\(#|href="#)([^)"]+)', svg))
+    names = {name: f"{prefix}-{number}" for number, name in enumerate(used, 1)}
+    svg = re.sub(r' id="([^"]+)"', lambda m: f' id="{names[m[1]]}"' if m[1] in names else "", svg)
+    svg = re.sub(r'(url\(#|href="#)([^)"]+)', lambda m: m[1] + names[m[2]], svg)
+
+    svg = re.sub(r"<style.*?</style>", "", svg, flags=re.S)  # it would apply to the whole page
+    svg = re.sub(r"<[^>]+>", lambda tag: _follow_the_page(tag[0]), svg)
+    svg = re.sub(r"\n\s*", "\n", svg)
+    width, height = (float(v) for v in re.findall(r'(?:width|height)="([\d.]+)pt"', svg)[:2])
+    head = (
+        f'<svg role="img" aria-label="{html.escape(alt)}" viewBox="0 0 {width:g} {height:g}" '
+        f'width="{width * 4 / 3:.0f}" '
+        'style="max-width:100%;height:auto;stroke-linejoin:round;stroke-linecap:butt" '
+        'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink">'
+    )
+    content = head + svg[svg.index(">") + 1 :].strip()
+    return Picture(content, alt, caption, figure_data(figure), tolerance)
+
+
+def _follow_the_page(tag: str) -> str:
+    """Give an SVG tag the page's colours and font, and round its numbers to two decimals."""
+    for role, (light, _) in ROLES.items():
+        tag = tag.replace(light, f"var(--gat-{role}, {light})")
+    tag = tag.replace(INK, "currentColor")
+    tag = re.sub(r"font-family:[^;\"]*;? ?", "", tag)
+    # The last digits may differ between machines, and they make no visible difference.
+    return re.sub(r"-?\d+\.\d+", lambda m: f"{float(m[0]):.2f}".rstrip("0").rstrip("."), tag)

@@ -1,0 +1,364 @@
+r"""Graph attention: attention in which the graph is the mask.
+
+Every layer here reads as its formula does, and goes through :func:`attend_edges`::
+
+    query, key, value = self.project(states)            # (num_nodes, heads, dim) each
+    scores = self.score(query, key, graph)              # (num_edges, heads)
+    out, alpha = attend_edges(scores, value, graph)     # (num_nodes, heads, dim) and as scores
+    return self.join_heads(out)
+"""
+
+import math
+from typing import Literal, overload
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn.functional import leaky_relu
+
+from gatutils._checks import expect, expect_finite, expect_int, expect_same_dtype, expect_tensor
+from gatutils._kernels import (
+    additive_scores,
+    dropout_mask,
+    full_precision,
+    pair_sums,
+    row_softmax,
+    weighted_row_sums,
+)
+from gatutils._layers import (
+    States,
+    expect_features,
+    expect_finite_states,
+    expect_graph,
+    expect_states,
+    expect_width,
+    linear,
+)
+from gatutils.attention import attend
+from gatutils.graph import Graph
+
+__all__ = ["GATConv", "GATv2Conv", "GraphAttention", "attend_edges"]
+
+
+def attend_edges(
+    scores: Float[Tensor, "num_edges *heads"],
+    values: Float[Tensor, "num_nodes *heads dim"],
+    graph: Graph,
+    dropout_mask: Float[Tensor, "num_edges *heads"] | None = None,
+) -> tuple[Float[Tensor, "num_nodes *heads dim"], Float[Tensor, "num_edges *heads"]]:
+    r"""Attend along the edges of a graph: softmax over incoming edges, weighted sum of values.
+
+    It computes what :func:`gatutils.attention.attend` computes with the graph as its mask, but
+    pairs of nodes without an edge are neither scored nor stored. A duplicated edge counts twice.
+    A node without incoming edges gets a context of zeros.
+
+    Args:
+        scores: :math:`e_{ij}`, shape (num_edges,) or (num_edges, heads), in the order of
+            ``graph.source`` and ``graph.target`` (sorted by target, so not the order in which the
+            edges were given; see ``graph.edge_order``).
+        values: :math:`v_j`, shape (num_nodes, dim) or (num_nodes, heads, dim).
+        graph: Which nodes attend to which.
+        dropout_mask: What the attention weights are multiplied by before the sum, shaped like
+            ``scores``; None for ones.
+
+    Returns:
+        The contexts :math:`c_i`, shaped like ``values``, and the weights :math:`\alpha_{ij}`,
+        shaped like ``scores`` and not affected by ``dropout_mask``.
+
+    Raises:
+        TypeError: If ``scores`` or ``values`` is not a float tensor, or their dtypes differ (under
+            autocast the wider of the two is used).
+        ValueError: If sizes do not match, or a number is NaN or infinite.
+
+    Source:
+        Velickovic et al. (2018), equations 2 and 3.
+    """
+    expect_graph(graph)
+    expect_tensor(scores, "scores", "float", ndim=1)
+    expect(scores.ndim < 3, "scores", "1 or 2 axes", f"shape {tuple(scores.shape)}")
+    expect_tensor(values, "values", "float", ndim=scores.ndim + 1, exact=True)
+    n, m = graph.num_nodes, graph.num_edges
+    expect(len(values) == n, "values", f"{n} rows, one per node", len(values))
+    expect(len(scores) == m, "scores", f"{m} rows, one per edge", len(scores))
+    heads, value_heads = tuple(scores.shape[1:]), tuple(values.shape[1:-1])
+    expect(value_heads == heads, "values", f"heads {heads} like scores", value_heads)
+    expect_same_dtype(values, "values", scores, "scores")
+    if dropout_mask is not None:
+        expect_tensor(dropout_mask, "dropout_mask", "float")
+        fits = dropout_mask.shape == scores.shape
+        wanted = f"shape {tuple(scores.shape)} of scores"
+        expect(fits, "dropout_mask", wanted, f"shape {tuple(dropout_mask.shape)}")
+    wider = torch.promote_types(scores.dtype, values.dtype)  # they may differ under autocast
+    scores, values = scores.to(wider), values.to(wider)
+    expect_finite(scores, "scores")
+    expect_finite(values, "values")
+    if heads:
+        return _attend_edges(scores, values, graph, dropout_mask)
+    mask = None if dropout_mask is None else dropout_mask.unsqueeze(1)
+    context, weights = _attend_edges(scores.unsqueeze(1), values.unsqueeze(1), graph, mask)
+    return context.squeeze(1), weights.squeeze(1)
+
+
+@full_precision
+def _attend_edges(
+    scores: Float[Tensor, "num_edges heads"],
+    values: Float[Tensor, "num_nodes heads dim"],
+    graph: Graph,
+    mask: Float[Tensor, "num_edges heads"] | None,
+) -> tuple[Float[Tensor, "num_nodes heads dim"], Float[Tensor, "num_edges heads"]]:
+    """Attend without validating; the kernels take the heads first."""
+    weights = row_softmax(scores.T, graph.pattern)
+    by_head = values.transpose(0, 1).contiguous()
+    context = weighted_row_sums(weights, by_head, graph.pattern, None if mask is None else mask.T)
+    return context.transpose(0, 1), weights.T
+
+
+class GraphAttention(nn.Module):
+    """What GAT and GATv2 share: score, softmax over the neighbours, weighted sum, join the heads.
+
+    A subclass has its projections (:meth:`project`) and the score of one query and one key
+    (:meth:`score`).
+
+    Args:
+        in_features: Width of a state.
+        out_features: Width of a new state in each head.
+        heads: Number of attention heads.
+        concat: Concatenate the heads (inside a network); otherwise average them (at its end).
+        negative_slope: Slope of the LeakyReLU for negative inputs, 0 to 1.
+        dropout: Probability of setting an attention weight to zero in training. The inputs are
+            not dropped: ``GraphNet(dropout=...)`` does that, before each layer.
+        bias: Add a bias :math:`b`.
+        add_self_loops: Let each node attend to itself too, exactly once, whether or not the graph
+            has the self-loop already. The layer has no other way to see a node's own state.
+            By default it attends along the edges of the graph it is given, and no others.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        heads: int = 1,
+        concat: bool = True,
+        negative_slope: float = 0.2,
+        dropout: float = 0.0,
+        bias: bool = True,
+        *,
+        add_self_loops: bool = False,
+    ) -> None:
+        super().__init__()
+        expect_features(in_features, out_features)
+        expect_int(heads, "heads", least=1)
+        slope_fits = 0 <= negative_slope <= 1
+        expect(slope_fits, "negative_slope", "a number from 0 to 1", negative_slope)
+        expect(0 <= dropout <= 1, "dropout", "a probability from 0 to 1", dropout)
+        self.in_features, self.out_features = in_features, out_features
+        self.heads, self.concat = heads, concat
+        self.negative_slope, self.dropout = negative_slope, dropout
+        self.add_self_loops = add_self_loops
+        width = heads * out_features if concat else out_features
+        self.b = nn.Parameter(torch.zeros(width)) if bias else None
+        self.W = nn.Parameter(_glorot(heads, out_features, in_features))
+        self._init_score()
+
+    def _init_score(self) -> None:
+        """Create the parameters of :meth:`score`."""
+        raise NotImplementedError
+
+    def project(self, states: States) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the queries, the keys and the values, each (num_nodes, heads, dim)."""
+        raise NotImplementedError
+
+    def score(
+        self,
+        query: Float[Tensor, "num_nodes heads dim"],
+        key: Float[Tensor, "num_nodes heads dim"],
+        graph: Graph,
+    ) -> Float[Tensor, "num_edges heads"]:
+        """Return :math:`e_{ij}` for each edge, in each head."""
+        raise NotImplementedError
+
+    @overload
+    def forward(
+        self, states: States, graph: Graph, return_attention_weights: Literal[False] = ...
+    ) -> Tensor: ...
+
+    @overload
+    def forward(
+        self, states: States, graph: Graph, return_attention_weights: Literal[True]
+    ) -> tuple[Tensor, Tensor]: ...
+
+    def forward(
+        self, states: States, graph: Graph, return_attention_weights: bool = False
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        r"""Let every node attend to its neighbours, along the edges of ``graph`` and no others.
+
+        A node attends to itself if the graph has a self-loop there, or the layer adds one. A node
+        that attends to nothing receives zeros, plus the bias. Gradients of any order are correct;
+        batched backward passes (``vectorize=True``) and forward-mode differentiation raise.
+
+        Args:
+            states: :math:`h_j`, shape (num_nodes, in_features); a
+                :class:`~gatutils.sparse.CSRMatrix` is accepted.
+            graph: Which nodes attend to which.
+            return_attention_weights: Return the attention weights too.
+
+        Returns:
+            The new states, (num_nodes, heads x out_features) or, if the heads are averaged,
+            (num_nodes, out_features). With ``return_attention_weights`` also
+            :math:`\alpha_{ij}`, (num_edges, heads), before dropout, in the order of
+            ``graph.source`` and ``graph.target``, or of those of ``graph.with_self_loops()`` if
+            the layer adds the loops.
+
+        Raises:
+            TypeError: If ``states`` is not a float tensor, or of another dtype than the weights
+                (outside autocast).
+            ValueError: If sizes do not match, or a number is NaN or infinite.
+        """
+        self._validate(states, graph)
+        graph = graph.with_self_loops() if self.add_self_loops else graph
+        query, key, value = self.project(states)  # (num_nodes, heads, dim) each
+        scores = self.score(query, key, graph)  # (num_edges, heads)
+        drops = dropout_mask(scores, self.dropout) if self.training and self.dropout else None
+        out, alpha = attend_edges(scores, value, graph, drops)
+        joined = self.join_heads(out)
+        return (joined, alpha) if return_attention_weights else joined
+
+    def dense(
+        self, states: States, mask: Bool[Tensor, "num_nodes num_nodes"]
+    ) -> tuple[Float[Tensor, "num_nodes out"], Float[Tensor, "heads num_nodes num_nodes"]]:
+        """Compute the same as :meth:`forward` through :func:`~gatutils.attention.attend`.
+
+        The scores form a whole matrix per head, in which the mask hides the pairs without an
+        edge. Memory and time grow with the square of the number of nodes: it is meant for graphs
+        that one can look at.
+
+        Args:
+            states: Shape (num_nodes, in_features).
+            mask: True where a node (row) attends to another (column).
+
+        Returns:
+            The new states, and the attention weights before dropout.
+
+        Raises:
+            TypeError: If a dtype is wrong.
+            ValueError: If sizes do not match, or a number is NaN or infinite.
+        """
+        graph = Graph.from_mask(mask)
+        self._validate(states, graph)
+        if self.add_self_loops:
+            mask = mask | torch.eye(len(mask), dtype=torch.bool, device=mask.device)
+        query, key, value = self.project(states)
+        pairs = Graph.from_mask(torch.ones_like(mask))
+        scores = self.score(query, key, pairs).T.unflatten(1, mask.shape)  # (heads, nodes, nodes)
+        by_head = value.transpose(0, 1)
+        out, alpha = attend(scores, by_head, mask)
+        if self.training and self.dropout:
+            out = nn.functional.dropout(alpha, self.dropout) @ by_head
+        return self.join_heads(out.transpose(0, 1)), alpha
+
+    def join_heads(
+        self, out: Float[Tensor, "num_nodes heads dim"]
+    ) -> Float[Tensor, "num_nodes out"]:
+        """Concatenate or average the heads, and add the bias (equations 5 and 6 of GAT)."""
+        joined = out.flatten(1) if self.concat else out.mean(dim=1)
+        return joined if self.b is None else joined + self.b
+
+    def _map(
+        self, states: States, weight: Tensor, bias: Tensor | None = None
+    ) -> Float[Tensor, "num_nodes heads dim"]:
+        """Apply each head's matrix to the states; autocast lowers the product, not its result."""
+        mapped = linear(states, weight.flatten(0, 1))
+        mapped = mapped if bias is None else mapped + bias
+        expect_finite_states(mapped)
+        return mapped.to(weight.dtype).view(-1, self.heads, self.out_features)
+
+    def _validate(self, states: States, graph: Graph) -> None:
+        expect_states(states, graph, sparse=True)
+        expect_width(states, self.W[0])
+
+    def extra_repr(self) -> str:
+        """Return the settings of the layer."""
+        return (
+            f"{self.in_features}, {self.out_features}, heads={self.heads}, concat={self.concat}, "
+            f"negative_slope={self.negative_slope}, dropout={self.dropout}, "
+            f"add_self_loops={self.add_self_loops}"
+        )
+
+
+class GATConv(GraphAttention):
+    r"""Graph attention: each node weighs its neighbours by a score learned from both their states.
+
+    .. math::
+
+        e_{ij} = \mathrm{LeakyReLU}\left(a^\top [W h_i \Vert W h_j]\right) \qquad
+        \alpha_{ij} = \mathrm{softmax}_{j \in \mathcal{N}(i)}(e_{ij}) \qquad
+        h_i' = b + \sum_{j \in \mathcal{N}(i)} \alpha_{ij} W h_j
+
+    in each head with its own :math:`W` and :math:`a`. The two halves of :math:`a` act on the node
+    and on its neighbour separately, so the score is the sum of :math:`a_1^\top W h_i` and
+    :math:`a_2^\top W h_j`, which are computed once per node instead of once per edge.
+
+    See :class:`GraphAttention` for the arguments.
+
+    Source:
+        Velickovic et al. (2018), equations 1 to 6. The nonlinearity is left to the network.
+    """
+
+    def _init_score(self) -> None:
+        self.a = nn.Parameter(_glorot(self.heads, 1, 2 * self.out_features).squeeze(1))
+
+    def project(self, states: States) -> tuple[Tensor, Tensor, Tensor]:
+        """Return :math:`W h` three times: query, key and value are the same projection."""
+        projected = self._map(states, self.W)
+        return projected, projected, projected
+
+    @full_precision
+    def score(self, query: Tensor, key: Tensor, graph: Graph) -> Tensor:
+        r"""Return :math:`\mathrm{LeakyReLU}(a_1^\top q_i + a_2^\top k_j)` for each edge."""
+        a_1, a_2 = self.a.unsqueeze(2).split(self.out_features, dim=1)  # (heads, dim, 1) each
+        of_query, of_key = query.transpose(0, 1) @ a_1, key.transpose(0, 1) @ a_2
+        sums = pair_sums(of_query.squeeze(2), of_key.squeeze(2), graph.pattern)
+        return leaky_relu(sums, self.negative_slope).T
+
+
+class GATv2Conv(GraphAttention):
+    r"""Graph attention whose ranking of the neighbours may depend on the query.
+
+    .. math::
+
+        e_{ij} = a^\top \mathrm{LeakyReLU}\left(W h_i + U h_j\right) \qquad
+        h_i' = b + \sum_{j \in \mathcal{N}(i)} \alpha_{ij} U h_j
+
+    :math:`a` is now applied after the LeakyReLU; the rest is :class:`GATConv`. With ``bias``, both
+    projections have a bias too, as in the authors' code.
+
+    See :class:`GraphAttention` for the arguments.
+
+    Source:
+        Brody et al. (2022), equation 7; there :math:`[W \; U]` is one matrix applied to the
+        concatenation :math:`[h_i \Vert h_j]`.
+    """
+
+    def _init_score(self) -> None:
+        width = self.heads * self.out_features
+        self.U = nn.Parameter(_glorot(self.heads, self.out_features, self.in_features))
+        self.a = nn.Parameter(_glorot(self.heads, 1, self.out_features).squeeze(1))
+        self.b_W = None if self.b is None else nn.Parameter(torch.zeros(width))
+        self.b_U = None if self.b is None else nn.Parameter(torch.zeros(width))
+
+    def project(self, states: States) -> tuple[Tensor, Tensor, Tensor]:
+        """Return :math:`W h`, the queries, and :math:`U h`, which is both key and value."""
+        query, key = self._map(states, self.W, self.b_W), self._map(states, self.U, self.b_U)
+        return query, key, key
+
+    @full_precision
+    def score(self, query: Tensor, key: Tensor, graph: Graph) -> Tensor:
+        r"""Return :math:`a^\top \mathrm{LeakyReLU}(q_i + k_j)` for each edge."""
+        queries, keys = query.flatten(1), key.flatten(1)
+        return additive_scores(queries, keys, self.a, self.negative_slope, graph.pattern).T
+
+
+def _glorot(*shape: int) -> Tensor:
+    """Return matrices (heads, out, in), initialised as Glorot and Bengio (2010), equation 16."""
+    bound = math.sqrt(6 / (shape[-1] + shape[-2]))
+    return torch.empty(shape).uniform_(-bound, bound)

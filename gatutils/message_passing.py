@@ -1,0 +1,405 @@
+r"""Message passing: aggregate the neighbours' messages, combine with the node, read out.
+
+.. math::
+
+    c_i = \mathrm{aggregate}_{j \in \mathcal{N}(i)}\, \mathrm{message}(h_j)
+    \qquad
+    h_i' = \mathrm{combine}(h_i, c_i)
+
+The layers differ only in these three choices. Each does work in proportion to the number of
+edges, never to the number of pairs of nodes.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Literal, get_args
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from gatutils import _layers
+from gatutils._checks import expect, expect_int, expect_list
+from gatutils._csr import Pattern
+from gatutils._kernels import row_maxima, row_sums
+from gatutils._layers import (
+    States,
+    expect_features,
+    expect_finite_states,
+    expect_states,
+    expect_width,
+    linear,
+)
+from gatutils.graph import Graph
+
+__all__ = [
+    "Aggr",
+    "GCNConv",
+    "GINConv",
+    "GatedGraphConv",
+    "GraphNet",
+    "MessagePassing",
+    "Readout",
+    "SAGEConv",
+    "aggregate",
+    "readout",
+]
+
+Aggr = Literal["sum", "mean", "max", "symmetric"]
+"""How messages are aggregated; see :func:`aggregate`."""
+
+_POOLING = ("sum", "mean", "max")
+
+
+def aggregate(
+    states: Float[Tensor, "num_nodes dim"], graph: Graph, aggr: Aggr = "sum"
+) -> Float[Tensor, "num_nodes dim"]:
+    r"""Aggregate, for each node, the states of the sources of its incoming edges.
+
+    ``"sum"``, ``"mean"`` and ``"max"`` act on each dimension separately. ``"symmetric"`` is the
+    sum in which each edge is divided by the square root of the degrees of its two ends,
+
+    .. math:: c_i = \sum_{j \in \mathcal{N}(i)} \frac{h_j}{\sqrt{d_i d_j}}
+
+    where :math:`d_i` counts the edges that lead *to* node i; a source with no incoming edge
+    contributes zero. A duplicated edge counts twice. A node without incoming edges receives zeros
+    under every ``aggr``.
+
+    Args:
+        states: :math:`h_j`, shape (num_nodes, dim).
+        graph: Which nodes receive from which.
+        aggr: ``"sum"``, ``"mean"``, ``"max"`` or ``"symmetric"``.
+
+    Returns:
+        :math:`c_i`, shape (num_nodes, dim).
+
+    Raises:
+        TypeError: If ``states`` is not a float tensor.
+        ValueError: If it does not have one row per node, holds NaN or infinity, or ``aggr`` is
+            unknown.
+
+    Source:
+        Xu et al. (2019), section 2; Kipf and Welling (2017), equation 2, for ``"symmetric"``.
+    """
+    expect_states(states, graph)
+    expect(aggr in get_args(Aggr), "aggr", "'sum', 'mean', 'max' or 'symmetric'", repr(aggr))
+    expect_finite_states(states)
+    if aggr == "symmetric":
+        degree = graph.degree.to(states.dtype).unsqueeze(1)
+        scale = degree.rsqrt().masked_fill(degree == 0, 0)
+        return scale * row_sums(scale * states, graph.pattern)
+    return _pool(states, graph.pattern, aggr)
+
+
+def readout(
+    states: Float[Tensor, "num_nodes dim"], graph: Graph, aggr: Aggr = "sum"
+) -> Float[Tensor, "num_graphs dim"]:
+    """Aggregate the states of all nodes of each graph in a batch.
+
+    It is one segment reduction: the nodes of a graph are consecutive rows. A graph without nodes
+    receives zeros.
+
+    Args:
+        states: Shape (num_nodes, dim).
+        graph: A batch of graphs, or a single one.
+        aggr: ``"sum"``, ``"mean"`` or ``"max"``.
+
+    Returns:
+        One row per graph, shape (num_graphs, dim).
+
+    Raises:
+        TypeError: If ``states`` is not a float tensor.
+        ValueError: If it does not have one row per node, holds NaN or infinity, or ``aggr`` is
+            unknown.
+
+    Source:
+        Gilmer et al. (2017), section 2; Xu et al. (2019), equation 2.4.
+    """
+    expect_states(states, graph)
+    _expect_pooling(aggr)
+    expect_finite_states(states)
+    return _pool(states, graph.graph_pattern, aggr)
+
+
+def _pool(states: Tensor, pattern: Pattern, aggr: str) -> Tensor:
+    """Sum, average or maximise over the entries of each row of a pattern; 0 for an empty row."""
+    if aggr == "max":
+        return row_maxima(states, pattern)
+    total = row_sums(states, pattern)
+    return total / pattern.indptr.diff().clamp(min=1).unsqueeze(1) if aggr == "mean" else total
+
+
+def _expect_pooling(aggr: str) -> None:
+    expect(aggr in _POOLING, "aggr", "'sum', 'mean' or 'max'", repr(aggr))
+
+
+class MessagePassing(nn.Module):
+    """One message-passing layer, given by ``aggr``, :meth:`message` and :meth:`combine`.
+
+    Source:
+        Gilmer et al. (2017), equations 1 and 2.
+    """
+
+    aggr: Aggr = "sum"
+
+    def message(self, states: Float[Tensor, "num_nodes dim"]) -> Float[Tensor, "num_nodes sent"]:
+        """Return what each node sends along its outgoing edges; by default its state."""
+        return states
+
+    def combine(
+        self, states: Float[Tensor, "num_nodes dim"], received: Float[Tensor, "num_nodes sent"]
+    ) -> Float[Tensor, "num_nodes out"]:
+        """Return the new states, given the old ones and the aggregated messages."""
+        raise NotImplementedError
+
+    def forward(
+        self, states: Float[Tensor, "num_nodes dim"], graph: Graph
+    ) -> Float[Tensor, "num_nodes out"]:
+        """Pass messages once along the edges of ``graph``.
+
+        Raises:
+            TypeError: If ``states`` is not a float tensor, or of another dtype than the weights.
+            ValueError: If sizes do not match, or a number is NaN or infinite.
+        """
+        expect_states(states, graph)
+        received = aggregate(self.message(states), graph, self.aggr)
+        return self.combine(states, received)
+
+
+class GCNConv(MessagePassing):
+    r"""Graph convolution: a degree-weighted sum over the neighbours *and the node itself*.
+
+    .. math:: h_i' = b + \sum_{j \in \mathcal{N}(i) \cup \{i\}} \frac{W h_j}{\sqrt{d_i d_j}}
+
+    :math:`d_i` counts the edges leading to i, its self-loop included. The coefficients
+    :math:`1 / \sqrt{d_i d_j}` of a node sum to 1 only if all its neighbours have its own degree.
+
+    Args:
+        in_features: Width of a state.
+        out_features: Width of a new state.
+        add_self_loops: Give each node exactly one self-loop, as the formula says, whether or not
+            the graph has it already (:meth:`~gatutils.graph.Graph.with_self_loops`). With False
+            the edges of the graph are taken as they are.
+
+    Source:
+        Kipf and Welling (2017), equation 2.
+    """
+
+    aggr: Aggr = "symmetric"
+
+    def __init__(self, in_features: int, out_features: int, *, add_self_loops: bool = True) -> None:
+        super().__init__()
+        expect_features(in_features, out_features)
+        self.add_self_loops = add_self_loops
+        self.W = nn.Linear(in_features, out_features, bias=False)
+        self.b = nn.Parameter(torch.zeros(out_features))
+
+    def message(self, states: States) -> Tensor:
+        """Return :math:`W h_j`; multiplying before the sum is cheaper where W reduces the width."""
+        expect_width(states, self.W.weight)
+        return linear(states, self.W.weight)
+
+    def combine(self, states: States, received: Tensor) -> Tensor:
+        """Add the bias; the node's own message is among those received."""
+        return received + self.b
+
+    def forward(
+        self, states: Float[Tensor, "num_nodes dim"] | States, graph: Graph
+    ) -> Float[Tensor, "num_nodes out"]:
+        """Pass messages once, over the graph with one self-loop per node.
+
+        Raises:
+            TypeError: If ``states`` is not a float tensor, or of another dtype than the weights.
+            ValueError: If sizes do not match, or a number is NaN or infinite.
+        """
+        expect_states(states, graph, sparse=True)
+        graph = graph.with_self_loops() if self.add_self_loops else graph
+        received = aggregate(self.message(states), graph, self.aggr)
+        return self.combine(states, received)
+
+
+class SAGEConv(MessagePassing):
+    r"""GraphSAGE: separate weights for the node and for its neighbours.
+
+    .. math:: h_i' = W h_i + U c_i + b
+
+    Args:
+        in_features: Width of a state.
+        out_features: Width of a new state.
+        aggr: How :math:`c_i` is aggregated: ``"mean"``, ``"max"`` or ``"sum"``.
+
+    Source:
+        Hamilton et al. (2017), algorithm 1, where :math:`[W \; U]` is one matrix applied to the
+        concatenation :math:`[h_i \Vert c_i]`. The nonlinearity is left to the network, and the new
+        states are not normalised to length 1.
+    """
+
+    def __init__(self, in_features: int, out_features: int, aggr: Aggr = "mean") -> None:
+        super().__init__()
+        expect_features(in_features, out_features)
+        _expect_pooling(aggr)
+        self.aggr = aggr
+        self.W = nn.Linear(in_features, out_features, bias=False)
+        self.U = nn.Linear(in_features, out_features)
+
+    def combine(self, states: Tensor, received: Tensor) -> Tensor:
+        """Return :math:`W h_i + U c_i + b`."""
+        expect_width(states, self.W.weight)
+        out: Tensor = self.W(states) + self.U(received)
+        return out
+
+
+class GINConv(MessagePassing):
+    r"""Graph isomorphism network: a sum, followed by a multilayer perceptron.
+
+    .. math:: h_i' = \mathrm{MLP}\left((1 + \varepsilon) h_i + c_i\right)
+
+    Unlike a mean, a sum distinguishes neighbourhoods that differ only in size.
+
+    Args:
+        in_features: Width of a state.
+        out_features: Width of a new state, and of the hidden layer.
+        aggr: ``"sum"``, or another for comparison.
+
+    Source:
+        Xu et al. (2019), equation 4.1; :math:`\varepsilon` is learned and starts at 0.
+    """
+
+    def __init__(self, in_features: int, out_features: int, aggr: Aggr = "sum") -> None:
+        super().__init__()
+        expect_features(in_features, out_features)
+        _expect_pooling(aggr)
+        self.aggr = aggr
+        self.eps = nn.Parameter(torch.zeros(1))
+        self.mlp = nn.Sequential(
+            nn.Linear(in_features, out_features),
+            nn.ReLU(),
+            nn.Linear(out_features, out_features),
+        )
+
+    def combine(self, states: Tensor, received: Tensor) -> Tensor:
+        """Return the MLP of the weighted node plus what it received."""
+        expect_width(states, self.mlp.get_parameter("0.weight"))
+        out: Tensor = self.mlp((1 + self.eps) * states + received)
+        return out
+
+
+class GatedGraphConv(nn.Module):
+    r"""Gated graph layer: combine is a GRU, whose gates decide what a node keeps and overwrites.
+
+    .. math::
+
+        c_i = \sum_{t} \sum_{j \in \mathcal{N}_t(i)} W_t h_j \qquad h_i' = \mathrm{GRU}(c_i, h_i)
+
+    with one matrix per edge type t. One call is one round of message passing; the same layer is
+    called again for the next. (PyTorch Geometric's layer of this name does all its rounds in one
+    call, with a matrix for each.)
+
+    Args:
+        dim: Width of a state; a GRU does not change it.
+        num_edge_types: How many types of edges there are.
+
+    Source:
+        Li et al. (2016), section 3.2.
+    """
+
+    def __init__(self, dim: int, num_edge_types: int = 1) -> None:
+        super().__init__()
+        expect_int(dim, "dim", least=1)
+        expect_int(num_edge_types, "num_edge_types", least=1)
+        self.W = nn.ModuleList(nn.Linear(dim, dim, bias=False) for _ in range(num_edge_types))
+        self.gru = nn.GRUCell(dim, dim)
+
+    def forward(
+        self, states: Float[Tensor, "num_nodes dim"], graph: Graph | Sequence[Graph]
+    ) -> Float[Tensor, "num_nodes dim"]:
+        """Pass messages once.
+
+        Args:
+            states: Shape (num_nodes, dim).
+            graph: The edges; with several edge types, one graph over the same nodes per type.
+
+        Raises:
+            TypeError: If ``states`` is not a float tensor, or of another dtype than the weights.
+            ValueError: If the number of graphs is not the number of edge types, sizes do not
+                match, or a number is NaN or infinite.
+        """
+        graphs = [graph] if isinstance(graph, Graph) else graph
+        expect_list(graphs, "graph", Graph)
+        expect(len(graphs) == len(self.W), "graph", f"{len(self.W)} edge types", len(graphs))
+        for edges in graphs:
+            expect_states(states, edges)
+        expect_width(states, self.gru.weight_hh)
+        received = torch.zeros_like(states)
+        for W, edges in zip(self.W, graphs, strict=True):
+            received = received + aggregate(W(states), edges)
+        out: Tensor = self.gru(received, states)
+        return out
+
+
+class GraphNet(nn.Module):
+    """Layers one after another, with a nonlinearity between them.
+
+    Args:
+        layers: Each is called as ``layer(states, graph)``.
+        dropout: Probability of setting an input of a layer to zero in training. A graph attention
+            layer has a dropout of its own, which acts on its attention weights only.
+        residual: Add the input of a layer to its output wherever both have the same width
+            (He et al. 2016).
+        activation: The nonlinearity between the layers.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[nn.Module],
+        dropout: float = 0.0,
+        residual: bool = False,
+        activation: Callable[[Tensor], Tensor] = torch.relu,
+    ) -> None:
+        super().__init__()
+        expect_list(layers, "layers", nn.Module)
+        expect(0 <= dropout < 1, "dropout", "a probability from 0 to below 1", dropout)
+        self.layers = nn.ModuleList(layers)
+        self.dropout = dropout
+        self.residual = residual
+        self.activation = activation
+
+    def forward(self, states: States, graph: Graph) -> Float[Tensor, "num_nodes out"]:
+        """Return the states after the last layer; no nonlinearity follows it."""
+        for k, layer in enumerate(self.layers):
+            given = self.activation(states) if k and isinstance(states, Tensor) else states
+            new: Tensor = layer(_layers.dropout(given, self.dropout, self.training), graph)
+            if self.residual and isinstance(given, Tensor) and new.shape == given.shape:
+                new = new + given
+            states = new
+        if not isinstance(states, Tensor):
+            raise ValueError("layers: expected one layer or more before a dense output, got none")
+        return states
+
+
+class Readout(nn.Module):
+    """A graph-level network: node states, a readout over each graph, a linear classifier.
+
+    Args:
+        net: Called as ``net(states, graph)``.
+        aggr: ``"sum"``, ``"mean"`` or ``"max"``; see :func:`readout`.
+        in_features: Width of the states that ``net`` returns.
+        out_features: Number of outputs per graph.
+    """
+
+    def __init__(self, net: nn.Module, aggr: Aggr, in_features: int, out_features: int) -> None:
+        super().__init__()
+        if not isinstance(net, nn.Module):
+            raise TypeError(f"net: expected a Module, got {type(net).__name__}")
+        expect_features(in_features, out_features)
+        _expect_pooling(aggr)
+        self.net = net
+        self.aggr = aggr
+        self.classifier = nn.Linear(in_features, out_features)
+
+    def forward(
+        self, states: Float[Tensor, "num_nodes dim"], graph: Graph
+    ) -> Float[Tensor, "num_graphs out"]:
+        """Return one row per graph of the batch."""
+        summary = readout(self.net(states, graph).relu(), graph, self.aggr)
+        out: Tensor = self.classifier(summary)
+        return out
