@@ -5,7 +5,7 @@ features (a bag of words per node). Zeros are neither stored nor multiplied. For
 attention keeps tensors of (heads, edges) and (heads, num_nodes, dim), never (edges, heads, dim).
 
 Two operations suffice, and the gradient of each is computed by the same two, so higher derivatives
-need no larger tensors (GATv2's scores are the exception, see :class:`_AdditiveScores`):
+need no larger tensors (GATv2's scores are the exception, see :class:`_GATv2Scores`):
 
 - :func:`weighted_row_sums`, a sparse matrix times a dense one: :math:`c_i = \sum_j w_{ij} v_j`;
 - :func:`entry_dots`, a dot product at each entry of the sparse matrix: :math:`g_i^\top v_j`.
@@ -282,15 +282,15 @@ class _PairSums(torch.autograd.Function):
         )
 
 
-def row_softmax(
+def segment_softmax(
     scores: Float[Tensor, "heads entries"], pattern: Pattern
 ) -> Float[Tensor, "heads entries"]:
     """Return the softmax over each row's entries, in each head."""
-    return _apply(_RowSoftmax, scores.contiguous(), pattern)
+    return _apply(_SegmentSoftmax, scores.contiguous(), pattern)
 
 
-class _RowSoftmax(torch.autograd.Function):
-    r"""See :func:`row_softmax`.
+class _SegmentSoftmax(torch.autograd.Function):
+    r"""See :func:`segment_softmax`.
 
     With the gradient :math:`\bar\alpha_{ij}` of the weights,
 
@@ -320,7 +320,7 @@ class _RowSoftmax(torch.autograd.Function):
         return weights * (gradient - total.index_select(1, pattern.rows)), None
 
 
-def additive_scores(
+def gatv2_scores(
     queries: Float[Tensor, "rows width"],
     keys: Float[Tensor, "columns width"],
     a: Float[Tensor, "heads dim"],
@@ -336,10 +336,10 @@ def additive_scores(
         slope: Slope of the LeakyReLU for negative inputs.
         pattern: The positions (i, j) of the entries.
     """
-    return _apply(_AdditiveScores, queries, keys, a, slope, pattern)
+    return _apply(_GATv2Scores, queries, keys, a, slope, pattern)
 
 
-class _AdditiveScores(torch.autograd.Function):
+class _GATv2Scores(torch.autograd.Function):
     r"""For each entry :math:`e_{ij} = a^\top \mathrm{LeakyReLU}(q_i + k_j)`, in each head.
 
     The sums :math:`q_i + k_j` are as wide as a state. They are computed for a few thousand edges
@@ -377,7 +377,7 @@ class _AdditiveScores(torch.autograd.Function):
     @full_precision
     def backward(ctx: Any, gradient: Tensor) -> Any:
         """Return the gradients of the queries, the keys and a."""
-        backward = _AdditiveScores._again if torch.is_grad_enabled() else _AdditiveScores._chunked
+        backward = _GATv2Scores._again if torch.is_grad_enabled() else _GATv2Scores._chunked
         return (*backward(ctx, gradient), None, None)
 
     @staticmethod
@@ -386,7 +386,7 @@ class _AdditiveScores(torch.autograd.Function):
         # Views, so that a tensor passed as two arguments has a gradient for each of them.
         inputs = [tensor.view_as(tensor) for tensor in ctx.saved_tensors]
         queries, keys, a = inputs
-        scores = _AdditiveScores.formula(queries, keys, a, ctx.slope, ctx.pattern)
+        scores = _GATv2Scores.formula(queries, keys, a, ctx.slope, ctx.pattern)
         wanted = [tensor for tensor in inputs if tensor.requires_grad]
         found = iter(torch.autograd.grad(scores, wanted, gradient, create_graph=True))
         return tuple(next(found) if tensor.requires_grad else None for tensor in inputs)

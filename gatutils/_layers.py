@@ -1,6 +1,5 @@
 """What the graph layers share: validation of their input, and features that may be sparse."""
 
-import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -61,15 +60,3 @@ def dropout(states: States, p: float, training: bool) -> States:
     if isinstance(states, CSRMatrix):
         return states.dropout(p) if training and p else states
     return functional.dropout(states, p, training)
-
-
-def as_tensor(states: States) -> Tensor:
-    """Return the states, or raise ``TypeError`` if they are not dense."""
-    if isinstance(states, CSRMatrix):
-        raise TypeError("states: expected a float tensor, got CSRMatrix")
-    return states
-
-
-def zeros(size: int) -> torch.nn.Parameter:
-    """Return a bias of zeros."""
-    return torch.nn.Parameter(torch.zeros(size))

@@ -54,7 +54,7 @@ def attend(
     weight exactly 0. A query whose keys are all masked gets a context of zeros, weights of zero
     and a gradient of zero: never NaN, and never the mean of the masked values.
 
-    NaN and infinity are refused, because they would spread to every query that they reach. A
+    NaN and plus infinity are refused, because they would spread to every query that they reach. A
     masked score may be anything, since it is never read. The value of a masked key must be finite
     like any other: its weight is 0, and 0 times NaN is NaN.
 
@@ -228,7 +228,7 @@ class General(Score):
 
 
 class Additive(Score):
-    r"""A one-layer feed-forward network, :math:`e_{ij} = a^\top \tanh(W q_i + U k_j)`.
+    r"""A feed-forward network with one hidden layer, :math:`e_{ij} = a^\top \tanh(W q_i + U k_j)`.
 
     Source:
         Bahdanau et al. (2015), appendix A.1.2 (there :math:`v_a, W_a, U_a`).
@@ -359,7 +359,8 @@ class MultiHeadAttention(nn.Module):
         Raises:
             TypeError: If a dtype is wrong.
             ValueError: If shapes do not match, ``query`` or ``key_value`` contains NaN or
-                infinity, masked or not, or a score overflows.
+                infinity, masked or not, or a score overflows to plus infinity. (In float16 a score
+                may overflow to minus infinity, which masks its key.)
         """
         width = self.Q.in_features
         for name, elements in (("query", query), ("key_value", key_value)):

@@ -108,9 +108,11 @@ def beam_search(
     eos: int = 2,
     max_length: int = 80,
 ) -> list[list[Hypothesis]]:
-    """Translate by keeping the ``width`` most probable partial translations at every step.
+    """Translate by extending the most probable partial translations at every step.
 
-    A finished hypothesis leaves the beam and competes for a place among the ``width`` best. The
+    Of all one-token extensions the ``width`` most probable are kept. One that ends leaves the beam
+    and competes for a place among the ``width`` best finished ones; unfinished ones are returned
+    only if none has finished within ``max_length`` steps. The
     search for a sentence ends when no unfinished hypothesis can overtake these, since a
     log-probability can only fall as tokens are added. A hypothesis is ranked by the sum of its
     log-probabilities, which is not normalised by length.

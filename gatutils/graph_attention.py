@@ -1,10 +1,10 @@
 r"""Graph attention: attention in which the graph is the mask.
 
-Every layer here reads as its formula does, and goes through :func:`attend_edges`::
+Every layer here reads like its formula, and goes through :func:`attend_edges`::
 
-    query, key, value = self.project(states)            # (num_nodes, heads, dim) each
-    scores = self.score(query, key, graph)              # (num_edges, heads)
-    out, alpha = attend_edges(scores, value, graph)     # (num_nodes, heads, dim) and as scores
+    query, key, value = self.project(states)         # (num_nodes, heads, dim)
+    scores = self.score(query, key, graph)           # (num_edges, heads)
+    out, alpha = attend_edges(scores, value, graph)  # as value, as scores
     return self.join_heads(out)
 """
 
@@ -18,11 +18,11 @@ from torch.nn.functional import leaky_relu
 
 from gatutils._checks import expect, expect_finite, expect_int, expect_same_dtype, expect_tensor
 from gatutils._kernels import (
-    additive_scores,
     dropout_mask,
     full_precision,
+    gatv2_scores,
     pair_sums,
-    row_softmax,
+    segment_softmax,
     weighted_row_sums,
 )
 from gatutils._layers import (
@@ -50,7 +50,8 @@ def attend_edges(
 
     It computes what :func:`gatutils.attention.attend` computes with the graph as its mask, but
     pairs of nodes without an edge are neither scored nor stored. A duplicated edge counts twice.
-    A node without incoming edges gets a context of zeros.
+    A node without incoming edges gets a context of zeros. Scores must be finite: to hide an edge,
+    leave it out.
 
     Args:
         scores: :math:`e_{ij}`, shape (num_edges,) or (num_edges, heads), in the order of
@@ -71,7 +72,7 @@ def attend_edges(
         ValueError: If sizes do not match, or a number is NaN or infinite.
 
     Source:
-        Velickovic et al. (2018), equations 2 and 3.
+        Velickovic et al. (2018), equations 2 and 4.
     """
     expect_graph(graph)
     expect_tensor(scores, "scores", "float", ndim=1)
@@ -90,6 +91,7 @@ def attend_edges(
         expect(fits, "dropout_mask", wanted, f"shape {tuple(dropout_mask.shape)}")
     wider = torch.promote_types(scores.dtype, values.dtype)  # they may differ under autocast
     scores, values = scores.to(wider), values.to(wider)
+    dropout_mask = None if dropout_mask is None else dropout_mask.to(wider)
     expect_finite(scores, "scores")
     expect_finite(values, "values")
     if heads:
@@ -107,7 +109,7 @@ def _attend_edges(
     mask: Float[Tensor, "num_edges heads"] | None,
 ) -> tuple[Float[Tensor, "num_nodes heads dim"], Float[Tensor, "num_edges heads"]]:
     """Attend without validating; the kernels take the heads first."""
-    weights = row_softmax(scores.T, graph.pattern)
+    weights = segment_softmax(scores.T, graph.pattern)
     by_head = values.transpose(0, 1).contiguous()
     context = weighted_row_sums(weights, by_head, graph.pattern, None if mask is None else mask.T)
     return context.transpose(0, 1), weights.T
@@ -226,11 +228,12 @@ class GraphAttention(nn.Module):
     def dense(
         self, states: States, mask: Bool[Tensor, "num_nodes num_nodes"]
     ) -> tuple[Float[Tensor, "num_nodes out"], Float[Tensor, "heads num_nodes num_nodes"]]:
-        """Compute the same as :meth:`forward` through :func:`~gatutils.attention.attend`.
+        """Compute what :meth:`forward` does through :func:`~gatutils.attention.attend`.
 
         The scores form a whole matrix per head, in which the mask hides the pairs without an
         edge. Memory and time grow with the square of the number of nodes: it is meant for graphs
-        that one can look at.
+        that one can look at. Dropout draws other weights than in :meth:`forward`, and under
+        autocast the sums are taken in lower precision.
 
         Args:
             states: Shape (num_nodes, in_features).
@@ -355,7 +358,7 @@ class GATv2Conv(GraphAttention):
     def score(self, query: Tensor, key: Tensor, graph: Graph) -> Tensor:
         r"""Return :math:`a^\top \mathrm{LeakyReLU}(q_i + k_j)` for each edge."""
         queries, keys = query.flatten(1), key.flatten(1)
-        return additive_scores(queries, keys, self.a, self.negative_slope, graph.pattern).T
+        return gatv2_scores(queries, keys, self.a, self.negative_slope, graph.pattern).T
 
 
 def _glorot(*shape: int) -> Tensor:

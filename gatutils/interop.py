@@ -32,9 +32,9 @@ from torch import Tensor, nn
 from gatutils._checks import expect
 from gatutils.graph_attention import GATConv, GATv2Conv
 from gatutils.message_passing import (
-    Aggr,
     GCNConv,
     GINConv,
+    Pooling,
     SAGEConv,
 )
 
@@ -214,9 +214,9 @@ def _width(layer: Any) -> int:
     return cast(int, widths.pop())
 
 
-def _how(layer: Any) -> Aggr:
+def _how(layer: Any) -> Pooling:
     _expect_setting(layer, "aggr", "add", "sum", "mean", "max")
-    return cast(Aggr, {"add": "sum"}.get(layer.aggr, layer.aggr))
+    return cast(Pooling, {"add": "sum"}.get(layer.aggr, layer.aggr))
 
 
 def _network_widths(network: object) -> tuple[int, int]:

@@ -17,12 +17,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from gatutils import _layers
 from gatutils._checks import expect, expect_int, expect_list
 from gatutils._csr import Pattern
 from gatutils._kernels import row_maxima, row_sums
 from gatutils._layers import (
     States,
+    dropout,
     expect_features,
     expect_finite_states,
     expect_states,
@@ -38,6 +38,7 @@ __all__ = [
     "GatedGraphConv",
     "GraphNet",
     "MessagePassing",
+    "Pooling",
     "Readout",
     "SAGEConv",
     "aggregate",
@@ -47,7 +48,8 @@ __all__ = [
 Aggr = Literal["sum", "mean", "max", "symmetric"]
 """How messages are aggregated; see :func:`aggregate`."""
 
-_POOLING = ("sum", "mean", "max")
+Pooling = Literal["sum", "mean", "max"]
+"""The aggregations that need no degrees, and so serve for a readout too."""
 
 
 def aggregate(
@@ -91,7 +93,7 @@ def aggregate(
 
 
 def readout(
-    states: Float[Tensor, "num_nodes dim"], graph: Graph, aggr: Aggr = "sum"
+    states: Float[Tensor, "num_nodes dim"], graph: Graph, aggr: Pooling = "sum"
 ) -> Float[Tensor, "num_graphs dim"]:
     """Aggregate the states of all nodes of each graph in a batch.
 
@@ -129,14 +131,16 @@ def _pool(states: Tensor, pattern: Pattern, aggr: str) -> Tensor:
 
 
 def _expect_pooling(aggr: str) -> None:
-    expect(aggr in _POOLING, "aggr", "'sum', 'mean' or 'max'", repr(aggr))
+    expect(aggr in get_args(Pooling), "aggr", "'sum', 'mean' or 'max'", repr(aggr))
 
 
 class MessagePassing(nn.Module):
     """One message-passing layer, given by ``aggr``, :meth:`message` and :meth:`combine`.
 
+    A message depends on its sender alone: not on the receiver, and on no edge features.
+
     Source:
-        Gilmer et al. (2017), equations 1 and 2.
+        Gilmer et al. (2017), equations 1 and 2, where a message may depend on all three.
     """
 
     aggr: Aggr = "sum"
@@ -171,7 +175,8 @@ class GCNConv(MessagePassing):
     .. math:: h_i' = b + \sum_{j \in \mathcal{N}(i) \cup \{i\}} \frac{W h_j}{\sqrt{d_i d_j}}
 
     :math:`d_i` counts the edges leading to i, its self-loop included. The coefficients
-    :math:`1 / \sqrt{d_i d_j}` of a node sum to 1 only if all its neighbours have its own degree.
+    :math:`1 / \sqrt{d_i d_j}` of a node sum to 1 if all its neighbours have its own degree; in
+    general they do not.
 
     Args:
         in_features: Width of a state.
@@ -205,7 +210,7 @@ class GCNConv(MessagePassing):
     def forward(
         self, states: Float[Tensor, "num_nodes dim"] | States, graph: Graph
     ) -> Float[Tensor, "num_nodes out"]:
-        """Pass messages once, over the graph with one self-loop per node.
+        """Pass messages once; with ``add_self_loops``, each node has one self-loop.
 
         Raises:
             TypeError: If ``states`` is not a float tensor, or of another dtype than the weights.
@@ -233,7 +238,7 @@ class SAGEConv(MessagePassing):
         states are not normalised to length 1.
     """
 
-    def __init__(self, in_features: int, out_features: int, aggr: Aggr = "mean") -> None:
+    def __init__(self, in_features: int, out_features: int, aggr: Pooling = "mean") -> None:
         super().__init__()
         expect_features(in_features, out_features)
         _expect_pooling(aggr)
@@ -264,7 +269,7 @@ class GINConv(MessagePassing):
         Xu et al. (2019), equation 4.1; :math:`\varepsilon` is learned and starts at 0.
     """
 
-    def __init__(self, in_features: int, out_features: int, aggr: Aggr = "sum") -> None:
+    def __init__(self, in_features: int, out_features: int, aggr: Pooling = "sum") -> None:
         super().__init__()
         expect_features(in_features, out_features)
         _expect_pooling(aggr)
@@ -367,17 +372,17 @@ class GraphNet(nn.Module):
         """Return the states after the last layer; no nonlinearity follows it."""
         for k, layer in enumerate(self.layers):
             given = self.activation(states) if k and isinstance(states, Tensor) else states
-            new: Tensor = layer(_layers.dropout(given, self.dropout, self.training), graph)
+            new: Tensor = layer(dropout(given, self.dropout, self.training), graph)
             if self.residual and isinstance(given, Tensor) and new.shape == given.shape:
                 new = new + given
             states = new
         if not isinstance(states, Tensor):
-            raise ValueError("layers: expected one layer or more before a dense output, got none")
+            raise ValueError("layers: expected one layer or more for sparse states, got none")
         return states
 
 
 class Readout(nn.Module):
-    """A graph-level network: node states, a readout over each graph, a linear classifier.
+    """A graph-level network: node states, a ReLU, a readout over each graph, a linear classifier.
 
     Args:
         net: Called as ``net(states, graph)``.
@@ -386,7 +391,7 @@ class Readout(nn.Module):
         out_features: Number of outputs per graph.
     """
 
-    def __init__(self, net: nn.Module, aggr: Aggr, in_features: int, out_features: int) -> None:
+    def __init__(self, net: nn.Module, aggr: Pooling, in_features: int, out_features: int) -> None:
         super().__init__()
         if not isinstance(net, nn.Module):
             raise TypeError(f"net: expected a Module, got {type(net).__name__}")

@@ -30,8 +30,8 @@ __all__ = ["Decoder", "Encoder", "Memory", "Seq2Seq", "sequence_loss"]
 class Encoder(nn.Module):
     """A bidirectional GRU over padded, masked batches.
 
-    State :math:`h_j` concatenates the forward state after token j and the backward state after
-    it, so it summarises the whole sentence, with most weight on what is near token j.
+    State :math:`h_j` concatenates the forward state, which has read tokens 1 to j, and the backward
+    state, which has read tokens j to n from the end, so it depends on the whole sentence.
 
     Args:
         vocabulary: Number of source tokens.

@@ -132,7 +132,7 @@ def fit(
         clip: Maximum norm of the gradient; a larger gradient is scaled down to it.
         cosine: Let the rate decay after the warm-up; False keeps it at ``lr``.
         weight_decay: The multiple of each parameter that is added to its gradient, after clipping
-            (L2 inside Adam, as in Kipf and Welling 2017).
+            (L2 inside Adam).
         seed: Seeds torch's generator during training (for dropout); its state is restored
             afterwards.
         evaluate: Called without gradients in evaluation mode, for ``History.scores``.

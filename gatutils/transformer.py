@@ -205,7 +205,7 @@ class TransformerEncoder(nn.Module):
 
 
 class TransformerDecoder(TransformerEncoder):
-    """The same stack with causal self-attention, cross-attention and an output projection."""
+    """A stack with cross-attention; :meth:`decode` adds the causal mask and output projection."""
 
     def __init__(
         self, vocabulary: int, dim: int, heads: int, layers: int, hidden: int, norm: Norm = "pre"

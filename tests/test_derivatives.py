@@ -195,7 +195,7 @@ def test_with_a_slope_of_zero_the_derivative_at_zero_is_that_of_torch(kind):
     queries = torch.tensor([[0.0], [1.0]], dtype=torch.float64).requires_grad_()
     a = torch.ones(1, 1, dtype=torch.float64)
     pattern = plain(2, [(0, 0)]).pattern
-    scores = _kernels.additive_scores(queries, -queries.detach(), a, 0.25, pattern)
+    scores = _kernels.gatv2_scores(queries, -queries.detach(), a, 0.25, pattern)
     (slope,) = torch.autograd.grad(scores.sum(), queries)
     zero = torch.zeros(1, dtype=torch.float64, requires_grad=True)
     (expected,) = torch.autograd.grad(leaky_relu(zero, 0.25).sum(), zero)

@@ -10,14 +10,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from gatutils import _kernels
 from gatutils._kernels import (
-    additive_scores,
     dropout_mask,
     entry_dots,
     entry_sums,
+    gatv2_scores,
     pair_sums,
     row_maxima,
-    row_softmax,
     row_sums,
+    segment_softmax,
     weighted_row_sums,
     weighted_sum,
 )
@@ -265,7 +265,7 @@ def test_a_single_edge_is_read_where_it_stands_in_each_head(heads, aggr, device)
     numbers, pattern = normal(1, heads).T.contiguous(), plain(3, [(0, 1)]).pattern
     assert torch.equal(_kernels._reduce_rows(numbers, pattern, aggr)[:, 1], numbers[:, 0])
     values = normal(heads, 3, 2, seed=1)
-    weights = row_softmax(numbers, pattern)
+    weights = segment_softmax(numbers, pattern)
     assert torch.equal(weights, torch.ones(heads, 1, dtype=torch.float64))
     assert torch.equal(weighted_row_sums(weights, values, pattern)[:, 1], values[:, 0])
 
@@ -287,9 +287,9 @@ def operations(graph, kept=None):
             lambda q, k: pair_sums(q, k, pattern),
             (at_nodes, normal(heads, nodes, seed=4)),
         ),
-        "softmax": (lambda e: row_softmax(e, pattern), (at_edges,)),
+        "softmax": (lambda e: segment_softmax(e, pattern), (at_edges,)),
         "additive scores": (
-            lambda q, k, a: additive_scores(q, k, a, 0.2, pattern),
+            lambda q, k, a: gatv2_scores(q, k, a, 0.2, pattern),
             (
                 normal(nodes, heads * dim, seed=5),
                 normal(nodes, heads * dim, seed=6),
@@ -384,7 +384,7 @@ def test_dropout_acts_on_weights_that_are_made(problem):
     graph, scores, values = problem
     torch.manual_seed(0)
     kept = dropout_mask(scores.detach(), 0.5)
-    weights = row_softmax(scores, graph.pattern)
+    weights = segment_softmax(scores, graph.pattern)
     context = weighted_row_sums(weights, values, graph.pattern, kept)
     for h, head in enumerate(context):
         carried = (weights * kept)[h]

@@ -15,8 +15,8 @@ from gatutils.book.experiments.nodes import layers
 from gatutils.book.tasks.graphs import QUESTIONS
 from gatutils.graph import Graph
 from gatutils.message_passing import (
-    Aggr,
     GraphNet,
+    Pooling,
     Readout,
 )
 from gatutils.training import fit
@@ -25,7 +25,7 @@ YES_OR_NO = ("a node of degree four or more", "a triangle")
 """The questions whose answer is a class; the answer to the others is a number."""
 
 
-def question_net(aggr: Aggr, read: Aggr, width: int = 32, depth: int = 2) -> Readout:
+def question_net(aggr: Pooling, read: Pooling, width: int = 32, depth: int = 2) -> Readout:
     """Return GIN layers that aggregate with ``aggr``, followed by a readout with ``read``."""
     net = GraphNet(layers("GIN", [1, *[width] * depth], aggr))
     return Readout(net, read, width, 1)
