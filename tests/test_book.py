@@ -278,7 +278,7 @@ def test_axe_baseline_is_the_bare_theme(browser: Any, axe: Any, bare_book: Path)
     assert not extra, f"not a finding of the bare theme, which has {sorted(bare)}"
 
 
-def test_the_switch_changes_the_scheme_and_the_choice_is_kept(open_page: Any) -> None:
+def test_the_switch_changes_the_scheme_and_the_choice_is_kept(book: Path, open_page: Any) -> None:
     tab = open_page(PAGES[0])
     grounds, chosen = {}, {}
     for _ in range(3):  # light, automatic, dark
@@ -288,6 +288,10 @@ def test_the_switch_changes_the_scheme_and_the_choice_is_kept(open_page: Any) ->
         data, ground = tab.evaluate(look)
         grounds[data["theme"]], chosen[data["mode"]] = ground, data["theme"]
         if data["mode"] == "dark":
+            # What a page stores reaches the browser a little later; another tab tells when.
+            other = tab.context.new_page()
+            other.goto((book / "_static" / "documentation_options.js").as_uri())
+            other.wait_for_function("() => localStorage.getItem('mode') === 'dark'")
             tab.reload()
             again, ground = tab.evaluate(look)
             assert (again["mode"], again["theme"], ground) == ("dark", "dark", grounds["dark"])

@@ -1,0 +1,1095 @@
+"""The interactive figures, driven in a browser from a bare page of their own."""
+
+import math
+import re
+
+import pytest
+import torch
+from helpers import OF_A_SCHEME, ROOT, pair_scores
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gatutils.attention import Dot, attend
+from gatutils.book.figures import (
+    graph_attention,
+    heads,
+    heatmap,
+    lookup,
+    masks,
+)
+from gatutils.graph import Graph
+from gatutils.graph_attention import GATConv
+
+STATIC = ROOT / "book" / "_static"
+FRUIT = {"lemon": [0.0, 1.0], "orange": [0.6, 0.8], "apple": [0.8, 0.6], "melon": [1.0, 0.0]}
+QUERIES = {"apple": [0.8, 0.6], "pear": [0.96, 0.28]}
+VALUES = [1.0, 2.0, 3.0, 8.0]
+LOOKUP = lookup(QUERIES, FRUIT, VALUES, "a lookup", unit="won")
+
+WORDS = ["the", "small", "cat", "chased", "the", "dog", "that", "bit", "the", "boy", "today"]
+WEIGHTS = (3 * torch.randn(4, 11, 11, generator=torch.manual_seed(3))).softmax(dim=-1)
+WEIGHTS[1, 5] = 0  # "dog" may ask nobody
+HEADS = heads(WEIGHTS, WORDS, WORDS, "who asks whom", start=(1, 3))
+
+KOREAN = ["그", "작은", "고양이", "가", "소년", "을", "문", "개", "를", "쫓았다", "."]
+ENGLISH = (WORDS * 3)[:25]
+ACROSS = heads(
+    torch.full((1, len(KOREAN), len(ENGLISH)), 1 / len(ENGLISH)),
+    KOREAN,
+    ENGLISH,
+    "Korean asks English",
+    asks="looks for",
+    answers="is found",
+)
+
+SEVEN = ["the", "cat", "that", "the", "dog", "saw", "slept"]
+TREE = Graph.from_edges([(1, 6), (0, 1), (5, 1), (2, 5), (4, 5), (3, 4)], 7, undirected=True)
+ALL = torch.ones(7, 7, dtype=torch.bool)
+UNDER = {"full": ALL, "causal": ALL.tril(), "a <tree>": TREE.with_self_loops().mask()}
+UNDER["a <tree>"][3] = False  # the second "the" may ask nobody
+SCORES = 2 * torch.randn(7, 7, generator=torch.manual_seed(4))
+GIVEN = {name: attend(SCORES, torch.eye(7), mask)[1] for name, mask in UNDER.items()}
+PLACES = {"a <tree>": [(0, 1), (1, 2), (1.2, 0), (2.2, -0.9), (3, 0), (2, 1), (2, 3)]}
+MASKS = masks(UNDER, GIVEN, SEVEN, "three masks", start=1, positions=PLACES)
+
+LINKS = [(0, 1), (0, 2), (1, 2), (2, 3), (3, 4)]
+FIVE = Graph.from_edges(LINKS, 5, undirected=True).with_self_loops()
+STATES = [[1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [2.0, 0.0], [0.0, 2.0]]
+W, A = torch.tensor([[1.0, 1], [1, -1]]), torch.tensor([-1, 0.5, 0.5, -1])
+LINE = [(0, 1), (0, 0), (1, 0.5), (2, 0.5), (3, 0.5)]
+ATTENTION = graph_attention(
+    FIVE, torch.tensor(STATES), W, A, list("12345"), "step by step", positions=LINE
+)
+
+
+def html_of(*figures, theme="light"):
+    style = "".join(
+        (STATIC / name).read_text(encoding="utf-8") for name in ("book.css", "roles.css")
+    )
+    shown = "".join(figure._repr_mimebundle_()[0]["text/html"] for figure in figures)
+    return (
+        f'<!doctype html><html lang="en" data-theme="{theme}"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1"><title>Figures'
+        f"</title><style>{style} html{{color-scheme:{theme};color:var(--pst-color-text-base);"
+        "background:var(--pst-color-background);font-family:var(--pst-font-family-base)}"
+        f'</style></head><body><main class="bd-article"><h1>Figures</h1>{shown}</main></body>'
+    )
+
+
+class Tab:
+    """A page of the browser that one test after another opens its file in.
+
+    To start a page anew takes three times as long as to open the next file in it.
+    """
+
+    def __init__(self, browser, options):
+        self.context = browser.new_context(**options)
+        self.page = self.context.new_page()
+        self.file, self.troubles = None, []
+        self.page.on("pageerror", lambda error: self.troubles.append(str(error)))
+        self.page.on("console", lambda message: self.troubles.append(message.text))
+        self.page.on("request", self.fit_witnesses)
+
+    def fit_witnesses(self, request):
+        if request.url != self.file:
+            self.troubles.append(request.url)
+
+    def open(self, file):
+        self.file = file.as_uri()
+        self.troubles.clear()
+        self.page.emulate_media(media="null")
+        self.page.mouse.move(0, 0)
+        self.page.goto(self.file)
+
+
+@pytest.fixture(scope="module")
+def tabs(browser):
+    """The tabs that are open, by their options."""
+    opened = {}
+    yield opened
+    for tab in opened.values():
+        tab.context.close()
+
+
+@pytest.fixture
+def show(browser, tabs, tmp_path):
+    """``show(*figures)`` opens a page with them; nothing may fail or ask the network there."""
+    used = {}
+
+    def opened(*figures, theme="light", **options):
+        key = repr(sorted(options.items()))
+        assert key not in used, "a page of this kind is open, and another would take its place"
+        if key not in tabs:
+            tabs[key] = Tab(browser, options)
+        used[key] = tabs[key]
+        file = tmp_path / f"{len(used)}.html"
+        file.write_text(html_of(*figures, theme=theme), encoding="utf-8")
+        used[key].open(file)
+        return used[key].page
+
+    yield opened
+    assert not [trouble for tab in used.values() for trouble in tab.troubles]
+
+
+# ---- lookup ----------------------------------------------------------------------------------
+
+
+def numbers(page, at=0):
+    """All numbers of a lookup, in full precision, and what is written for them."""
+    return (
+        page.locator("gat-lookup")
+        .nth(at)
+        .evaluate(
+            """figure => {
+          const root = figure.shadowRoot, read = {};
+          for (const name of ['score', 'weight', 'value', 'product', 'result']) {
+            const cells = [...root.querySelectorAll(`[data-${name}]`)];
+            read[name] = cells.map(c => Number(c.dataset[name]));
+            read[name + ' text'] = cells.map(c => c.innerText.trim());
+          }
+          const slider = root.querySelector('input');
+          read.place = Number(slider.value);
+          read.spoken = slider.getAttribute('aria-valuetext');
+          read.shown = root.querySelector('output').textContent;
+          read.says = root.querySelector('[aria-live="polite"]').textContent;
+          read.bars = [...root.querySelectorAll('.bar i')].map(b =>
+            b.getBoundingClientRect().width / b.parentElement.getBoundingClientRect().width);
+          return read;
+        }"""
+        )
+    )
+
+
+def attended(query, keys, values, place):
+    """What the package gives for a place of the slider."""
+    scores = Dot()(*(torch.tensor(x, dtype=torch.float64) for x in ([query], list(keys))))
+    columns = torch.tensor(values, dtype=torch.float64)[:, None]
+    if place == 0:
+        shown = torch.tensor([[float(f"{score:.12g}") for score in scores[0].tolist()]])
+        context, weights = attend(scores, columns, shown == shown.max())
+    else:
+        tau = math.inf if place == 40 else 10 ** ((place - 20) / 10)
+        context, weights = attend(scores / tau, columns)
+    return scores[0].tolist(), weights[0].tolist(), context.item()
+
+
+def check(read, query="apple"):
+    scores, weights, result = attended(QUERIES[query], FRUIT.values(), VALUES, read["place"])
+    assert read["score"] == pytest.approx(scores, abs=1e-9)
+    assert read["weight"] == pytest.approx(weights, abs=1e-9)
+    assert read["product"] == pytest.approx(
+        [w * v for w, v in zip(weights, VALUES, strict=True)], abs=1e-9
+    )
+    assert read["value"] == VALUES
+    assert read["result"] == pytest.approx([result], abs=1e-9)
+    assert read["weight text"] == [f"{w:.3f}" for w in weights]
+    assert read["score text"] == [f"{s:.3f}" for s in scores]
+    assert read["result text"] == [f"{result:.3f} won"]
+    assert read["bars"] == pytest.approx(weights, abs=0.01)
+    assert read["says"].endswith(f"; result {result:.2f} won")
+
+
+def test_every_temperature_is_attention(show):
+    page = show(LOOKUP)
+    assert numbers(page)["place"] == 20
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Home")
+    for place in range(41):
+        read = numbers(page)
+        assert read["place"] == place
+        check(read)
+        page.keyboard.press("ArrowRight")
+    assert numbers(page)["place"] == 40  # the end is the end
+    page.keyboard.press("Home")
+    assert numbers(page)["weight"] == [0, 0, 1, 0]
+    page.keyboard.press("End")
+    assert numbers(page)["weight"] == [0.25] * 4
+
+
+def test_temperatures_are_said_in_words(show):
+    page = show(LOOKUP)
+    slider = page.get_by_role("slider", name="temperature τ")
+    said = {
+        0: ("temperature 0, a dictionary", "0"),
+        1: ("temperature 0.013", "0.013"),
+        16: ("temperature 0.40", "0.40"),
+        20: ("temperature 1.0", "1.0"),
+        39: ("temperature 79", "79"),
+        40: ("temperature infinite, the plain mean", "∞"),
+    }
+    for place, words in said.items():
+        slider.fill(str(place))
+        read = numbers(page)
+        assert (read["spoken"], read["shown"]) == words
+    slider.fill("0")
+    assert numbers(page)["says"] == "apple 1.00; result 3.00 won"
+    slider.fill("10")
+    assert numbers(page)["says"] == "apple 0.55, orange 0.37, melon 0.07 …; result 2.98 won"
+
+
+def test_another_query_is_chosen_by_keyboard(show):
+    page = show(LOOKUP)
+    page.keyboard.press("Tab")
+    assert page.get_by_label("query", exact=True).evaluate("e => e.matches(':focus')")
+    page.keyboard.press("ArrowDown")
+    check(numbers(page), "pear")
+    assert page.get_by_text("(0.96, 0.28)").first.is_visible()
+    page.keyboard.press("Tab")
+    page.keyboard.press("ArrowLeft")
+    read = numbers(page)
+    assert read["place"] == 19
+    check(read, "pear")
+
+
+def test_a_lookup_starts_where_it_is_told_and_one_query_is_no_choice(show):
+    one = lookup({"fig": [0.0, 2.0]}, FRUIT, VALUES, "one", unit="won")
+    page = show(lookup(QUERIES, FRUIT, VALUES, "two", start="pear", unit="won"), one)
+    check(numbers(page), "pear")
+    assert page.get_by_role("combobox").input_value() == "1"  # and there is no other
+    assert numbers(page, 1)["score"] == [2, 1.6, 1.2, 0]
+    assert page.locator("gat-lookup").nth(1).get_by_text("(0, 2)", exact=True).is_visible()
+
+
+vectors = st.lists(st.floats(-4, 4, width=16), min_size=2, max_size=2)
+
+
+@settings(max_examples=12)
+@given(
+    query=vectors,
+    pairs=st.lists(st.tuples(vectors, st.floats(-9, 9, width=16)), min_size=1, max_size=5),
+    place=st.integers(0, 40),
+)
+def test_any_lookup_is_attention(shared_page, query, pairs, place):
+    keys = {f"key {j}": key for j, (key, _) in enumerate(pairs)}
+    values = [value for _, value in pairs]
+    shared_page.set_content(html_of(lookup({"q": query}, keys, values, "any")))
+    shared_page.get_by_role("slider").fill(str(place))
+    read = numbers(shared_page)
+    scores, weights, result = attended(query, keys.values(), values, place)
+    assert read["score"] == pytest.approx(scores, abs=1e-9)
+    assert read["weight"] == pytest.approx(weights, abs=1e-7)
+    assert sum(read["weight"]) == pytest.approx(1)
+    assert read["result"] == pytest.approx([result], abs=1e-6)
+
+
+@pytest.fixture(scope="module")
+def shared_page(browser):
+    context = browser.new_context()
+    yield context.new_page()
+    context.close()
+
+
+def test_names_are_text_never_html(show):
+    page = show(
+        lookup({"<b>q</b>": [1.0], "r": [0.0]}, {"<i>k</i>'\"&": [1.0]}, [1.0], '"<s>'),
+        heads(torch.eye(1)[None], ["<b>w"], ["</script>"], "<s>", names=["<u>h"]),
+        masks({"<em>m": ALL[:1, :1]}, {"<em>m": torch.eye(1)}, ["<a>n"], "one"),
+        graph_attention(FIVE, torch.tensor(STATES), W, A, ["<a>1", *"2345"], "<s>"),
+    )
+    assert page.get_by_role("rowheader", name="<a>1", exact=True).is_visible()
+    assert page.get_by_role("button", name="node <a>1", exact=True).is_visible()
+    assert seen(page)["caption"].startswith("node <a>1 looks")
+    assert page.get_by_role("table", name="<em>m", exact=True).is_visible()
+    assert page.get_by_role("button", name="<a>n", exact=True).count() == 2
+    assert panels(page)[0]["says"] == "<em>m: <a>n 1.00"
+    for text in ("<i>k</i>'\"&", "<b>w", "</script>", "<u>h"):
+        assert page.get_by_text(text, exact=True).locator("visible=true").count() == 1
+    assert page.get_by_role("option", name="<b>q</b>").count() == 1
+    assert page.get_by_role("group", name='"<s>').count() == 1
+
+
+# ---- heads -----------------------------------------------------------------------------------
+
+
+def state(page, at=0):
+    """What is chosen in a figure of heads, and what it shows."""
+    return (
+        page.locator("gat-heads")
+        .nth(at)
+        .evaluate(
+            """figure => {
+          const root = figure.shadowRoot, all = s => [...root.querySelectorAll(s)];
+          return {
+            head: all('input').findIndex(i => i.checked),
+            row: all('button').findIndex(b => b.getAttribute('aria-pressed') === 'true'),
+            pressed: all('[aria-pressed="true"]').length,
+            stops: all('button[tabindex="0"]').length,
+            focus: all('button').indexOf(root.activeElement),
+            weights: all('li').map(l => Number(l.dataset.weight)),
+            words: all('.word').map(w => w.textContent),
+            texts: all('.number').map(n => n.textContent),
+            tints: all('li').map(l => getComputedStyle(l).backgroundColor),
+            lines: all('svg path').map(p => [p.getAttribute('d').split(' ').at(-1) - .5,
+              Number(p.getAttribute('stroke-width')), Number(p.getAttribute('stroke-opacity'))]),
+            says: root.querySelector('[aria-live="polite"]').textContent,
+          };
+        }"""
+        )
+    )
+
+
+def check_heads(found, head, row):
+    given_ = WEIGHTS[head, row].tolist()
+    assert (found["head"], found["row"], found["pressed"], found["stops"]) == (head, row, 1, 1)
+    assert found["words"] == WORDS
+    assert found["weights"] == pytest.approx(given_, abs=5.1e-5)
+    written = [float(text or 0) for text in found["texts"]]
+    assert written == pytest.approx(given_, abs=0.0051)
+    assert ["" if w < 0.005 else f"{w:.2f}" for w in found["weights"]] == found["texts"]
+    drawn = {j: (width, opacity) for j, width, opacity in found["lines"]}
+    assert set(drawn) == {j for j, w in enumerate(found["weights"]) if w >= 0.005}
+    by_weight = sorted(drawn, key=lambda j: found["weights"][j])
+    for how in (0, 1):  # thickness, opacity
+        assert sorted(drawn, key=lambda j: drawn[j][how]) == by_weight
+    alphas = [float(re.search(r"[/,] ?([\d.e-]+)\)$", tint)[1]) for tint in found["tints"]]
+    assert alphas == pytest.approx([0.36 * w for w in found["weights"]], abs=0.005)
+
+
+def test_words_and_heads_are_chosen_by_keyboard(show):
+    page = show(HEADS)
+    check_heads(state(page), 1, 3)
+    page.keyboard.press("Tab")  # the heads
+    page.keyboard.press("ArrowRight")
+    check_heads(state(page), 2, 3)
+    page.keyboard.press("ArrowRight")
+    check_heads(state(page), 3, 3)
+    page.keyboard.press("Tab")  # the words: one stop
+    assert state(page)["focus"] == 3
+    page.evaluate("addEventListener('keydown', e => window.kept = e.defaultPrevented)")
+    for key, row in [
+        ("ArrowDown", 4),
+        ("ArrowUp", 3),
+        ("Home", 0),
+        ("ArrowUp", 0),
+        ("End", 10),
+        ("ArrowDown", 10),
+    ]:
+        page.keyboard.press(key)
+        assert page.evaluate("kept")  # the choice moves, the page does not
+        assert state(page)["focus"] == row
+        check_heads(state(page), 3, row)
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.shadowRoot.activeElement.localName") == "summary"
+    page.keyboard.press("Enter")
+    assert page.get_by_role("table", name="head 4").is_visible()
+
+
+def test_a_word_is_chosen_by_mouse_and_by_touch_and_stays(show):
+    page = show(HEADS)
+    page.get_by_role("button", name="cat").hover()
+    check_heads(state(page), 1, 2)
+    page.mouse.move(0, 0)
+    check_heads(state(page), 1, 2)
+    page.get_by_role("radio", name="head 4").check()
+    check_heads(state(page), 3, 2)
+    touch = show(HEADS, has_touch=True, viewport={"width": 360, "height": 740})
+    touch.get_by_role("button", name="today").tap()
+    check_heads(state(touch), 1, 10)
+
+
+def test_whom_a_word_asks_is_said(show):
+    five = heads(torch.full((1, 1, 5), 0.2), ["f"], list("abcde"), "all alike")
+    page = show(HEADS, ACROSS, five)
+    assert state(page, 2)["says"] == "“f” asks: a 0.20, b 0.20, c 0.20, d 0.20 …"
+    for role, name in (("group", "looks for"), ("list", "is found"), ("group", "head")):
+        assert page.get_by_role(role, name=name, exact=True).count() > 0
+    head, row = 2, 7
+    page.get_by_role("radio", name="head 3").check()
+    page.get_by_role("button", name="bit").hover()
+    best = WEIGHTS[head, row].sort(descending=True)
+    pairs = [(WORDS[j], w) for w, j in zip(*(x.tolist() for x in best), strict=True) if w >= 0.05]
+    words = ", ".join(f"{word} {w:.2f}" for word, w in pairs[:4])
+    assert state(page)["says"].removesuffix(" …") == f"“bit” asks: {words}"
+    page.get_by_role("radio", name="head 2").check()
+    page.get_by_role("button", name="dog").hover()
+    found = state(page)
+    assert found["says"] == "“dog” may ask nobody"
+    assert found["lines"] == []
+    assert not any(found["texts"])
+    assert state(page, 1)["says"] == "“그” looks for: the 0.04 …"
+    assert page.get_by_text("is found", exact=True).is_visible()
+
+
+def test_lines_meet_their_words(show):
+    page = show(ACROSS)
+    page.get_by_role("button", name="쫓았다").hover()
+    ends = page.locator("gat-heads").evaluate(
+        """figure => {
+          const root = figure.shadowRoot, middle = e => {
+            const box = e.getBoundingClientRect(); return box.top + box.height / 2; };
+          const svg = root.querySelector('svg').getBoundingClientRect();
+          const unit = svg.height / root.querySelectorAll('li').length;
+          const paths = [...root.querySelectorAll('path')].map(p => p.getAttribute('d'));
+          return {
+            from: paths.map(d => svg.top + unit * Number(d.match(/^M0 ([\\d.]+)/)[1])),
+            to: paths.map(d => svg.top + unit * Number(d.split(' ').at(-1))),
+            word: middle(root.querySelector('[aria-pressed="true"]')),
+            words: [...root.querySelectorAll('li')].map(middle),
+            high: root.host.getBoundingClientRect().height
+              / parseFloat(getComputedStyle(root.host).fontSize),
+          };
+        }"""
+    )
+    assert ends["from"] == pytest.approx([ends["word"]] * 25, abs=1.5)
+    assert ends["to"] == pytest.approx(ends["words"], abs=1.5)
+    assert ends["high"] < 54  # 25 rows of 1.7 em, heads, sentence and tables below
+
+
+# ---- masks -----------------------------------------------------------------------------------
+
+
+def panels(page, at=0):
+    """What each panel of a figure of masks shows."""
+    return (
+        page.locator("gat-masks")
+        .nth(at)
+        .evaluate(
+            """figure => [...figure.shadowRoot.querySelectorAll('table')].map(table => {
+          const panel = table.parentElement, all = s => [...panel.querySelectorAll(s)];
+          const seen = e => !getComputedStyle(e).clipPath.startsWith('inset');
+          const matrix = e => e.getAttribute('transform').match(/[-\\d.]+/g).map(Number);
+          const nodes = all('.node');
+          return {
+            name: table.caption.textContent,
+            rows: all('tbody tr').flatMap((row, i) => row.className === 'chosen' ? [i] : []),
+            pressed: [all('button'), nodes].map(stops => stops.flatMap((stop, i) =>
+              stop.getAttribute('aria-pressed') === 'true' ? [i] : [])),
+            stops: [all('button'), nodes].map(stops => stops.flatMap((stop, i) =>
+              stop.getAttribute('tabindex') === '0' ? [i] : [])),
+            cells: all('td[data-weight]').map(cell => Number(cell.dataset.weight)),
+            texts: all('tbody span').flatMap(s => seen(s) ? [s.textContent] : []),
+            hatched: all('tbody tr').map(row => [...row.cells].slice(1).map(cell =>
+              getComputedStyle(cell).backgroundImage.includes('gradient'))),
+            tints: all('td[data-weight]').map(c => getComputedStyle(c).backgroundColor),
+            words: all('.word').map(word => word.textContent),
+            numbers: all('.number').map(number => number.textContent),
+            dashed: nodes.map(node =>
+              getComputedStyle(node.firstElementChild).strokeDasharray !== 'none'),
+            places: nodes.map(matrix),
+            radius: Number(panel.querySelector('circle').getAttribute('r')),
+            own: all('.row [data-weight]').map(g => [Number(g.dataset.from),
+              Number(g.dataset.weight), Number(g.firstElementChild.getAttribute('stroke-width'))]),
+            lines: all('.arrows path').map(p => p.getAttribute('d').match(/^M([-\\d.]+),([-\\d.]+)/)
+              .slice(1).map(Number)),
+            tips: all('.arrows polygon').map(p => p.getAttribute('points').split(',')
+              .slice(0, 2).map(Number)),
+            says: panel.querySelector('[aria-live=polite]').textContent,
+          };
+        })"""
+        )
+    )
+
+
+def check_masks(found, i):
+    """All panels show row i of what Python gave."""
+    assert [panel["name"] for panel in found] == list(UNDER)
+    for panel, mask, weights in zip(found, UNDER.values(), GIVEN.values(), strict=True):
+        row, visible = weights[i].tolist(), mask[i].tolist()
+        assert panel["rows"] == [i]
+        assert panel["pressed"] == panel["stops"] == [[i], [i]]
+        assert panel["words"] == SEVEN
+        assert panel["cells"] == pytest.approx(row, abs=5.1e-5)
+        written = [f"{w:.2f}" for w, see in zip(panel["cells"], visible, strict=True) if see]
+        assert panel["texts"] == [text for text in panel["numbers"] if text] == written
+        assert [text != "" for text in panel["numbers"]] == visible
+        assert panel["hatched"] == (~mask).tolist()
+        assert panel["dashed"] == [not see and j != i for j, see in enumerate(visible)]
+        alphas = [float(re.search(r"[/,] ?([\d.e-]+)\)$", t)[1]) for t in panel["tints"]]
+        shown = [(a, w) for a, w, v in zip(alphas, row, visible, strict=True) if v]
+        assert [a for a, _ in shown] == pytest.approx([0.04 + 0.36 * w for _, w in shown], abs=0.01)
+        assert [j for j, *_ in panel["own"]] == [j for j in range(7) if visible[j]]
+        for j, weight, width in panel["own"]:
+            assert weight == pytest.approx(row[j], abs=5.1e-5)
+            assert width == pytest.approx(1.25 + 5 * weight)
+        order = sorted(filter(visible.__getitem__, range(7)), key=lambda j: -row[j])
+        words = ", ".join(f"{SEVEN[j]} {panel['cells'][j]:.2f}" for j in order)
+        assert panel["says"] == f"{panel['name']}: {words or 'nobody'}"
+
+
+def test_nodes_are_chosen_by_keyboard_in_every_table_and_graph(show):
+    page = show(MASKS)
+    check_masks(panels(page), 1)
+    page.evaluate("addEventListener('keydown', e => window.kept = e.defaultPrevented)")
+    at = 1
+    for stop in range(6):  # one for each table and each graph
+        page.keyboard.press("Tab")
+        focus = "document.activeElement.shadowRoot.activeElement"
+        assert page.evaluate(f"{focus}.localName") == ("button", "g")[stop % 2]
+        assert page.evaluate(f"getComputedStyle({focus}).outlineStyle") == "solid"
+        forth, back = (("ArrowDown", "ArrowUp"), ("ArrowRight", "ArrowLeft"))[stop % 2]
+        for key, row in ((forth, at + 1), (back, at), ("Home", 0), (back, 0), ("End", 6)):
+            page.keyboard.press(key)
+            assert page.evaluate("kept")  # the choice moves, the page does not
+            check_masks(panels(page), row)
+        page.keyboard.press(forth)
+        page.keyboard.press(back)
+        at = 5
+        check_masks(panels(page), at)
+    page.keyboard.press("Space")
+    assert page.evaluate("kept")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.localName") == "body"
+
+
+def test_a_node_is_chosen_by_mouse_touch_and_a_reader_of_the_screen(show):
+    page = show(MASKS)
+    second = page.get_by_role("group", name="causal, as a graph")
+    second.get_by_role("button", name="saw").click()
+    check_masks(panels(page), 5)
+    page.get_by_role("table", name="full").get_by_role("button", name="that").click()
+    check_masks(panels(page), 2)
+    second.get_by_role("button", name="dog").dispatch_event("click")  # without focus
+    check_masks(panels(page), 4)
+    page.get_by_role("button", name="slept").nth(3).hover()
+    check_masks(panels(page), 4)
+    touch = show(MASKS, has_touch=True, viewport={"width": 360, "height": 740})
+    touch.get_by_role("group", name="a <tree>, as a graph").get_by_role("button").nth(3).tap()
+    check_masks(panels(touch), 3)
+    assert panels(touch)[2]["says"] == "a <tree>: nobody"
+
+
+def test_what_was_said_is_not_said_again(show):
+    page = show(MASKS)
+    node = page.get_by_role("group", name="full, as a graph").get_by_role("button", name="saw")
+    node.click()
+    page.locator("gat-masks").evaluate(
+        """figure => new MutationObserver(() => window.said = true)
+             .observe(figure.shadowRoot, {childList: true, subtree: true})"""
+    )
+    node.click()
+    page.keyboard.press("Enter")
+    assert not page.evaluate("window.said")
+    page.keyboard.press("ArrowLeft")
+    assert page.evaluate("window.said")
+
+
+def test_arrows_of_a_graph_are_the_true_cells_of_its_mask(show):
+    for panel, mask in zip(panels(show(MASKS)), UNDER.values(), strict=True):
+        places = torch.tensor(panel["places"])
+
+        def nearest(points, places=places):
+            distance, node = torch.cdist(torch.tensor(points), places).min(dim=1)
+            return distance, node.tolist()
+
+        begin, sources = nearest(panel["lines"])
+        end, targets = nearest(panel["tips"])
+        assert sorted(zip(targets, sources, strict=True)) == [
+            tuple(edge) for edge in mask.nonzero().tolist()
+        ]
+        r = panel["radius"]
+        for distance in (begin, end):
+            assert (distance - r).abs().max() < 1.5  # at the rim, never in the word
+        assert torch.pdist(places).min() > 2 * r + 2
+
+
+def test_words_and_numbers_fit_their_nodes_and_cells(show):
+    long = ["고양이가", "chased", "it", "international", "문", "a", "그"]
+    names = masks(UNDER, GIVEN, long, "long names")
+    for page in (
+        show(MASKS, names, viewport={"width": 720, "height": 900}),
+        show(MASKS, names, viewport={"width": 360, "height": 740}),
+    ):
+        wide = page.locator("gat-masks .node").evaluate_all(
+            """all => all.flatMap(node => [...node.querySelectorAll('text')].map(text =>
+                 text.getBBox().width / node.querySelector('circle').getBBox().width))"""
+        )
+        assert max(wide) < 1
+        over = page.locator("gat-masks .node").evaluate_all(
+            """all => all.filter(node => node.children[2].textContent).map(node => {
+                 const [, word, number] = [...node.children].map(e => e.getBBox());
+                 return word.y + word.height - number.y;
+               })"""
+        )
+        assert max(over) < 1
+        out = page.locator("gat-masks").first.locator("tbody :is(.chosen span, button)")
+        cut = """all => all.filter(e => e.getBoundingClientRect().width >
+                   e.parentElement.getBoundingClientRect().width + 1).length"""
+        assert out.evaluate_all(cut) == 0
+
+
+@pytest.mark.parametrize(("width", "abreast"), [(704, 3), (360, 1)])
+def test_masks_stand_side_by_side_where_there_is_room(show, width, abreast):
+    page = show(MASKS, viewport={"width": width, "height": 740})
+    tops = page.locator("gat-masks .panels table").evaluate_all(
+        "all => all.map(e => Math.round(e.getBoundingClientRect().top))"
+    )
+    assert max(map(tops.count, tops)) == abreast
+
+
+def test_on_paper_all_rows_of_the_masks_are_plain(show):
+    page = show(MASKS)
+    fades = "all => [...new Set(all.map(e => getComputedStyle(e).opacity))]"
+    cells = page.locator("gat-masks .panels tbody td")
+    assert cells.evaluate_all(fades) == ["0.7", "1"]
+    page.emulate_media(media="print")
+    assert cells.evaluate_all(fades) == ["1"]
+    assert page.get_by_role("table", name="causal").is_visible()
+    assert page.get_by_role("group", name="causal, as a graph").is_visible()
+
+
+# ---- Graph attention -------------------------------------------------------------------------
+
+
+# What a figure of graph attention shows; text that is hidden is not there.
+SEEN = """figure => {
+          const root = figure.shadowRoot, all = s => [...root.querySelectorAll(s)];
+          const where = (elements, test) => elements.flatMap((e, k) => test(e) ? [k] : []);
+          const rows = all('tr'), nodes = all('.node'), text = e => e.innerText.trim();
+          return {
+            step: where(all('[type=radio]'), e => e.checked).map(k => k + 1),
+            ends: all('.stepper button').map(b => b.getAttribute('aria-disabled')),
+            pressed: where(nodes, e => e.getAttribute('aria-pressed') === 'true'),
+            stops: where(nodes, e => e.getAttribute('tabindex') === '0'),
+            changed: root.querySelector('select').selectedIndex,
+            sliders: all('[type=range]').map(e => Number(e.value)),
+            outputs: all('output').map(text),
+            table: rows.map(row => [...row.cells].map(cell =>
+              getComputedStyle(cell).display === 'none' ? null : text(cell))),
+            struck: where(rows.slice(1), row => row.querySelector('s')),
+            columns: [...rows[0].cells].flatMap((cell, c) =>
+              getComputedStyle(cell).visibility === 'visible' && cell.offsetWidth ? [c] : []),
+            now: where([...rows[0].cells], cell =>
+              getComputedStyle(cell).backgroundColor !== 'rgba(0, 0, 0, 0)'),
+            numbers: nodes.map(n => [...n.querySelectorAll('.number')]
+              .map(e => e.textContent).filter(Boolean)),
+            dashed: where(nodes, n =>
+              getComputedStyle(n.firstElementChild).strokeDasharray !== 'none'),
+            lined: where(nodes, n => getComputedStyle(n.querySelector('.number'))
+              .textDecorationLine === 'line-through'),
+            arrows: all('.own g').map(g => [g.dataset.from, g.getAttribute('opacity'),
+              g.querySelector('path').getAttribute('stroke-width')].map(Number)),
+            dotted: all('.own path').map(p => getComputedStyle(p).strokeDasharray !== 'none'),
+            says: root.querySelector('[aria-live=polite]').textContent.replaceAll('\\u00a0', ' '),
+            caption: text(root.querySelector('caption')).replaceAll('\\u00a0', ' '),
+          };
+        }"""
+
+
+def seen(page, at=0):
+    """What a figure of graph attention shows."""
+    return page.locator("gat-attention").nth(at).evaluate(SEEN)
+
+
+def seen_everywhere(page):
+    """What the figure shows at each node and step: a list for each node."""
+    return page.locator("gat-attention").evaluate(
+        f"""figure => {{
+          const choose = kind => [...figure.shadowRoot.querySelectorAll(kind)];
+          const press = e => e.dispatchEvent(new MouseEvent('click', {{bubbles: true}}));
+          return choose('.node').map(node => {{
+            press(node);
+            return choose('[type=radio]').map(step => (step.click(), ({SEEN})(figure)));
+          }});
+        }}"""
+    )
+
+
+def two(x):
+    return f"{x:z.2f}".replace("-", "−")
+
+
+def pair(row):
+    return f"({two(row[0])}, {two(row[1])})"
+
+
+def layer(features, i):
+    """The package's numbers of node i: projected, scores, weights, and its new state."""
+    conv = GATConv(2, 2, bias=False).double()
+    conv.W.data, conv.a.data = W.double().unsqueeze(0), A.double().unsqueeze(0)
+    states = torch.tensor(features, dtype=torch.float64)
+    new, weights = conv.dense(states, FIVE.mask())
+    projected = conv.project(states)[0]
+    return (
+        projected[:, 0],
+        pair_scores(conv, projected)[0, i],
+        weights[0, i].tolist(),
+        new[i].tolist(),
+    )
+
+
+def check_attention(found, features, i, step, changed):
+    """Everything that a figure shows at this step is what the layer gives."""
+    projected, scores, weights, new = layer(features, i)
+    near = FIVE.mask()[i].tolist()
+    out = [] if step < 3 else [j for j in range(5) if not near[j]]
+    assert (found["step"], found["pressed"], found["stops"]) == ([step], [i], [i])
+    assert found["ends"] == [str(step == 1).lower(), str(step == 5).lower()]
+    assert found["caption"] == f"node {i + 1} looks; W = [[1, 1], [1, −1]], a = [−1, 0.5, 0.5, −1]"
+    assert found["changed"] == changed
+    assert found["sliders"] == features[changed]
+    short = [[f"{round(x, 2):g}".replace("-", "−") for x in row] for row in features]
+    assert found["outputs"] == short[changed]
+
+    columns = {1: 3, 2: 5, 3: 5, 4: 6, 5: 7}[step]  # so many are filled
+    assert found["columns"] == list(range(columns))
+    assert found["now"] == {1: [1, 2], 2: [3, 4], 3: [4], 4: [5], 5: [6]}[step]
+    _, *body, foot = found["table"]
+    for j, row in enumerate(body):
+        raw = scores[j].item() * (1 if scores[j] > 0 else 5)
+        texts = [str(j + 1), f"({', '.join(short[j])})", pair(projected[j]), two(raw)]
+        texts += [two(scores[j]), two(weights[j]), pair([weights[j] * x for x in projected[j]])]
+        assert [text.replace("\xa0", " ") for text in row] == [
+            *texts[:columns],
+            *[""] * (7 - columns),
+        ]
+    sums = ["sum", "", "", "", "", "1.00", pair(new) if step == 5 else ""]
+    assert [text.replace("\xa0", " ") for text in foot] == (sums if step > 3 else [""] * 7)
+    assert found["struck"] == out
+
+    inside = [
+        [two(x) for x in projected[j]]
+        if step == 1
+        else [two(scores[j])]
+        if step < 4
+        else [two(x) for x in new]
+        if step == 5 and j == i
+        else [two(weights[j])]
+        if near[j]
+        else []
+        for j in range(5)
+    ]
+    assert found["numbers"] == inside
+    assert found["dashed"] == found["lined"] == out
+    arrows = [j for j in range(5) if step == 2 or (step > 2 and near[j])]
+    assert [j for j, *_ in found["arrows"]] == arrows
+    assert found["dotted"] == [step == 2] * len(arrows)
+    for j, opacity, width in found["arrows"]:
+        weight = weights[j] if step > 3 else 0
+        assert width == pytest.approx(1.25 + 5 * weight)
+        assert opacity == pytest.approx(0.4 + 0.6 * weight if step > 3 else 1)
+
+
+SAID = [
+    "W h(2) = W (0, 1) = (1.00, −1.00); every node is projected by the same W.",
+    "e(1, 2) = LeakyReLU(a · [W h(1) ‖ W h(2)]) = LeakyReLU(1.00) = 1.00; "
+    "all pairs are scored, neighbours or not.",
+    "Node 1 does not see 4 or 5; struck out: e(1, 4) = −0.30, e(1, 5) = 2.50.",
+    "α(1, 2) = exp(1.00) / (exp(−0.20) + exp(1.00) + exp(0.50)) = 0.52.",
+    "h′(1) = 0.16 (1.00, 1.00) + 0.52 (1.00, −1.00) + 0.32 (2.00, 0.00) = (1.32, −0.37).",
+]
+
+
+def test_attention_goes_step_by_step(show):
+    page = show(ATTENTION)
+    for role, name in (("radiogroup", "step"), ("group", "graph"), ("group", "features")):
+        assert page.get_by_role(role, name=name, exact=True).count() == 1
+    forth = page.get_by_role("button", name="next step")
+    back = page.get_by_role("button", name="previous step")
+    for step in (1, 2, 3, 4, 5):
+        found = seen(page)
+        check_attention(found, STATES, 0, step, 1)
+        assert found["says"] == SAID[step - 1]
+        forth.press("Enter")  # at the end it does nothing, and keeps the focus
+    check_attention(seen(page), STATES, 0, 5, 1)
+    assert forth.evaluate("button => button.matches(':focus')")
+    back.click()
+    check_attention(seen(page), STATES, 0, 4, 1)
+    page.get_by_role("radio", name="2 score").check()
+    check_attention(seen(page), STATES, 0, 2, 1)
+    page.keyboard.press("ArrowRight")
+    check_attention(seen(page), STATES, 0, 3, 1)
+    page.get_by_role("radio", name="1 project").check()
+    back.press("Space")
+    check_attention(seen(page), STATES, 0, 1, 1)
+
+
+def test_a_node_of_the_graph_is_chosen_by_mouse_and_keyboard(show):
+    page = show(ATTENTION)
+    page.get_by_role("radio", name="4 softmax").check()
+    page.get_by_role("button", name="node 5").click()
+    check_attention(seen(page), STATES, 4, 4, 3)  # the sliders went to a neighbour
+    page.keyboard.press("Home")
+    check_attention(seen(page), STATES, 0, 4, 1)
+    page.evaluate("addEventListener('keydown', e => window.kept = e.defaultPrevented)")
+    for key, i, changed in (
+        *(("ArrowRight", 1, 1), ("ArrowDown", 2, 1), ("ArrowRight", 3, 2)),
+        *(("ArrowLeft", 2, 2), ("End", 4, 3), ("ArrowRight", 4, 3), (" ", 4, 3)),
+    ):
+        page.keyboard.press(key)
+        assert page.evaluate("kept")  # the choice moves, the page does not
+        check_attention(seen(page), STATES, i, 4, changed)
+    page.get_by_role("button", name="node 3").dispatch_event("click")  # without focus
+    check_attention(seen(page), STATES, 2, 4, 3)
+    page.keyboard.press("Tab")  # the graph is one stop
+    assert page.evaluate("document.activeElement.shadowRoot.activeElement.localName") == "select"
+    touch = show(ATTENTION, has_touch=True, viewport={"width": 390, "height": 844})
+    touch.get_by_role("button", name="node 4").tap()
+    assert seen(touch)["pressed"] == [3]
+
+
+CHANGES = {
+    "two neighbours": {1: (-2, 2), 2: (0.3, -1.7)},
+    "itself and strangers": {0: (0.1, 0.1), 3: (-2, -2), 4: (2, 2)},
+    "all": {j: ((3 * j - 7) / 10, (11 - 4 * j) / 10) for j in range(5)},
+    "all that it sees to 0": {0: (0, 0), 1: (0, 0), 2: (0, 0)},
+}
+
+
+@pytest.mark.parametrize("changes", CHANGES.values(), ids=CHANGES)
+def test_features_move_scores_weights_and_arrows_as_the_layer_does(show, changes):
+    page = show(ATTENTION)
+    features = [list(entries) for entries in STATES]
+    page.get_by_role("radio", name="5 combine").check()
+    for j, entries in changes.items():
+        page.get_by_label("features of").select_option(index=j)
+        for name, k in (("first", 0), ("second", 1)):
+            page.get_by_role("slider", name=name).fill(str(entries[k]))
+            features[j][k] = entries[k]
+            check_attention(seen(page), features, 0, 5, j)
+    for i, of_node in enumerate(seen_everywhere(page)):
+        for step, found in enumerate(of_node, start=1):
+            check_attention(found, features, i, step, found["changed"])
+    page.get_by_role("button", name="reset").click()
+    check_attention(found := seen(page), STATES, 4, 5, found["changed"])
+
+
+def test_a_slider_moves_by_keyboard_in_tenths(show):
+    page = show(ATTENTION)
+    page.get_by_role("radio", name="2 score").check()
+    page.get_by_role("slider", name="second").focus()
+    page.keyboard.press("ArrowLeft")
+    found = seen(page)
+    features = [list(entries) for entries in STATES]
+    features[1][1] = 0.9
+    check_attention(found, features, 0, 2, 1)
+    assert found["says"].startswith("e(1, 2) = LeakyReLU(a · [W h(1) ‖ W h(2)]) = LeakyReLU(0.85)")
+    page.keyboard.press("End")
+    assert seen(page)["sliders"] == [0, 2]
+
+
+def test_the_sentence_of_graph_attention_knows_its_cases(show):
+    graph = Graph.from_edges([(0, 0), (1, 0), (2, 0), (0, 1)], 3)
+    figure = graph_attention(
+        graph, torch.tensor(STATES[:3]), W, A, ["a", "b", "<i>c"], "three", step=3
+    )
+    page = show(figure)
+    assert seen(page)["says"] == "Node a sees all nodes: no score is struck out."
+    page.get_by_role("button", name="node <i>c").click()
+    found = seen(page)
+    assert found["says"] == "Node <i>c sees no node: no score is left."
+    assert found["struck"] == found["lined"] == [0, 1, 2]
+    page.get_by_role("radio", name="5 combine").check()
+    assert seen(page)["table"][-1][5:] == ["0.00", "(0.00, 0.00)".replace(" ", "\xa0")]
+    page.get_by_role("button", name="node b").click()
+    found = seen(page)
+    assert found["says"] == f"h′(b) = 1.00 {pair(W[:, 0].tolist())} = (1.00, 1.00)."
+    assert [j for j, *_ in found["arrows"]] == [0]  # and no loop
+    page.get_by_label("features of").select_option("<i>c")
+    page.get_by_role("radio", name="4 softmax").check()
+    assert seen(page)["says"].startswith("α(b, a) = exp(")  # c has no weight to speak of
+
+
+def test_what_graph_attention_said_is_not_said_again(show):
+    page = show(ATTENTION)
+    page.locator("gat-attention").evaluate(
+        """figure => new MutationObserver(() => window.said = (window.said ?? 0) + 1).observe(
+             figure.shadowRoot.querySelector('[aria-live]'), {childList: true, subtree: true})"""
+    )
+    page.get_by_role("button", name="node 1").click()
+    page.get_by_role("button", name="node 3").click()  # W h(2) is the same for both
+    page.get_by_role("button", name="reset").click()
+    assert not page.evaluate("window.said")
+    page.get_by_role("button", name="next step").click()
+    assert page.evaluate("window.said") == 1
+
+
+def test_numbers_fit_the_nodes_of_graph_attention(show):
+    page = show(ATTENTION, viewport={"width": 390, "height": 844})
+    page.get_by_role("slider", name="first").fill("-2")
+    for step in range(5):
+        page.get_by_role("radio").nth(step).check()
+        inside = page.locator("gat-attention .node").evaluate_all(
+            """all => all.map(node => {
+                 const [circle, ...texts] = [...node.children].map(e => e.getBBox());
+                 const r = circle.width / 2;
+                 return texts.filter(t => t.width).every(t => [-1, 1].every(side =>
+                   Math.hypot(t.width / 2 - 1, side < 0 ? t.y + 3 : t.y + t.height - 3) < r));
+               })"""
+        )
+        assert all(inside)
+        sizes = page.locator("gat-attention .number").evaluate_all(
+            "all => all.map(e => e.getBoundingClientRect().height).filter(Boolean)"
+        )
+        assert min(sizes) > 11  # of a line: letters of 10 px or more
+
+
+def test_the_graph_shows_its_edges_an_arrow_where_there_is_no_way_back(show):
+    graph = Graph.from_edges([(0, 1), (1, 0), (1, 2), (2, 2)], 3)
+    page = show(graph_attention(graph, torch.tensor(STATES[:3]), W, A, list("abc"), "three"))
+    drawn = page.locator("gat-attention .edges")
+    assert drawn.locator("path").count() == 3  # a pair, an arrow, a loop
+    assert drawn.locator("polygon").count() == 1
+
+
+@pytest.mark.parametrize(
+    ("width", "needed"), [(704, (0, 1, 2, 3, 4, 5, 6)), (390, (0, 2, 5, 6))], ids=["wide", "phone"]
+)
+def test_a_phone_shows_the_columns_that_a_step_needs(show, width, needed):
+    page = show(ATTENTION, viewport={"width": width, "height": 844})
+    page.get_by_role("radio", name="5 combine").check()
+    assert seen(page)["columns"] == list(needed)
+    tops = page.locator("gat-attention").locator("svg, .change")
+    first, second = (box["y"] for box in (tops.nth(0).bounding_box(), tops.nth(1).bounding_box()))
+    height = tops.nth(0).bounding_box()["height"]
+    assert (second >= first + height) == (width == 390)
+
+
+# ---- All -------------------------------------------------------------------------------------
+
+
+def test_figures_on_one_page_do_not_disturb_each_other(show):
+    page = show(LOOKUP, HEADS, LOOKUP, HEADS, MASKS, MASKS, ATTENTION, ATTENTION)
+    page.locator("gat-attention").nth(1).get_by_role("button", name="next step").click()
+    page.locator("gat-attention").nth(1).get_by_role("slider", name="first").fill("1.5")
+    check_attention(seen(page), STATES, 0, 1, 1)
+    check_attention(seen(page, 1), [[1, 0], [1.5, 1], *STATES[2:]], 0, 2, 1)
+    page.get_by_role("button", name="slept").last.click()
+    check_masks(panels(page), 1)
+    check_masks(panels(page, 1), 6)
+    page.get_by_role("slider").nth(1).fill("0")
+    page.get_by_role("radio", name="head 4").nth(1).check()
+    page.get_by_role("button", name="today").nth(1).hover()
+    check(numbers(page))
+    assert numbers(page, 1)["weight"] == [0, 0, 1, 0]
+    check_heads(state(page), 1, 3)
+    check_heads(state(page, 1), 3, 10)
+    # A notebook takes outputs out of the page and puts them back.
+    page.evaluate("document.querySelector('main').append(document.querySelector('figure'))")
+    check(numbers(page, 1))
+    assert page.get_by_role("slider").count() == 2 + 4
+
+
+def test_a_figure_comes_alive_when_it_is_put_into_a_page(shared_page):
+    """As JupyterLab does it: the HTML first, then its scripts."""
+    shared_page.set_content("<main></main>")
+    shared_page.evaluate(
+        """html => {
+          document.querySelector('main').innerHTML = html;
+          for (const old of document.querySelectorAll('script')) {
+            const script = document.createElement('script');
+            script.textContent = old.textContent;
+            old.replaceWith(script);
+          }
+        }""",
+        ATTENTION.content + LOOKUP.content + HEADS.content + MASKS.content,
+    )
+    check_attention(seen(shared_page), STATES, 0, 1, 1)
+    check_masks(panels(shared_page), 1)
+    check(numbers(shared_page))
+    check_heads(state(shared_page), 1, 3)
+
+
+def test_without_javascript_there_are_tables(show):
+    page = show(LOOKUP, HEADS, MASKS, ATTENTION, java_script_enabled=False)
+    assert page.get_by_role("table").count() == 5 + 3 + 1
+    assert page.get_by_role("table", name="node 1 looks").is_visible()
+    assert page.get_by_role("cell", name="(1.32, −0.37)").is_visible()
+    for name, mask in UNDER.items():
+        cells = page.get_by_role("table", name=name).locator("tbody td")
+        hatched = "all => all.map(e => getComputedStyle(e).backgroundImage.includes('gradient'))"
+        assert cells.evaluate_all(hatched) == (~mask).flatten().tolist()
+    assert page.get_by_role("slider").count() == 0
+    assert page.get_by_role("columnheader", name="weight at temperature τ").is_visible()
+    assert page.get_by_role("table", name="head 4").is_visible()
+
+
+def test_on_paper_a_lookup_and_graph_attention_are_their_tables(show):
+    page = show(LOOKUP, HEADS, ATTENTION)
+    stills = page.locator("table.gat-still").all()
+    assert [still.is_visible() for still in stills] == [False, False]
+    page.emulate_media(media="print")
+    assert [still.is_visible() for still in stills] == [True, True]
+    assert page.get_by_role("slider").count() == 0
+    assert page.get_by_role("button", name="chased").is_visible()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [704, 390])
+def test_axe_finds_nothing(show, axe, theme, width):
+    """Every figure, with its tables open, and graph attention at each of its steps."""
+    steps = [
+        graph_attention(
+            FIVE, torch.tensor(STATES), W, A, list("12345"), f"step {k}", positions=LINE, step=k
+        )
+        for k in (1, 2, 3, 4, 5)
+    ]
+    page = show(
+        *(LOOKUP, HEADS, ACROSS, MASKS, *steps),
+        theme=theme,
+        viewport={"width": width, "height": 844},
+    )
+    for summary in page.locator("summary").all():
+        summary.click()
+    assert [seen(page, k)["step"] for k in range(5)] == [[1], [2], [3], [4], [5]]
+    assert axe(page, OF_A_SCHEME if theme == "dark" else ()) == {}
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+def test_figures_fit_a_phone(show, scripts):
+    page = show(
+        *(LOOKUP, HEADS, ACROSS, MASKS, ATTENTION),
+        viewport={"width": 360, "height": 740},
+        java_script_enabled=scripts,
+    )
+    for summary in page.locator("summary").all():
+        summary.click()
+    for step in range(5 if scripts else 1):
+        if scripts:
+            page.locator("gat-attention [type=radio]").nth(step).check()
+        out = page.locator("figure *").evaluate_all(
+            """all => all.flatMap(e => [e, ...(e.shadowRoot?.querySelectorAll('*') ?? [])])
+                 .filter(e => e.getBoundingClientRect().right > 361).map(e => e.outerHTML)"""
+        )
+        assert out == []
+        assert page.evaluate("document.documentElement.scrollWidth") == 360
+    cut = page.locator("button, span.word")
+    assert not any(cut.evaluate_all("all => all.map(e => e.scrollWidth > e.clientWidth)"))
+
+
+def test_what_is_touched_is_large_and_shows_its_focus(show):
+    page = show(LOOKUP, HEADS, MASKS, ATTENTION, viewport={"width": 360, "height": 740})
+    targets = page.locator(
+        "select, input[type=range], label:has([type=radio]), button, summary, .node circle"
+    )
+    heights = targets.evaluate_all("all => all.map(e => e.getBoundingClientRect().height)")
+    assert len(heights) == 2 + 4 + 11 + 1 + 3 * (7 + 7) + (3 + 5 + 5 + 1 + 2)
+    assert min(heights) >= 24
+    for _ in range(5 + 6 + 8):
+        page.keyboard.press("Tab")
+        outline = page.evaluate(
+            """() => {
+              const focus = document.activeElement.shadowRoot.activeElement;
+              const style = getComputedStyle(focus);
+              return [style.outlineStyle, parseFloat(style.outlineWidth)];
+            }"""
+        )
+        assert outline == ["solid", 3]
+
+
+def test_tables_of_two_roles_keep_their_colours(show):
+    eye = torch.eye(2)
+    page = show(
+        heatmap(eye, "ab", "ab", "queries", role="query"),
+        HEADS,
+        heatmap(eye, "ab", "ab", "values", role="value"),
+    )
+    colors = [
+        page.locator(f"table[aria-label={name}] tbody td").first.evaluate(
+            "cell => getComputedStyle(cell).backgroundColor"
+        )
+        for name in ("queries", "values")
+    ]
+    assert len(set(colors)) == 2
+
+
+def test_a_mouse_that_passes_by_does_not_move_the_keyboard(show):
+    page = show(HEADS)
+    words = page.locator("gat-heads button")
+    words.nth(3).focus()
+    page.keyboard.press("ArrowDown")
+    words.nth(0).hover()
+    assert words.nth(4).get_attribute("aria-pressed") == "true"
+    assert words.nth(4).get_attribute("tabindex") == "0"
+    page.keyboard.press("Shift+Tab")
+    assert page.evaluate("document.activeElement.shadowRoot.activeElement.type") == "radio"
