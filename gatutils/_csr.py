@@ -52,7 +52,8 @@ class derived(Generic[Value]):  # noqa: N801 (used as a decorator, like property
             return self
         with torch.inference_mode(False):  # else training could not use what evaluation cached
             value = self.compute(instance)
-        if is_real(cast(Tensor, value)):
+        # A pattern or a graph holds numbers where its indptr does.
+        if is_real(value if isinstance(value, Tensor) else cast(Any, value).indptr):
             instance.__dict__[self.name] = value  # from now on found before this descriptor
         return value
 

@@ -69,7 +69,7 @@ def full_precision(function: Function) -> Function:
     return cast(Function, run)
 
 
-def _apply(function: type[torch.autograd.Function], *args: Any) -> Tensor:
+def apply(function: type[torch.autograd.Function], *args: Any) -> Tensor:
     """Call an operation with a custom gradient; torch's stubs do not type ``apply``."""
     return cast(Tensor, function.apply(*args))
 
@@ -120,7 +120,7 @@ def weighted_row_sums(
         pattern: The positions (i, j) of the entries.
         mask: :math:`m_{ij}`, the factors by which dropout multiplies the weights; None for ones.
     """
-    return _apply(_WeightedRowSums, weights, values, pattern, mask)
+    return apply(_WeightedRowSums, weights, values, pattern, mask)
 
 
 class _WeightedRowSums(torch.autograd.Function):
@@ -168,7 +168,7 @@ def entry_dots(
     pattern: Pattern,
 ) -> Float[Tensor, "heads entries"]:
     r"""Return for each entry (i, j) the dot product :math:`g_i^\top v_j`, in each head."""
-    return _apply(_EntryDots, of_rows, of_columns, pattern)
+    return apply(_EntryDots, of_rows, of_columns, pattern)
 
 
 class _EntryDots(torch.autograd.Function):
@@ -233,7 +233,7 @@ def entry_sums(
     numbers: Float[Tensor, "heads entries"], pattern: Pattern
 ) -> Float[Tensor, "heads rows"]:
     """Return for each head and row the sum of its entries' numbers."""
-    return _apply(_EntrySums, numbers, pattern)
+    return apply(_EntrySums, numbers, pattern)
 
 
 class _EntrySums(torch.autograd.Function):
@@ -257,7 +257,7 @@ def pair_sums(
     pattern: Pattern,
 ) -> Float[Tensor, "heads entries"]:
     """Return for each entry (i, j) the sum of row i's and column j's number, in each head."""
-    return _apply(_PairSums, of_rows, of_columns, pattern)
+    return apply(_PairSums, of_rows, of_columns, pattern)
 
 
 class _PairSums(torch.autograd.Function):
@@ -286,7 +286,7 @@ def segment_softmax(
     scores: Float[Tensor, "heads entries"], pattern: Pattern
 ) -> Float[Tensor, "heads entries"]:
     """Return the softmax over each row's entries, in each head."""
-    return _apply(_SegmentSoftmax, scores.contiguous(), pattern)
+    return apply(_SegmentSoftmax, scores.contiguous(), pattern)
 
 
 class _SegmentSoftmax(torch.autograd.Function):
@@ -336,7 +336,7 @@ def gatv2_scores(
         slope: Slope of the LeakyReLU for negative inputs.
         pattern: The positions (i, j) of the entries.
     """
-    return _apply(_GATv2Scores, queries, keys, a, slope, pattern)
+    return apply(_GATv2Scores, queries, keys, a, slope, pattern)
 
 
 class _GATv2Scores(torch.autograd.Function):
@@ -412,79 +412,3 @@ class _GATv2Scores(torch.autograd.Function):
             of_keys.index_add_(0, starts, of_sums)
         own = of_blocks.view(len(a), len(a), -1).diagonal().T
         return of_queries, of_keys, own
-
-
-def row_sums(values: Float[Tensor, "columns dim"], pattern: Pattern) -> Float[Tensor, "rows dim"]:
-    """Return for each row the sum of the values of its entries' columns."""
-    return _apply(_RowSums, values, pattern)
-
-
-class _RowSums(torch.autograd.Function):
-    """The product with a matrix of ones; its gradient is the product with the transpose."""
-
-    @staticmethod
-    @full_precision
-    def forward(ctx: Any, values: Tensor, pattern: Pattern) -> Tensor:
-        ctx.pattern = pattern
-        if values.device.type == "cpu" and "cpu" in FUSED:
-            return cast(Tensor, torch.sparse.mm(_ones(values, pattern), values, "sum"))
-        return weighted_sum(pattern.indptr, pattern.indices, None, values.contiguous())
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Any:
-        return row_sums(gradient.contiguous(), ctx.pattern.T), None
-
-
-def row_maxima(values: Float[Tensor, "columns dim"], pattern: Pattern) -> Float[Tensor, "rows dim"]:
-    """Return for each row the element-wise maximum of the values of its entries' columns.
-
-    A row without entries gets zeros. Among equal values, the first entry receives the gradient.
-    """
-    return _apply(_RowMaxima, values, pattern)
-
-
-class _RowMaxima(torch.autograd.Function):
-    """See :func:`row_maxima`; the gradient of each maximum goes only to where it came from."""
-
-    @staticmethod
-    @full_precision
-    def forward(ctx: Any, values: Tensor, pattern: Pattern) -> Tensor:
-        largest, first = _largest(values, pattern)
-        ctx.save_for_backward(first)
-        ctx.pattern = pattern
-        return largest
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Any:
-        (first,) = ctx.saved_tensors
-        columns, entries = ctx.pattern.indices, len(ctx.pattern.indices)
-        none = gradient.new_zeros(ctx.pattern.num_columns, gradient.shape[1])
-        if not entries:
-            return none, None
-        gradient = gradient.masked_fill(first == entries, 0)
-        return none.scatter_add(0, columns[first.clamp(max=entries - 1)], gradient), None
-
-
-def _largest(values: Tensor, pattern: Pattern) -> tuple[Tensor, Tensor]:
-    """Return each row's maxima, and for each its first entry (the number of entries if none)."""
-    entries, shape = len(pattern.indices), (pattern.num_rows, values.shape[1])
-    if values.device.type == "cpu" and "cpu" in FUSED and entries:
-        with torch.enable_grad():  # torch returns the positions only if it expects a backward
-            largest, first = torch.ops.aten._sparse_mm_reduce_impl(
-                _ones(values, pattern), values.detach().requires_grad_(), "amax"
-            )
-        return largest.detach(), first
-    rows = pattern.rows.unsqueeze(1).expand(-1, shape[1])
-    given = values.index_select(0, pattern.indices)
-    largest = values.new_zeros(shape).scatter_reduce_(0, rows, given, "amax", include_self=False)
-    every = torch.arange(entries, device=values.device).unsqueeze(1)
-    at = torch.where(given == largest.index_select(0, pattern.rows), every, entries)
-    first = torch.full(shape, entries, device=values.device)
-    return largest, first.scatter_reduce_(0, rows, at, "amin")
-
-
-def _ones(values: Tensor, pattern: Pattern) -> Tensor:
-    """Return a sparse matrix of ones; with it, values need not be copied to each entry."""
-    ones = values.new_ones(len(pattern.indices))
-    size = (pattern.num_rows, pattern.num_columns)
-    return torch.sparse_csr_tensor(pattern.indptr, pattern.indices, ones, size)

@@ -7,9 +7,9 @@ mask of :func:`~gatutils.attention.attend`, given by its True entries alone:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import accumulate
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import networkx as nx
 import torch
@@ -17,11 +17,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from gatutils._checks import expect, expect_device, expect_int, expect_list, expect_tensor
-from gatutils._csr import Pattern, is_real
+from gatutils._csr import Pattern, derived
 
 __all__ = ["Graph"]
-
-Made = TypeVar("Made")
 
 
 class Graph:
@@ -85,7 +83,6 @@ class Graph:
     sizes: Int[Tensor, " num_graphs"]
     edge_order: Int[Tensor, " num_edges"]
     _given: int  # the number of rows of the list that edge_order indexes
-    _made: dict[str, Any]  # what is derived from the rest on first use
 
     def __init__(
         self,
@@ -141,10 +138,10 @@ class Graph:
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what it consists of, for copies and pickles; the rest is derived again."""
-        return {name: part for name, part in self.__dict__.items() if name != "_made"}
+        return {name: part for name, part in self.__dict__.items() if name in _PARTS}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _made={})
+        self.__dict__.update(state)
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"{name}: a Graph is immutable; {_INSTEAD.get(name, 'make another')}")
@@ -162,20 +159,6 @@ class Graph:
         """Return the graph with a subset of the edges, selected by indices or by a mask."""
         names = ("source", "target", "edge_order")
         return self._with(**{name: getattr(self, name)[edges] for name in names})
-
-    def _once(self, name: str, make: Callable[[], Made]) -> Made:
-        """Return what is derived on first use, and cached.
-
-        Nothing derived by a tracer is cached: under ``torch.export`` or ``torch.func`` operations
-        return stand-ins, which must not outlive the tracing.
-        """
-        if name in self._made:
-            return cast(Made, self._made[name])
-        with torch.inference_mode(False):  # otherwise training could not use what evaluation made
-            made = make()
-        if is_real(made.indptr if isinstance(made, Graph | Pattern) else cast(Tensor, made)):
-            self._made[name] = made
-        return made
 
     def __repr__(self) -> str:
         parts = [f"{self.num_nodes} nodes", f"{self.num_edges} edges"]
@@ -344,27 +327,23 @@ class Graph:
         """The index of the graph to which each node belongs."""
         return torch.arange(self.num_graphs).repeat_interleave(self.sizes).to(self.source.device)
 
-    @property
+    @derived
     def indptr(self) -> Int[Tensor, " nodes_and_one"]:
         """Where the edges of each target begin.
 
         Those of i are ``indptr[i]`` to ``indptr[i + 1] - 1``.
         """
-        return self._once("indptr", lambda: _indptr(self.target, self.num_nodes))
+        counts = self.target.bincount(minlength=self.num_nodes)
+        return torch.cat([counts.new_zeros(1), counts.cumsum(0)])
 
-    @property
+    @derived
     def pattern(self) -> Pattern:
         """The places of the adjacency matrix's entries; targets are rows, sources are columns."""
-        return self._once(
-            "pattern", lambda: Pattern(self.indptr, self.source, self.num_nodes, self.target)
-        )
+        return Pattern(self.indptr, self.source, self.num_nodes, self.target)
 
-    @property
+    @derived
     def graph_pattern(self) -> Pattern:
         """Which nodes each graph of a batch has; graphs are rows, nodes are columns."""
-        return self._once("graph_pattern", self._membership)
-
-    def _membership(self) -> Pattern:
         nodes = torch.arange(self.num_nodes, device=self.source.device)
         indptr = torch.tensor(_starts(self.sizes.tolist()), device=self.source.device)
         return Pattern(indptr, nodes, self.num_nodes)
@@ -392,8 +371,9 @@ class Graph:
         An existing self-loop remains the given edge that it was (of several, the first). The one
         added to node i is, in ``edge_order``, row i after the rows of the given edges.
         """
-        return self._once("looped", self._looped)
+        return self._looped
 
+    @derived
     def _looped(self) -> Graph:
         every = torch.arange(self.num_nodes, device=self.source.device)
         at = (self.source == self.target).nonzero().squeeze(1)
@@ -519,6 +499,11 @@ class Graph:
         )
 
 
+_PARTS = frozenset(
+    ("num_nodes", "source", "target", "features", "labels", "sizes", "edge_order", "_given")
+)
+
+
 _INSTEAD = {
     "features": "with_features returns one with other features",
     "labels": "with_features(features, labels) returns one with other labels",
@@ -541,8 +526,3 @@ def _sizes(sizes: Tensor | Sequence[int], num_nodes: int) -> Tensor:
 def _starts(counts: Sequence[int]) -> list[int]:
     """Return how many come before each, and the total."""
     return list(accumulate(counts, initial=0))
-
-
-def _indptr(ends: Int[Tensor, " num_edges"], num_nodes: int) -> Int[Tensor, " nodes_and_one"]:
-    """Return how many ends come before those of each node, and the total."""
-    return torch.cat([ends.new_zeros(1), ends.bincount(minlength=num_nodes).cumsum(0)])

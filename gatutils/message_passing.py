@@ -17,9 +17,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from gatutils._aggregations import row_maxima, row_sums
 from gatutils._checks import expect, expect_int, expect_list
 from gatutils._csr import Pattern
-from gatutils._kernels import row_maxima, row_sums
 from gatutils._layers import (
     States,
     dropout,

@@ -24,6 +24,7 @@ LIBRARY = [
     "_csr",
     "graph",
     "_kernels",
+    "_aggregations",
     "sparse",
     "_layers",
     "message_passing",
@@ -54,6 +55,7 @@ BOOK = [
     "book.figures",
     "book.figures.__main__",
     "book.experiments.batching",
+    "book.experiments.plan",
     "book.experiments.translation",
     "book.experiments.nodes",
     "book.experiments.witnesses",
@@ -67,7 +69,6 @@ BOOK = [
     "book.results",
     "book.results.store",
     "book.protocols",
-    "book.runs",
     "book.reproduce",
     "book",
 ]

@@ -9,6 +9,7 @@ import platform
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 import torch
@@ -16,8 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatutils.book import reproduce
-from gatutils.book.experiments.translation import build
-from gatutils.book.protocols import ROWS
+from gatutils.book.experiments.translation import TranslationPlan
+from gatutils.book.protocols import PUBLISHED, ROWS, run
 from gatutils.book.reproduce import main
 from gatutils.book.results import (
     FOLDER,
@@ -34,11 +35,13 @@ from gatutils.book.results.store import (
     prepare,
     versions,
 )
-from gatutils.book.runs import FULLER, GRAPHS, run
 
-MODELS = [(row, model) for row, protocol in ROWS.items() for model in protocol["models"]]
-TRANSLATIONS = [row for row in ROWS if row not in {*GRAPHS, *FULLER}]
-PUBLISHED = [f"{name}-{kind}" for kind in ("gat", "gcn") for name in ("cora", "citeseer", "pubmed")]
+MODELS = [(row, model) for row, protocol in ROWS.items() for model in protocol.models]
+TRANSLATIONS = [
+    row
+    for row, protocol in ROWS.items()
+    if isinstance(next(iter(protocol.models.values())), TranslationPlan)
+]
 SEEDS = {
     **dict.fromkeys(ROWS, 5),
     **dict.fromkeys(["nodes", "attention", "dictionary"], 10),
@@ -59,41 +62,41 @@ def stored_runs(row):
 
 
 def keys_of(row):
-    """What a run of a row of which more is stored holds."""
+    """What a run of a row about graphs holds."""
     more = set()
-    if row in ("attention", *PUBLISHED[:3]):
-        more |= {"evenness"}
+    if row == "attention" or row.endswith("-gat"):
+        more |= {"normalised_entropy"}
     if row in PUBLISHED:
         more |= {"steps", "best"}
     if row == "dictionary":
-        more |= {"grown"}
-    return {"model", "seed", "scores", "cpu seconds"} | more
+        more |= {"validation"}
+    return {"model", "seed", "scores", "cpu_seconds"} | more
 
 
 def scores_of(row, model):
     """How many scores a run has."""
-    protocol = ROWS[row]
+    plan = ROWS[row].models[model]
     if row == "relay":
-        return len(protocol["test"]["lengths"])
+        return len(plan.test_lengths)
     if row == "puzzles":
         return 5 if model.startswith("path") else 1
     if row in TRANSLATIONS:
-        return len(protocol["test"]["clauses"])
+        return len(plan.test.clauses)
     return 1 if row in ("witnesses", "dictionary") else 2
 
 
 @every_row
 def test_the_stored_results_are_whole(row):
     assert sorted((r["model"], r["seed"]) for r in stored_runs(row)) == sorted(
-        itertools.product(ROWS[row]["models"], range(SEEDS[row]))
+        itertools.product(ROWS[row].models, range(SEEDS[row]))
     )
 
 
 @every_row
 def test_the_stored_results_are_those_of_this_code(row):
     stored = load(row)
-    assert stored["protocol"] == as_json(ROWS[row])
-    assert existing(FOLDER / f"{row}.json", as_json(ROWS[row])) == stored
+    assert stored["protocol"] == as_json(ROWS[row].stored())
+    assert existing(FOLDER / f"{row}.json", as_json(ROWS[row].stored())) == stored
     for done in stored["runs"]:
         assert len(done["scores"]) == scores_of(row, done["model"])
         errors = done["model"].startswith(("number", "share"))  # of a number, not a share right
@@ -110,33 +113,33 @@ def test_a_stored_file_is_written_as_it_stands(row):
 
 @every_row
 def test_the_stored_losses_are_one_for_every_so_many_steps(row):
-    every = ROWS[row].get("losses")
     for done in stored_runs(row):
+        plan = ROWS[row].models[done["model"]]
+        every = plan.losses_every if row in TRANSLATIONS else None
         assert ("losses" in done) == (every is not None)
         if every is not None:
-            plan = {**ROWS[row]["budget"], **ROWS[row]["models"][done["model"]]}
-            assert len(done["losses"]) == math.ceil(plan["steps"] / every)
+            assert len(done["losses"]) == math.ceil(plan.steps / every)
             assert all(0 < loss < math.inf for loss in done["losses"])
 
 
-@pytest.mark.parametrize("row", FULLER)
-def test_the_stored_runs_hold_more_than_scores(row):
+@pytest.mark.parametrize("row", [row for row in ROWS if row not in TRANSLATIONS])
+def test_the_stored_runs_on_graphs_hold_what_their_row_says(row):
     for done in stored_runs(row):
-        plan = {**ROWS[row]["budget"], **ROWS[row]["models"][done["model"]]}
+        plan = ROWS[row].models[done["model"]]
         assert set(done) == keys_of(row)
         if row == "dictionary":
-            assert len(done["grown"]) == plan["steps"] // plan["every"]
-            assert all(0 <= share <= 1 for share in done["grown"])
-        if "evenness" in done:
-            heads = [plan["heads"], 1] if row == "attention" else [8, plan["heads out"]]
-            assert [len(of) for of in done["evenness"]] == heads
-            assert all(0 <= one <= 1 for of in done["evenness"] for one in of)
-            if plan.get("equal"):
-                assert done["evenness"] == [[1] * count for count in heads]
+            assert len(done["validation"]) == plan.steps // plan.every
+            assert all(0 <= share <= 1 for share in done["validation"])
+        if "normalised_entropy" in done:
+            heads = [plan.heads, 1] if row == "attention" else [8, plan.heads_out]
+            assert [len(of) for of in done["normalised_entropy"]] == heads
+            assert all(0 <= one <= 1 for of in done["normalised_entropy"] for one in of)
+            if row == "attention" and plan.equal:
+                assert done["normalised_entropy"] == [[1] * count for count in heads]
         if row.endswith("-gat"):
-            assert done["best"] + 100 <= done["steps"] <= plan["steps"]
+            assert done["best"] + 100 <= done["steps"] <= plan.steps
         if row.endswith("-gcn"):
-            assert 12 <= done["best"] == done["steps"] <= plan["steps"]
+            assert 12 <= done["best"] == done["steps"] <= plan.steps
 
 
 @pytest.mark.parametrize(
@@ -151,7 +154,8 @@ def test_a_stored_run_comes_out_alike_when_it_is_made_again(row, model, near):
     again = run(row, model, 0)
     assert set(again) == set(stored)
     assert again["scores"] == pytest.approx(stored["scores"], abs=near)
-    for ours, theirs in zip(again.get("evenness", []), stored.get("evenness", []), strict=True):
+    entropies = (done.get("normalised_entropy", []) for done in (again, stored))
+    for ours, theirs in zip(*entropies, strict=True):
         assert ours == pytest.approx(theirs, abs=near)
 
 
@@ -159,7 +163,8 @@ def test_stored_runs_of_one_model_in_two_rows_agree():
     """The same model, budget and seed, trained on two days."""
     compared = 0
     for model in ("one vector", "additive"):
-        assert ROWS["lengths"]["models"][model] == ROWS["transformers"]["models"][model]
+        plan = replace(ROWS["lengths"].models[model], losses_every=20)  # which changes no score
+        assert plan == ROWS["transformers"].models[model]
         one, other = (
             {done["seed"]: done for done in stored_runs(row) if done["model"] == model}
             for row in ("lengths", "transformers")
@@ -173,7 +178,7 @@ def test_stored_runs_of_one_model_in_two_rows_agree():
 
 def test_stored_looks_are_of_the_sentence_and_of_the_model_of_chapter_2():
     lengths = {done["seed"]: done for done in stored_runs("lengths") if done["model"] == "additive"}
-    words = ROWS["alignment"]["looks"]["sentence"].split()
+    words = ROWS["alignment"].models["additive"].alignment.sentence.split()
     for done in stored_runs("alignment"):
         assert done["scores"] == lengths[done["seed"]]["scores"]
         weights = torch.tensor(done["weights"])
@@ -185,13 +190,14 @@ def test_stored_looks_are_of_the_sentence_and_of_the_model_of_chapter_2():
 @pytest.mark.parametrize(("row", "model"), [pair for pair in MODELS if pair[0] in TRANSLATIONS])
 def test_each_model_is_as_large_as_the_one_that_ran(row, model):
     (parameters,) = {done["parameters"] for done in stored_runs(row) if done["model"] == model}
-    built = build({**ROWS[row]["budget"], **ROWS[row]["models"][model]})
+    built = ROWS[row].models[model].build()
     assert sum(p.numel() for p in built.parameters()) == parameters
 
 
 def test_the_rows_of_chapters_10_and_11_are_tested_on_many():
-    assert ROWS["dictionary"]["budget"]["test"] == 512
-    assert ROWS["witnesses"]["test"] == {"count": 5000, "seed": 10**6}
+    assert {plan.test_count for plan in ROWS["dictionary"].models.values()} == {512}
+    tests = {(plan.test_count, plan.test_seed) for plan in ROWS["witnesses"].models.values()}
+    assert tests == {(5000, 10**6)}
 
 
 @every_row
@@ -203,7 +209,7 @@ def test_nothing_is_run_where_all_is_stored(row, monkeypatch, capsys):
     before = sorted(FOLDER.iterdir())
     default = ["--seeds", str(SEEDS[row])] if SEEDS[row] != 5 else []
     assert main([row, *default]) == 0
-    count = SEEDS[row] * len(ROWS[row]["models"])
+    count = SEEDS[row] * len(ROWS[row].models)
     said = capsys.readouterr()
     assert said.out == f"all {count} runs are stored in {FOLDER / f'{row}.json'}\n"
     assert said.err == ""
@@ -219,7 +225,7 @@ def test_reading_results_imports_neither_the_experiments_nor_the_figures():
     said = subprocess.run([sys.executable, "-c", ask], capture_output=True, encoding="utf-8")
     ours = {name for name in said.stdout.split() if name.split(".")[0] == "gatutils"}
     assert "gatutils.book.results" in ours
-    others = ("experiments", "figures", "reproduce", "runs")
+    others = ("experiments", "figures", "reproduce", "protocols")
     assert not {name for name in ours if name.split(".")[2:3] and name.split(".")[2] in others}
 
 

@@ -1,345 +1,376 @@
-"""The protocols of the stored runs: models, budgets, training and test data, metrics."""
+"""The protocols of the stored runs: which models are trained, how, and what is measured."""
 
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-BUDGET = {"steps": 400, "batch": 64, "lr": 5e-3, "embedding": 64, "hidden": 96}
+from gatutils._checks import expect
+from gatutils.book.experiments.attention import AttentionPlan
+from gatutils.book.experiments.dictionary import DictionaryPlan
+from gatutils.book.experiments.nodes import GatedNodePlan, LabelPropagationPlan, StackPlan
+from gatutils.book.experiments.plan import Plan
+from gatutils.book.experiments.published import GATPlan, GCNPlan
+from gatutils.book.experiments.puzzles import SolverPlan, TokenReaderPlan
+from gatutils.book.experiments.questions import QuestionPlan
+from gatutils.book.experiments.relay import RelayPlan
+from gatutils.book.experiments.translation import (
+    AlignmentSample,
+    SentenceSample,
+    Seq2SeqPlan,
+    TransformerPlan,
+)
+from gatutils.book.experiments.witnesses import WitnessPlan
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """Models that are trained and tested in the same way, to be compared.
+
+    Attributes:
+        models: Name of a model -> its settings.
+        data: What the models are trained and tested on.
+        measure: What the scores of a run are.
+    """
+
+    models: Mapping[str, Plan]
+    data: str
+    measure: str
+
+    def stored(self) -> dict[str, Any]:
+        """Return the protocol as it is stored with the results."""
+        models = {name: asdict(plan) for name, plan in self.models.items()}
+        return {"data": self.data, "measure": self.measure, "models": models}
+
+
+BUDGET = Seq2SeqPlan()
 """The budget of every model of chapters 1 and 2, except where ``LENGTHS`` departs from it."""
 
 
-LENGTHS: dict[str, dict[str, Any]] = {
-    "one vector": {},
-    "one vector, 3x steps": {"steps": 3 * BUDGET["steps"]},
-    "one vector, 2x width": {"hidden": 2 * BUDGET["hidden"]},
-    "additive": {"score": "additive"},
-    "general": {"score": "general"},
-    "general, after the cell": {"score": "general", "layout": "after"},
+LENGTHS = {
+    "one vector": BUDGET,
+    "one vector, 3x steps": replace(BUDGET, steps=3 * BUDGET.steps),
+    "one vector, 2x width": replace(BUDGET, hidden=2 * BUDGET.hidden),
+    "additive": replace(BUDGET, score="additive"),
+    "general": replace(BUDGET, score="general"),
+    "general, after the cell": replace(BUDGET, score="general", layout="after"),
 }
-"""Model of chapters 1 and 2 -> how it departs from ``BUDGET``."""
+"""Chapters 1 and 2."""
 
 
-SIMILARITIES: dict[str, dict[str, Any]] = {
-    "dot": {"score": "dot"},
-    "scaled dot": {"score": "scaled dot"},
-    "general": {"score": "general"},
-    "additive": {"score": "additive"},
-    "cosine": {"score": "cosine"},
-    "cosine, learned": {"score": "cosine", "learned": True},
-    "cosine, 0.1": {"score": "cosine", "temperature": 0.1},
+_SAME_WIDTH = replace(BUDGET, direction=BUDGET.hidden // 2, losses_every=20)
+
+
+SIMILARITIES = {
+    "dot": replace(_SAME_WIDTH, score="dot"),
+    "scaled dot": replace(_SAME_WIDTH, score="scaled dot"),
+    "general": replace(_SAME_WIDTH, score="general"),
+    "additive": replace(_SAME_WIDTH, score="additive"),
+    "cosine": replace(_SAME_WIDTH, score="cosine"),
+    "cosine, learned": replace(_SAME_WIDTH, score="cosine", learned=True),
+    "cosine, 0.1": replace(_SAME_WIDTH, score="cosine", temperature=0.1),
 }
 """Chapter 3. The states of encoder and decoder have the same width, as a dot product requires."""
 
 
-_ATTENTION_ALONE = {"dim": 64, "heads": 4, "layers": 2, "think": 256, "norm": "pre"}
+_TRANSFORMER = TransformerPlan(losses_every=20)
 
 
-TRANSFORMERS: dict[str, dict[str, Any]] = {
-    "one vector": {},
-    "additive": {"score": "additive"},
-    "transformer": _ATTENTION_ALONE,
-    "transformer, post-norm": {**_ATTENTION_ALONE, "norm": "post"},
-    "transformer, 3x steps": {**_ATTENTION_ALONE, "steps": 3 * BUDGET["steps"]},
-    "additive, 1000 sentences": {"score": "additive", "sentences": 1000},
-    "transformer, 1000 sentences": {**_ATTENTION_ALONE, "sentences": 1000},
+TRANSFORMERS = {
+    "one vector": replace(BUDGET, losses_every=20),
+    "additive": replace(BUDGET, score="additive", losses_every=20),
+    "transformer": _TRANSFORMER,
+    "transformer, post-norm": replace(_TRANSFORMER, norm="post"),
+    "transformer, 3x steps": replace(_TRANSFORMER, steps=3 * _TRANSFORMER.steps),
+    "additive, 1000 sentences": replace(BUDGET, score="additive", sentences=1000, losses_every=20),
+    "transformer, 1000 sentences": replace(_TRANSFORMER, sentences=1000),
 }
-"""Chapter 5. "sentences" is the size of a fixed training set, which replaces fresh sentences."""
+"""Chapter 5."""
 
 
-DEEP: dict[str, Any] = {
-    "steps": 150,
-    "batch": 32,
-    "lr": 3e-3,
-    "warmup": 0.1,
-    **_ATTENTION_ALONE,
-    "dim": 32,
-    "layers": 12,
-    "think": 64,
+ALIGNMENT = {
+    "additive": replace(
+        BUDGET,
+        score="additive",
+        alignment=AlignmentSample(
+            sentence="the boy helped the deer that saw the girl that bit the horse today",
+            drawn_from=SentenceSample(clauses=(2,), count=3000, seed=5),
+            counted_on=SentenceSample(clauses=(2,), count=200, seed=8),
+        ),
+    )
 }
+"""Chapter 2's model, and the words that it attends to."""
+
+
+DEEP = TransformerPlan(
+    steps=150,
+    batch_size=32,
+    lr=3e-3,
+    warmup=0.1,
+    clauses=(0,),
+    test=SentenceSample(clauses=(0,)),
+    losses_every=10,
+    dim=32,
+    layers=12,
+    hidden=64,
+)
 """Chapter 5's deep and narrow transformer, for sentences without a relative clause."""
 
 
-NORMS: dict[str, dict[str, Any]] = {
-    "pre-norm": {},
-    "post-norm": {"norm": "post"},
-    "pre-norm, no warm-up": {"warmup": 0},
-    "post-norm, no warm-up": {"norm": "post", "warmup": 0},
+NORMS = {
+    "pre-norm": DEEP,
+    "post-norm": replace(DEEP, norm="post"),
+    "pre-norm, no warm-up": replace(DEEP, warmup=0),
+    "post-norm, no warm-up": replace(DEEP, norm="post", warmup=0),
 }
+"""Chapter 5."""
 
 
-def _protocol(
-    budget: dict[str, Any], models: dict[str, dict[str, Any]], **more: Any
-) -> dict[str, Any]:
-    return {
-        "budget": budget,
-        "models": models,
-        "training clauses": [0, 1, 2, 3, 4, 5],
-        "test": {"clauses": list(range(8)), "count": 200, "seed": 1, "split": "test"},
-        "measure": "share of sentences translated word for word by greedy decoding",
-        **more,
-    }
-
-
-_GRAPH = {
-    "kind": "GCN",
-    "edges": True,
-    "hidden": 32,
-    "layers": 2,
-    "dropout": 0.5,
-    "steps": 200,
-    "lr": 0.01,
-    "weight decay": 5e-4,
+NODES: dict[str, Plan] = {
+    "logistic regression": StackPlan(edges=False, layers=1),
+    "MLP": StackPlan(edges=False),
+    "label propagation": LabelPropagationPlan(),
+    "GCN": StackPlan(),
+    "SAGE, mean": StackPlan(layer="SAGE"),
+    "SAGE, max": StackPlan(layer="SAGE", aggr="max"),
+    "SAGE, sum": StackPlan(layer="SAGE", aggr="sum"),
+    "GIN": StackPlan(layer="GIN"),
 }
+"""Chapters 7 and 8."""
 
 
-NODES: dict[str, dict[str, Any]] = {
-    "logistic regression": {"edges": False, "layers": 1},
-    "MLP": {"edges": False},
-    "label propagation": {"kind": "labels", "rounds": 10},
-    "GCN": {},
-    "SAGE, mean": {"kind": "SAGE"},
-    "SAGE, max": {"kind": "SAGE", "how": "max"},
-    "SAGE, sum": {"kind": "SAGE", "how": "sum"},
-    "GIN": {"kind": "GIN"},
+_POWERS = (1, 2, 4, 8, 16, 32)
+
+
+DEPTHS: dict[str, Plan] = {
+    **{f"GCN, {k}": StackPlan(layers=k) for k in _POWERS},
+    **{f"GCN, free, {k}": StackPlan(layers=k, dropout=0, weight_decay=0) for k in _POWERS},
+    **{f"GCN, added, {k}": StackPlan(layers=k, residual=True) for k in (4, 8, 16, 32)},
+    **{f"smooth, {k}": StackPlan(edges=False, layers=1, smoothing=k) for k in (*_POWERS, 64, 128)},
+    **{f"gated, {k}": GatedNodePlan(rounds=k) for k in _POWERS},
 }
-"""Chapters 7 and 8. An MLP is a GCN on the graph without its edges."""
+"""Chapters 8 and 9. "free" is without dropout and weight decay, "added" has residual connections,
+and "smooth" is a logistic regression on features that have been aggregated k times."""
 
 
-DEPTHS: dict[str, dict[str, Any]] = {
-    **{f"GCN, {k}": {"layers": k} for k in (1, 2, 4, 8, 16, 32)},
-    **{
-        f"GCN, free, {k}": {"layers": k, "dropout": 0, "weight decay": 0}
-        for k in (1, 2, 4, 8, 16, 32)
-    },
-    **{f"GCN, added, {k}": {"layers": k, "added": True} for k in (4, 8, 16, 32)},
-    **{f"smooth, {k}": {"kind": "smooth", "rounds": k} for k in (1, 2, 4, 8, 16, 32, 64, 128)},
-    **{f"gated, {k}": {"kind": "gated", "rounds": k} for k in (1, 2, 4, 8, 16, 32)},
-}
-"""Chapters 8 and 9. "free" is without dropout and weight decay, "added" adds a layer's input to its
-output, and "smooth" is a logistic regression on features that have been aggregated k times."""
-
-
-_ATLAS = {"how": "sum", "width": 32, "layers": 2, "train": 1000, "steps": 600, "size": 50}
-
-
-READOUTS: dict[str, dict[str, Any]] = {
-    f"{question}, {read}": {"question": question, "read": read}
+READOUTS = {
+    f"{question}, {readout}": QuestionPlan(question=question, readout=readout)
     for question in ("number of leaves", "share of leaves", "a node of degree four or more")
-    for read in ("sum", "mean", "max")
+    for readout in ("sum", "mean", "max")
 }
 """In chapter 7, which readouts can answer which questions."""
 
 
-TRIANGLES: dict[str, dict[str, Any]] = {
-    how: {"question": "a triangle", "read": "sum", "how": how, "steps": 2000}
-    for how in ("sum", "mean", "max")
+TRIANGLES = {
+    aggr: QuestionPlan(question="a triangle", aggr=aggr, steps=2000)
+    for aggr in ("sum", "mean", "max")
 }
 """In chapter 8, which aggregations can detect a triangle."""
 
 
-RELAYS: dict[str, dict[str, Any]] = {
-    **{kind: {} for kind in ("gated", "SAGE", "GCN", "GCN, added", "tanh", "GIN", "SAGE, untied")},
-    "gated, one length": {"kind": "gated", "lengths": [16]},
-    "SAGE, one length": {"kind": "SAGE", "lengths": [16]},
+RELAYS = {
+    "gated": RelayPlan(layer="gated"),
+    "SAGE": RelayPlan(layer="SAGE"),
+    "GCN": RelayPlan(layer="GCN"),
+    "GCN, added": RelayPlan(layer="GCN", residual=True),
+    "tanh": RelayPlan(layer="tanh"),
+    "GIN": RelayPlan(layer="GIN"),
+    "SAGE, untied": RelayPlan(layer="SAGE", untied=17),
+    "gated, one length": RelayPlan(layer="gated", lengths=(16,)),
+    "SAGE, one length": RelayPlan(layer="SAGE", lengths=(16,)),
 }
 """In chapter 9, how far each type of layer carries a token."""
 
 
-_PUZZLE = {
-    "task": "path",
-    "sizes": [2, 3, 4, 5],
-    "examples": 250,
-    "layer": "gated",
-    "rounds": 5,
-    "width": 32,
-    "steps": 300,
-    "size": 50,
-    "lr": 5e-3,
-}
+_PATH = SolverPlan(task="path", sizes=(2, 3, 4, 5), examples=250)
 
 
-_READER = {"layer": "tokens", "embedding": 32, "width": 64, "steps": 600, "lr": 3e-3}
+_DEDUCTION = replace(_PATH, task="deduction", sizes=(1,))
 
 
-_SAGE = {"layer": "SAGE", "lr": 3e-3}
+_LONG_DEDUCTION = replace(_DEDUCTION, sizes=(3,), examples=50)
 
 
-_SHORT = {"task": "deduction", "sizes": [1]}
+_PATH_READER = TokenReaderPlan(task="path", sizes=(2, 3, 4, 5), examples=250)
 
 
-_LONG = {"task": "deduction", "sizes": [3], "examples": 50}
+_DEDUCTION_READER = replace(_PATH_READER, task="deduction", sizes=(1,))
 
 
-PUZZLES: dict[str, dict[str, Any]] = {
-    **{f"path, gated, {k} rounds, 250 examples": {"rounds": k} for k in (1, 2, 3)},
-    **{f"path, gated, 5 rounds, {n} examples": {"examples": n} for n in (50, 250, 1000)},
-    **{f"path, SAGE, 5 rounds, {n} examples": {**_SAGE, "examples": n} for n in (50, 250, 1000)},
-    **{f"path, tokens, {n} examples": {**_READER, "examples": n} for n in (50, 250, 1000)},
-    **{f"deduction 3, gated, {k} rounds, 50 examples": {**_LONG, "rounds": k} for k in range(1, 6)},
-    **{f"deduction 1, gated, 5 rounds, {n} examples": {**_SHORT, "examples": n} for n in (2, 50)},
+_SIZES = (50, 250, 1000)
+
+
+PUZZLES: dict[str, Plan] = {
+    **{f"path, gated, {k} rounds, 250 examples": replace(_PATH, rounds=k) for k in (1, 2, 3)},
+    **{f"path, gated, 5 rounds, {n} examples": replace(_PATH, examples=n) for n in _SIZES},
     **{
-        f"deduction 1, tokens, {n} examples": {**_SHORT, **_READER, "examples": n}
+        f"path, SAGE, 5 rounds, {n} examples": replace(_PATH, layer="SAGE", lr=3e-3, examples=n)
+        for n in _SIZES
+    },
+    **{f"path, tokens, {n} examples": replace(_PATH_READER, examples=n) for n in _SIZES},
+    **{
+        f"deduction 3, gated, {k} rounds, 50 examples": replace(_LONG_DEDUCTION, rounds=k)
+        for k in range(1, 6)
+    },
+    **{
+        f"deduction 1, gated, 5 rounds, {n} examples": replace(_DEDUCTION, examples=n)
+        for n in (2, 50)
+    },
+    **{
+        f"deduction 1, tokens, {n} examples": replace(_DEDUCTION_READER, examples=n)
         for n in (50, 1000)
     },
 }
 """In chapter 9, which models solve which puzzles, and how many examples they need."""
 
 
-ATTENTION: dict[str, dict[str, Any]] = {
-    "GAT": {"kind": "GAT", "heads": 4, "dropout": 0.5},
-    "GATv2": {"kind": "GATv2", "heads": 4, "dropout": 0.5},
-    "GAT, equal weights": {"kind": "GAT", "heads": 4, "dropout": 0.5, "equal": True},
+ATTENTION = {
+    "GAT": AttentionPlan(layer="GAT"),
+    "GATv2": AttentionPlan(layer="GATv2"),
+    "GAT, equal weights": AttentionPlan(layer="GAT", equal=True),
 }
-"""In chapter 10, compared with the models of chapter 8 on the same budget. "equal" keeps a at 0."""
+"""In chapter 10, compared with the models of chapter 8 on the same budget."""
 
 
-WITNESS: dict[str, dict[str, Any]] = {
-    f"{kind}, {guessing}": {"kind": kind, "guessing": guessing}
-    for guessing in (0, 3, 6, 9, 11)
-    for kind in ("GCN", "GAT", "MLP, GCN")
+_GUESSING = (0, 3, 6, 9, 11)
+
+
+WITNESS = {
+    f"{name}, {guessing}": replace(plan, guessing=guessing)
+    for guessing in _GUESSING
+    for name, plan in {
+        "GCN": WitnessPlan(layer="GCN", guessing=0),
+        "GAT": WitnessPlan(layer="GAT", guessing=0),
+        "MLP, GCN": WitnessPlan(layer="GCN", mlp=True, guessing=0),
+    }.items()
 }
 """In chapter 10, which layers distinguish witnesses who saw the event from those who guess."""
 
 
-_SMALL = ("GAT, 1 head", "GAT, 8 heads", "GATv2, 1 head", "dot, 1 head", "mean, 1 head")
+_LOOKUPS = {
+    "GAT, 1 head": DictionaryPlan(layer="GAT", heads=1, keys=10),
+    "GAT, 8 heads": DictionaryPlan(layer="GAT", heads=8, keys=10),
+    "GATv2, 1 head": DictionaryPlan(layer="GATv2", heads=1, keys=10),
+    "dot, 1 head": DictionaryPlan(layer="dot", heads=1, keys=10),
+    "mean, 1 head": DictionaryPlan(layer="mean", heads=1, keys=10),
+}
 
 
-DICTIONARY: dict[str, dict[str, Any]] = {
-    f"{kind}, {keys} keys": {
-        "kind": kind.split(",")[0],
-        "heads": int(kind.split()[1]),
-        "keys": keys,
-    }
+DICTIONARY = {
+    f"{name}, {keys} keys": replace(plan, keys=keys)
     for keys in (10, 20)
-    for kind in _SMALL
+    for name, plan in _LOOKUPS.items()
 }
 """In chapter 11, which layers can look up values as a dictionary does."""
 
 
-_GAT = {
-    "kind": "GAT",
-    "network": "8 heads of 8 side by side, ELU, then the mean of the heads out",
-    "dropout": "0.6 on the inputs of both layers and on the normalised weights",
-    "stop": "after 100 steps without a better validation loss or accuracy; weights of the last "
-    "step with both",
-    "heads out": 1,
-    "lr": 0.005,
-    "weight decay": 5e-4,
-    "steps": 100_000,
-}
-
-
-_GCN = {
-    "kind": "GCN",
-    "network": "16 wide, ReLU, no bias",
-    "dropout": "0.5 on the inputs of both layers",
-    "stop": "when the validation loss is above its mean of the ten steps before",
-    "lr": 0.01,
-    "weight decay": 5e-4,  # of the first matrix alone
-    "steps": 200,
-}
-
-
-PUBLISHED: dict[str, dict[str, Any]] = {
-    "cora-gat": _GAT,
-    "citeseer-gat": _GAT,
-    "pubmed-gat": {**_GAT, "heads out": 8, "lr": 0.01, "weight decay": 1e-3},
-    "cora-gcn": _GCN,
-    "citeseer-gcn": _GCN,
-    "pubmed-gcn": _GCN,
+PUBLISHED: dict[str, Plan] = {
+    "cora-gat": GATPlan(data="cora"),
+    "citeseer-gat": GATPlan(data="citeseer"),
+    "pubmed-gat": GATPlan(data="pubmed", heads_out=8, lr=0.01, weight_decay=1e-3),
+    "cora-gcn": GCNPlan(data="cora"),
+    "citeseer-gcn": GCNPlan(data="citeseer"),
+    "pubmed-gcn": GCNPlan(data="pubmed"),
 }
 """The page of results, following Velickovic et al. (2018) and Kipf and Welling (2017)."""
 
 
-# "looks": also store the weights of one sentence, and how often the largest weight of a word is on
-# the word that it translates. "losses": also store the mean training loss of every k steps.
-ROWS: dict[str, dict[str, Any]] = {
-    "lengths": _protocol(BUDGET, LENGTHS),
-    "similarities": _protocol(
-        {**BUDGET, "direction": BUDGET["hidden"] // 2}, SIMILARITIES, losses=20
+def _translation(models: Mapping[str, Plan]) -> Protocol:
+    return Protocol(
+        models,
+        data="sentences of a small grammar, with relative clauses",
+        measure="fraction of sentences translated without an error by greedy decoding, for each "
+        "number of clauses",
+    )
+
+
+def _nodes(models: Mapping[str, Plan]) -> Protocol:
+    return Protocol(
+        models,
+        data="scipy_api, 20 labels per class drawn with the seed, all other nodes for the test",
+        measure="accuracy on the test set, on the training set",
+    )
+
+
+def _questions(models: Mapping[str, Plan]) -> Protocol:
+    return Protocol(
+        models,
+        data="graphs of the atlas, and larger random ones",
+        measure="mean absolute error, or accuracy, on unseen graphs of the atlas, on larger ones",
+    )
+
+
+ROWS: dict[str, Protocol] = {
+    "lengths": _translation(LENGTHS),
+    "similarities": _translation(SIMILARITIES),
+    "transformers": _translation(TRANSFORMERS),
+    "alignment": _translation(ALIGNMENT),
+    "norms": _translation(NORMS),
+    "nodes": _nodes(NODES),
+    "depths": _nodes(DEPTHS),
+    "readouts": _questions(READOUTS),
+    "triangles": _questions(TRIANGLES),
+    "relay": Protocol(
+        RELAYS,
+        data="paths whose first node has a token",
+        measure="fraction of paths whose last node predicts the token, for each test length",
     ),
-    "transformers": _protocol(BUDGET, TRANSFORMERS, losses=20),
-    "alignment": _protocol(
-        BUDGET,
-        {"additive": {"score": "additive"}},
-        looks={
-            "sentence": "the boy helped the deer that saw the girl that bit the horse today",
-            "drawn from": {"count": 3000, "clauses": 2, "split": "test", "seed": 5},
-            "counted on": {"count": 200, "clauses": 2, "split": "test", "seed": 8},
-        },
+    "puzzles": Protocol(
+        PUZZLES,
+        data="puzzles about facts that form a graph",
+        measure="fraction of puzzles solved, then, if there are several sizes, that of each",
     ),
-    "norms": {
-        **_protocol(DEEP, NORMS, losses=10),
-        "training clauses": [0],
-        "test": {"clauses": [0], "count": 200, "seed": 1, "split": "test"},
-    },
-    "nodes": {
-        "budget": _GRAPH,
-        "models": NODES,
-        "data": "scipy_api, 20 labels a class drawn by the seed, all other nodes for the test",
-        "measure": "share of nodes whose class is right, of the test, of the training",
-    },
-    "depths": {
-        "budget": _GRAPH,
-        "models": DEPTHS,
-        "data": "scipy_api, 20 labels a class drawn by the seed, all other nodes for the test",
-        "measure": "share of nodes whose class is right, of the test, of the training",
-    },
-    "readouts": {
-        "budget": _ATLAS,
-        "models": READOUTS,
-        "large": {"count": 200, "nodes": [15, 40]},
-        "measure": "mean absolute error, or share right, on unseen graphs of the atlas, on large",
-    },
-    "triangles": {
-        "budget": _ATLAS,
-        "models": TRIANGLES,
-        "large": {"count": 200, "nodes": [15, 40]},
-        "measure": "share right on unseen graphs of the atlas, on large ones",
-    },
-    "relay": {
-        "budget": {
-            "lengths": list(range(1, 17)),
-            "width": 32,
-            "steps": 1500,
-            "size": 16,
-            "lr": 0.01,
-        },
-        "models": RELAYS,
-        "test": {"lengths": [8, 16, 32, 64], "count": 200},
-        "measure": "share of paths whose last node says the first one's token, for each length",
-    },
-    "puzzles": {
-        "budget": _PUZZLE,
-        "models": PUZZLES,
-        "test": {"count": 2000, "split": "test", "seed": 1},
-        "measure": "share of puzzles solved, then, of several sizes, that of each",
-    },
-    "attention": {
-        "budget": _GRAPH,
-        "models": ATTENTION,
-        "data": "scipy_api, 20 labels a class drawn by the seed, all other nodes for the test",
-        "measure": "share of nodes whose class is right, of the test, of the training; evenness "
-        "of the weights of each head in each layer",
-    },
-    "witnesses": {
-        "budget": {"steps": 300, "size": 200, "lr": 0.05},
-        "models": WITNESS,
-        "test": {"count": 5000, "seed": 10**6},
-        "measure": "share of nodes that ask whose answer is right",
-    },
-    "dictionary": {
-        "budget": {"width": 64, "steps": 1500, "size": 32, "lr": 0.01, "every": 50, "test": 512},
-        "models": DICTIONARY,
-        "measure": "share of queries that get their value in the test; the same of the "
-        "dictionaries that watch, every so many steps",
-    },
+    "attention": _nodes(ATTENTION),
+    "witnesses": Protocol(
+        WITNESS,
+        data="witnesses who saw an event, and others who guess",
+        measure="accuracy on the target nodes",
+    ),
+    "dictionary": Protocol(
+        DICTIONARY,
+        data="dictionaries from keys to values, drawn afresh",
+        measure="accuracy on the queries of the test set",
+    ),
     **{
-        row: {
-            "budget": budget,
-            "models": {budget["kind"]: {}},
-            "data": f"{row.split('-')[0]}, the Planetoid split, rows of features sum to 1",
-            "measure": "share of papers whose class is right, of the test, of the validation",
-        }
-        for row, budget in PUBLISHED.items()
+        row: Protocol(
+            {plan.__class__.__name__.removesuffix("Plan"): plan},
+            data=f"{row.split('-')[0]}, the Planetoid split, rows of features sum to 1",
+            measure="accuracy on the test set, on the validation set",
+        )
+        for row, plan in PUBLISHED.items()
     },
 }
-"""Row of the command -> its protocol, as stored with the results."""
+"""Row of the command -> its protocol."""
+
+
+def run(row: str, model: str, seed: int, steps: int | None = None) -> dict[str, Any]:
+    """Train one model of a row with one seed, and return its scores and its cost.
+
+    Args:
+        row: A key of :data:`ROWS`.
+        model: One of the row's models.
+        seed: Seed of the initial parameters and of the training data.
+        steps: Number of steps in place of the protocol's, for a quick trial.
+
+    Raises:
+        ValueError: If there is no such row or model.
+    """
+    expect(row in ROWS, "row", f"one of {', '.join(ROWS)}", repr(row))
+    models = ROWS[row].models
+    expect(model in models, "model", f"one of {', '.join(models)}", repr(model))
+    plan = models[model] if steps is None else replace(models[model], steps=steps)
+    start = time.process_time()
+    found = {name: _rounded(value, DECIMALS.get(name, 4)) for name, value in plan.run(seed).items()}
+    took = round(time.process_time() - start)
+    return {"model": model, "seed": seed, **found, "cpu_seconds": took}
+
+
+DECIMALS = {"weights": 6}
+"""What is stored with more or fewer decimals than four."""
+
+
+def _rounded(value: Any, decimals: int) -> Any:
+    """Return a number or a nested list with each float rounded."""
+    if isinstance(value, list):
+        return [_rounded(part, decimals) for part in value]
+    return round(value, decimals) if isinstance(value, float) else value

@@ -22,7 +22,7 @@ import torch
 from tqdm import tqdm
 
 from gatutils._checks import expect
-from gatutils.book.protocols import ROWS
+from gatutils.book.protocols import ROWS, run
 from gatutils.book.results import FOLDER, bounds, read
 from gatutils.book.results.store import (
     MATTERS,
@@ -32,7 +32,6 @@ from gatutils.book.results.store import (
     prepare,
     versions,
 )
-from gatutils.book.runs import run
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -47,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
     """
     parser = _parser()
     options = parser.parse_args(arguments)
-    known = list(ROWS[options.row]["models"])
+    known = list(ROWS[options.row].models)
     for model in options.models or []:
         if model not in known:
             parser.error(f"--models: expected some of {', '.join(known)}, got {model!r}")
@@ -101,7 +100,7 @@ def _count(text: str) -> int:
 
 def _file(options: argparse.Namespace) -> tuple[Path, dict[str, Any]]:
     """Return the path of the row's results, and their protocol after a round trip through JSON."""
-    protocol: dict[str, Any] = json.loads(json.dumps(ROWS[options.row]))
+    protocol: dict[str, Any] = json.loads(json.dumps(ROWS[options.row].stored()))
     if options.steps is not None:
         protocol["steps"] = options.steps  # so that such runs are not mixed with regular ones
     return (options.out or FOLDER) / f"{options.row}.json", protocol

@@ -14,7 +14,7 @@ from gatutils.book.experiments.nodes import (
     layers,
     smooth,
 )
-from gatutils.book.experiments.published import fit_published, published_net
+from gatutils.book.experiments.published import fit_gat, fit_gcn, gat_net, gcn_net
 from gatutils.book.experiments.puzzles import (
     RelationalSAGE,
     Solver,
@@ -43,18 +43,20 @@ __all__ = [
     "attention_entropy",
     "attention_net",
     "counted",
+    "fit_gat",
+    "fit_gcn",
     "fit_lookup",
     "fit_nodes",
-    "fit_published",
     "fit_puzzles",
     "fit_question",
     "fit_relay",
     "fit_witnesses",
+    "gat_net",
+    "gcn_net",
     "grade",
     "label_propagation",
     "layers",
     "normalised_entropy",
-    "published_net",
     "puzzle_accuracy",
     "question_net",
     "relay_accuracy",

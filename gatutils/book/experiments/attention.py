@@ -1,11 +1,16 @@
 """Chapters 10 and 11: networks of attention layers, and the entropy of their weights."""
 
+from dataclasses import dataclass
+from typing import Any, Literal
+
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from gatutils._checks import expect, expect_int, expect_tensor
 from gatutils.book.experiments.dictionary import DotConv
+from gatutils.book.experiments.nodes import NodePlan, features_and_labels
+from gatutils.book.tasks.graphs import scipy_api
 from gatutils.graph import Graph
 from gatutils.graph_attention import (
     GATConv,
@@ -16,27 +21,28 @@ from gatutils.message_passing import (
     GraphNet,
 )
 from gatutils.sparse import CSRMatrix
+from gatutils.training import seed_everything
 
 ATTENTION = {"GAT": GATConv, "GATv2": GATv2Conv}
 
 
 def attention_net(
-    kind: str, in_features: int, width: int, out_features: int, heads: int, dropout: float = 0.0
+    layer: str, in_features: int, width: int, out_features: int, heads: int, dropout: float = 0.0
 ) -> GraphNet:
     """Return two layers of graph attention: concatenated heads, then an output layer with one head.
 
     Args:
-        kind: ``"GAT"`` or ``"GATv2"``.
+        layer: ``"GAT"`` or ``"GATv2"``.
         in_features: Width of the features.
         width: Width of the first layer's heads together.
         out_features: Width of the output.
         heads: Number of attention heads of the first layer.
         dropout: Probability of dropout, for each layer's inputs and its attention weights.
     """
-    expect(kind in ATTENTION, "kind", f"one of {', '.join(ATTENTION)}", repr(kind))
+    expect(layer in ATTENTION, "layer", f"one of {', '.join(ATTENTION)}", repr(layer))
     expect_int(heads, "heads", least=1)
     expect(width % heads == 0, "heads", f"a divisor of width ({width})", heads)
-    made = ATTENTION[kind]
+    made = ATTENTION[layer]
     first = made(in_features, width // heads, heads, dropout=dropout)
     last = made(width, out_features, concat=False, dropout=dropout)
     return GraphNet([first, last], dropout=dropout)
@@ -103,3 +109,35 @@ def attention_entropy(
         looped = getattr(layer, "add_self_loops", False)
         found.append(normalised_entropy(weights, graph.with_self_loops() if looped else graph))
     return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttentionPlan(NodePlan):
+    """Graph attention on chapter 8's task and budget; each node also attends to itself.
+
+    The normalised entropy of the weights of each head in each layer is stored too.
+
+    Attributes:
+        layer: Name of the layers.
+        heads: See :func:`attention_net`.
+        equal: Whether a stays zero, so that all weights of a node are equal.
+    """
+
+    layer: Literal["GAT", "GATv2"]
+    heads: int = 4
+    equal: bool = False
+
+    def run(self, seed: int) -> dict[str, Any]:
+        """Train the network with one seed, and test it."""
+        graph = scipy_api().graph.with_self_loops()
+        features, labels = features_and_labels(graph)
+        seed_everything(seed)
+        sizes = features.shape[1], self.hidden, int(labels.max()) + 1
+        net = attention_net(self.layer, *sizes, self.heads, self.dropout)
+        if self.equal:
+            for layer in net.layers:
+                assert isinstance(layer.a, nn.Parameter)
+                nn.init.zeros_(layer.a).requires_grad_(False)
+        scores = self.fit_and_score(net, graph, seed)
+        entropy = [of.tolist() for of in attention_entropy(net, features, graph)]
+        return {"scores": scores, "normalised_entropy": entropy}

@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Callable
-from typing import cast
+from dataclasses import dataclass
+from typing import Any, Literal, cast
 
 import torch
 from jaxtyping import Float
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from gatutils._checks import expect, expect_int
 from gatutils.book.experiments.nodes import labels_of
+from gatutils.book.experiments.plan import Plan
 from gatutils.book.experiments.witnesses import answer_loss, witness_accuracy
 from gatutils.book.tasks.dictionaries import dictionaries
 from gatutils.graph import Graph
@@ -21,7 +23,7 @@ from gatutils.graph_attention import (
 from gatutils.message_passing import (
     SAGEConv,
 )
-from gatutils.training import fit
+from gatutils.training import fit, seed_everything
 
 
 class DotConv(nn.Module):
@@ -58,7 +60,7 @@ class Lookup(nn.Module):
 
     Args:
         keys: k, as in :func:`~gatutils.book.tasks.dictionaries.dictionaries`.
-        kind: ``"GAT"``, ``"GATv2"``, ``"dot"`` (:class:`DotConv`) or ``"mean"`` (SAGE).
+        layer: ``"GAT"``, ``"GATv2"``, ``"dot"`` (:class:`DotConv`) or ``"mean"`` (SAGE).
         heads: Number of attention heads, for GAT and GATv2.
         width: Width of a state, and of all heads together.
 
@@ -66,7 +68,7 @@ class Lookup(nn.Module):
         Brody et al. (2022), section 4.1, with a layer of each kind.
     """
 
-    def __init__(self, keys: int, kind: str, heads: int = 1, width: int = 64) -> None:
+    def __init__(self, keys: int, layer: str, heads: int = 1, width: int = 64) -> None:
         super().__init__()
         made: dict[str, Callable[[], nn.Module]] = {
             "GAT": lambda: GATConv(width, width // heads, heads),
@@ -74,12 +76,12 @@ class Lookup(nn.Module):
             "dot": lambda: DotConv(width),
             "mean": lambda: SAGEConv(width, width),
         }
-        expect(kind in made, "kind", f"one of {', '.join(made)}", repr(kind))
+        expect(layer in made, "layer", f"one of {', '.join(made)}", repr(layer))
         expect_int(heads, "heads", least=1)
         expect(width % heads == 0, "heads", f"a divisor of width ({width})", heads)
         self.embed = nn.Linear(2 * keys, width, bias=False)  # a one-hot vector selects a column
         nn.init.normal_(self.embed.weight)  # as torch initialises embeddings
-        self.layer = made[kind]()
+        self.layer = made[layer]()
         self.classifier = nn.Linear(width, keys)
 
     def forward(
@@ -137,3 +139,47 @@ def fit_lookup(
         every=every,
     )
     return [score for _, score in history.scores], witness_accuracy(net, tested)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DictionaryPlan(Plan):
+    """A network of chapter 11, which looks up values; its score is the accuracy on the test set.
+
+    The accuracy on the validation set during training is stored too.
+
+    Attributes:
+        layer: See :class:`Lookup`.
+        heads: See :class:`Lookup`.
+        keys: See :class:`Lookup`.
+        width: See :class:`Lookup`.
+        batch_size: Number of dictionaries in a batch.
+        lr: See :func:`~gatutils.training.fit`.
+        every: See :func:`fit_lookup`.
+        test_count: Number of dictionaries in the test set, and in the validation set.
+    """
+
+    layer: Literal["GAT", "GATv2", "dot", "mean"]
+    heads: int
+    keys: int
+    width: int = 64
+    steps: int = 1500
+    batch_size: int = 32
+    lr: float = 0.01
+    every: int = 50
+    test_count: int = 512
+
+    def run(self, seed: int) -> dict[str, Any]:
+        """Train the network with one seed, and test it."""
+        seed_everything(seed)
+        net = Lookup(self.keys, self.layer, self.heads, self.width)
+        validation, accuracy = fit_lookup(
+            net,
+            self.keys,
+            seed,
+            steps=self.steps,
+            size=self.batch_size,
+            lr=self.lr,
+            every=self.every,
+            test=self.test_count,
+        )
+        return {"scores": [accuracy], "validation": validation}

@@ -2,7 +2,8 @@
 
 import itertools
 from collections.abc import Sequence
-from typing import cast
+from dataclasses import dataclass
+from typing import Any, Literal, cast
 
 import torch
 from jaxtyping import Bool, Float
@@ -13,33 +14,36 @@ from torch.nn.functional import (
 )
 
 from gatutils._checks import expect, expect_int, expect_tensor
+from gatutils.book.experiments.plan import Plan
+from gatutils.book.tasks.graphs import scipy_api, split
 from gatutils.graph import Graph
 from gatutils.message_passing import (
     Aggr,
     GatedGraphConv,
     GCNConv,
     GINConv,
+    GraphNet,
     SAGEConv,
     aggregate,
 )
 from gatutils.sparse import CSRMatrix
-from gatutils.training import fit
+from gatutils.training import fit, seed_everything
 
 LAYERS = {"GCN": GCNConv, "SAGE": SAGEConv, "GIN": GINConv}
 
 
-def layers(kind: str, widths: Sequence[int], aggr: Aggr | None = None) -> list[nn.Module]:
+def layers(layer: str, widths: Sequence[int], aggr: Aggr | None = None) -> list[nn.Module]:
     """Return layers from each width to the next.
 
     Args:
-        kind: ``"GCN"``, ``"SAGE"`` or ``"GIN"``.
+        layer: ``"GCN"``, ``"SAGE"`` or ``"GIN"``.
         widths: Widths of the features, of the hidden states and of the output.
         aggr: How SAGE or GIN aggregate, if not as by default; GCN has a fixed aggregation.
     """
-    expect(kind in LAYERS, "kind", f"one of {', '.join(LAYERS)}", repr(kind))
-    expect(aggr is None or kind != "GCN", "aggr", "None for GCN", repr(aggr))
+    expect(layer in LAYERS, "layer", f"one of {', '.join(LAYERS)}", repr(layer))
+    expect(aggr is None or layer != "GCN", "aggr", "None for GCN", repr(aggr))
     more = {} if aggr is None else {"aggr": aggr}
-    return [LAYERS[kind](a, b, **more) for a, b in itertools.pairwise(widths)]
+    return [LAYERS[layer](a, b, **more) for a, b in itertools.pairwise(widths)]
 
 
 class Deep(nn.Module):
@@ -115,6 +119,117 @@ def accuracy(net: nn.Module, graph: Graph, nodes: Bool[Tensor, " nodes"]) -> flo
     """Return the accuracy of ``net`` on ``nodes``; ``net`` is left in evaluation mode."""
     features, labels = features_and_labels(graph)
     return float((predicted(net, features, graph) == labels)[nodes].double().mean())
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodePlan(Plan):
+    """A model of chapters 7 to 10, which classifies the functions of SciPy.
+
+    The split is drawn with the seed of the run. The scores are the accuracies on the test set and
+    on the training set.
+
+    Attributes:
+        per_class: Number of labelled nodes per class; all other nodes form the test set.
+        hidden: Width of the hidden states.
+        dropout: Probability of dropout on the inputs of each layer.
+        lr: See :func:`~gatutils.training.fit`.
+        weight_decay: See :func:`~gatutils.training.fit`.
+    """
+
+    per_class: int = 20
+    hidden: int = 32
+    dropout: float = 0.5
+    steps: int = 200
+    lr: float = 0.01
+    weight_decay: float = 5e-4
+
+    def fit_and_score(self, net: nn.Module, graph: Graph, seed: int) -> list[float]:
+        """Train a network on the split drawn with the seed, and return its scores."""
+        train, test = split(labels_of(graph), self.per_class, seed)
+        amount = {"lr": self.lr, "weight_decay": self.weight_decay}
+        fit_nodes(net, graph, train, seed, steps=self.steps, **amount)
+        return [accuracy(net, graph, nodes) for nodes in (test, train)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StackPlan(NodePlan):
+    """A stack of layers. Without the graph's edges, a stack of GCN layers is an MLP.
+
+    Attributes:
+        layer: Name of the layers.
+        aggr: Their aggregation, if not the default.
+        layers: Number of layers.
+        edges: Whether the layers use the graph's edges.
+        residual: Whether the input of each hidden layer is added to its output.
+        smoothing: How many times the features are aggregated beforehand; see :func:`smooth`.
+    """
+
+    layer: Literal["GCN", "SAGE", "GIN"] = "GCN"
+    aggr: Aggr | None = None
+    layers: int = 2
+    edges: bool = True
+    residual: bool = False
+    smoothing: int = 0
+
+    def run(self, seed: int) -> dict[str, Any]:
+        """Train the stack with one seed, and test it."""
+        graph = scipy_api().graph
+        seed_everything(seed)
+        if self.smoothing:
+            graph = graph.with_features(smooth(graph, self.smoothing), graph.labels)
+        if not self.edges:
+            graph = graph.without_edges()
+        inputs, classes = _widths(graph)
+        widths = [inputs, *[self.hidden] * (self.layers - 1), classes]
+        net = GraphNet(layers(self.layer, widths, self.aggr), self.dropout, self.residual)
+        return {"scores": self.fit_and_score(net, graph, seed)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class GatedNodePlan(NodePlan):
+    """One gated layer, applied repeatedly; see :class:`Deep`.
+
+    Attributes:
+        rounds: How many times the layer is applied.
+    """
+
+    rounds: int
+
+    def run(self, seed: int) -> dict[str, Any]:
+        """Train the network with one seed, and test it."""
+        graph = scipy_api().graph
+        seed_everything(seed)
+        inputs, classes = _widths(graph)
+        net = Deep(inputs, self.hidden, classes, self.rounds, self.dropout)
+        return {"scores": self.fit_and_score(net, graph, seed)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelPropagationPlan(Plan):
+    """Label propagation, which is not trained: its number of steps is ignored.
+
+    Attributes:
+        per_class: As in :class:`NodePlan`.
+        rounds: See :func:`label_propagation`.
+    """
+
+    steps: int = 0
+    per_class: int = 20
+    rounds: int = 10
+
+    def run(self, seed: int) -> dict[str, Any]:
+        """Propagate the labels of the training set drawn with the seed."""
+        graph = scipy_api().graph
+        labels = labels_of(graph)
+        train, test = split(labels, self.per_class, seed)
+        right = label_propagation(graph, train, self.rounds).argmax(dim=1) == labels
+        return {"scores": [float(right[nodes].double().mean()) for nodes in (test, train)]}
+
+
+def _widths(graph: Graph) -> tuple[int, int]:
+    """Return the width of the features and the number of classes."""
+    features, labels = features_and_labels(graph)
+    return features.shape[1], int(labels.max()) + 1
 
 
 def label_propagation(

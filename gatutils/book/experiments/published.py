@@ -1,60 +1,49 @@
 """The protocols of the GAT and GCN papers on the Planetoid data sets."""
 
+import functools
 import itertools
 import math
-from typing import Any, cast
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from torch import Tensor, nn
-from torch.nn.functional import (
-    cross_entropy,
-    elu,
-)
+from torch.nn.functional import cross_entropy, elu
 
-from gatutils._checks import expect
 from gatutils.book.experiments.attention import attention_entropy
 from gatutils.book.experiments.nodes import features_and_labels, labels_of, predicted
-from gatutils.graph_attention import (
-    GATConv,
-)
-from gatutils.message_passing import (
-    GCNConv,
-    GraphNet,
-)
-from gatutils.planetoid import Planetoid, normalised
+from gatutils.book.experiments.plan import Plan
+from gatutils.graph import Graph
+from gatutils.graph_attention import GATConv
+from gatutils.message_passing import GCNConv, GraphNet
+from gatutils.planetoid import Planetoid, normalised, planetoid
 from gatutils.sparse import CSRMatrix
-from gatutils.training import EarlyStopping, fit
+from gatutils.training import EarlyStopping, fit, seed_everything
 
 
-def published_net(kind: str, words: int, classes: int, heads_out: int = 1) -> GraphNet:
-    """Return the untrained network of Velickovic et al. (2018) or of Kipf and Welling (2017).
+def gat_net(words: int, classes: int, heads_out: int = 1) -> GraphNet:
+    """Return the untrained network of the GAT paper.
 
     Args:
-        kind: ``"GAT"`` or ``"GCN"``.
         words: Width of the features.
         classes: Width of the output.
-        heads_out: Number of heads of GAT's last layer, which are averaged.
+        heads_out: Number of heads of the last layer, which are averaged.
+
+    Source:
+        Velickovic et al. (2018), section 3.3.
     """
-    expect(kind in ("GAT", "GCN"), "kind", "'GAT' or 'GCN'", repr(kind))
-    if kind == "GAT":
-        first = GATConv(words, 8, heads=8, dropout=0.6)
-        last = GATConv(64, classes, heads=heads_out, concat=False, dropout=0.6)
-        return GraphNet([first, last], dropout=0.6, activation=elu)
-    pair = [GCNConv(words, 16), GCNConv(16, classes)]
-    for layer in pair:
-        nn.init.xavier_uniform_(layer.W.weight)
-        layer.b.requires_grad_(False)  # stays zero: the authors' layers have no bias
-    return GraphNet(pair, dropout=0.5)
+    first = GATConv(words, 8, heads=8, dropout=0.6)
+    last = GATConv(64, classes, heads=heads_out, concat=False, dropout=0.6)
+    return GraphNet([first, last], dropout=0.6, activation=elu)
 
 
-def fit_published(
+def fit_gat(
     net: GraphNet, data: Planetoid, seed: int = 0, *, steps: int, lr: float, weight_decay: float
 ) -> dict[str, Any]:
-    """Train a network of :func:`published_net` with its paper's protocol; return the results.
+    """Train a network of :func:`gat_net` with the paper's protocol, and return the results.
 
-    GAT: Adam until neither the validation loss nor the accuracy has improved for 100 steps, then
-    the parameters of the last step at which both did; weight decay on all parameters. GCN: Adam
-    until the validation loss exceeds its mean over the previous ten steps; weight decay on the
-    first weight matrix only.
+    Training stops once neither the validation loss nor the validation accuracy has improved for
+    100 steps; the parameters are those of the last step at which both did.
 
     Args:
         net: Trained in place; its parameters are not reinitialised.
@@ -62,39 +51,104 @@ def fit_published(
         seed: Seed of the randomness in training.
         steps: Maximum number of steps.
         lr: Learning rate of Adam, which is constant.
-        weight_decay: The coefficient of the weight decay described above.
+        weight_decay: Weight decay on all parameters.
 
     Returns:
         ``scores``, the accuracies on the test set and on the validation set; ``steps``, the number
-        of training steps; ``best``, the step whose parameters are used; for GAT also ``evenness``,
-        the normalised entropy of each head in each layer.
+        of training steps; ``best``, the step whose parameters are used; ``normalised_entropy``,
+        that of each head in each layer.
 
     Source:
-        Velickovic et al. (2018), section 3.3; Kipf and Welling (2017), section 5.2, with the
-        window as in the authors' code.
+        Velickovic et al. (2018), section 3.3.
     """
-    graph, labels = data.graph.with_self_loops(), labels_of(data.graph)
-    features = CSRMatrix.from_dense(normalised(features_and_labels(data.graph)[0]))
-    gcn = isinstance(net.layers[0], GCNConv)
-    first = cast(GCNConv, net.layers[0]).W.weight if gcn else None
-
-    def penalty() -> Tensor | float:
-        return 0.0 if first is None else weight_decay / 2 * first.square().sum()
+    features, graph = _inputs(data)
 
     def loss(model: nn.Module, _: object) -> Tensor:
-        return cross_entropy(model(features, graph)[data.train], labels[data.train]) + penalty()
+        return _loss_and_accuracy(model(features, graph), data, data.train)[0]
 
-    def look(model: nn.Module) -> tuple[float, float]:
-        said, right = model(features, graph)[data.valid], labels[data.valid]
-        value = cross_entropy(said, right) + penalty()
-        return float(value), float((said.argmax(dim=1) == right).double().mean())
+    def validate(model: nn.Module) -> tuple[float, float]:
+        value, accuracy = _loss_and_accuracy(model(features, graph), data, data.valid)
+        return float(value), accuracy
 
-    patience = EarlyStopping(look)
-    seen: list[float] = []
+    patience = EarlyStopping(validate)
+    history = fit(
+        net,
+        itertools.repeat(None),
+        loss,
+        steps,
+        lr=lr,
+        warmup=0,
+        clip=math.inf,
+        cosine=False,
+        weight_decay=weight_decay,
+        seed=seed,
+        stop=patience,
+        progress=False,
+    )
+    patience.restore(net)
+    taken = len(history.loss)
+    return {
+        "scores": _scores(net, features, graph, data),
+        "steps": taken,
+        "best": taken if patience.best is None else patience.best + 1,
+        "normalised_entropy": [of.tolist() for of in attention_entropy(net, features, graph)],
+    }
+
+
+def gcn_net(words: int, classes: int) -> GraphNet:
+    """Return the untrained network of the GCN paper, whose layers have no bias.
+
+    Args:
+        words: Width of the features.
+        classes: Width of the output.
+
+    Source:
+        Kipf and Welling (2017), section 5.2.
+    """
+    layers = [GCNConv(words, 16), GCNConv(16, classes)]
+    for layer in layers:
+        nn.init.xavier_uniform_(layer.W.weight)
+        layer.b.requires_grad_(False)  # stays zero
+    return GraphNet(layers, dropout=0.5)
+
+
+def fit_gcn(
+    net: GraphNet, data: Planetoid, seed: int = 0, *, steps: int, lr: float, weight_decay: float
+) -> dict[str, Any]:
+    """Train a network of :func:`gcn_net` with the paper's protocol, and return the results.
+
+    Training stops once the validation loss exceeds its mean over the previous ten steps.
+
+    Args:
+        net: Trained in place; its parameters are not reinitialised.
+        data: The data set.
+        seed: Seed of the randomness in training.
+        steps: Maximum number of steps.
+        lr: Learning rate of Adam, which is constant.
+        weight_decay: Weight decay on the first weight matrix only.
+
+    Returns:
+        ``scores``, the accuracies on the test set and on the validation set; ``steps``, the number
+        of training steps; ``best``, the same.
+
+    Source:
+        Kipf and Welling (2017), section 5.2, with the window as in the authors' code.
+    """
+    features, graph = _inputs(data)
+    first = net.layers[0]
+    assert isinstance(first, GCNConv)
+    losses: list[float] = []
+
+    def loss_on(model: nn.Module, nodes: Tensor) -> Tensor:
+        penalty = weight_decay / 2 * first.W.weight.square().sum()
+        return _loss_and_accuracy(model(features, graph), data, nodes)[0] + penalty
+
+    def loss(model: nn.Module, _: object) -> Tensor:
+        return loss_on(model, data.train)
 
     def rises(model: nn.Module) -> bool:
-        seen.append(look(model)[0])
-        return len(seen) > 11 and seen[-1] > sum(seen[-11:-1]) / 10
+        losses.append(float(loss_on(model, data.valid)))
+        return len(losses) > 11 and losses[-1] > sum(losses[-11:-1]) / 10
 
     history = fit(
         net,
@@ -105,19 +159,97 @@ def fit_published(
         warmup=0,
         clip=math.inf,
         cosine=False,
-        weight_decay=0 if gcn else weight_decay,
+        weight_decay=0,
         seed=seed,
-        stop=rises if gcn else patience,
+        stop=rises,
         progress=False,
     )
-    if not gcn:
-        patience.restore(net)
-    right = predicted(net, features, graph) == labels
-    done: dict[str, Any] = {
-        "scores": [float(right[nodes].double().mean()) for nodes in (data.test, data.valid)],
-        "steps": len(history.loss),
-        "best": len(history.loss) if patience.best is None else patience.best + 1,
-    }
-    if not gcn:
-        done["evenness"] = [of.tolist() for of in attention_entropy(net, features, graph)]
-    return done
+    taken = len(history.loss)
+    return {"scores": _scores(net, features, graph, data), "steps": taken, "best": taken}
+
+
+def _inputs(data: Planetoid) -> tuple[CSRMatrix, Graph]:
+    """Return the features, each row of which sums to 1, and the graph with self-loops."""
+    features = CSRMatrix.from_dense(normalised(features_and_labels(data.graph)[0]))
+    return features, data.graph.with_self_loops()
+
+
+def _loss_and_accuracy(logits: Tensor, data: Planetoid, nodes: Tensor) -> tuple[Tensor, float]:
+    logits, labels = logits[nodes], labels_of(data.graph)[nodes]
+    accuracy = (logits.argmax(dim=1) == labels).double().mean()
+    return cross_entropy(logits, labels), float(accuracy)
+
+
+def _scores(net: GraphNet, features: CSRMatrix, graph: Graph, data: Planetoid) -> list[float]:
+    """Return the accuracies on the test set and on the validation set."""
+    right = predicted(net, features, graph) == labels_of(data.graph)
+    return [float(right[nodes].double().mean()) for nodes in (data.test, data.valid)]
+
+
+@functools.cache
+def read_once(name: str) -> Planetoid:
+    """Return a data set, which several runs share."""
+    return planetoid(name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishedPlan(Plan):
+    """A network trained on a Planetoid data set with the protocol of its paper.
+
+    The scores are the accuracies on the test set and on the validation set.
+
+    Attributes:
+        data: Name of the data set.
+        steps: Maximum number of steps.
+        lr: Learning rate of Adam.
+        weight_decay: On the parameters that the paper's protocol says.
+    """
+
+    data: Literal["cora", "citeseer", "pubmed"]
+    lr: float
+    weight_decay: float
+
+    def run(self, seed: int) -> dict[str, Any]:
+        """Train the network with one seed, and test it."""
+        data = read_once(self.data)
+        seed_everything(seed)
+        return self.train(data, features_and_labels(data.graph)[0].shape[1], seed)
+
+    @abstractmethod
+    def train(self, data: Planetoid, words: int, seed: int) -> dict[str, Any]:
+        """Build and train the network, and return what is stored about the run."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GATPlan(PublishedPlan):
+    """See :func:`gat_net` and :func:`fit_gat`.
+
+    Attributes:
+        heads_out: See :func:`gat_net`.
+    """
+
+    heads_out: int = 1
+    steps: int = 100_000
+    lr: float = 0.005
+    weight_decay: float = 5e-4
+
+    def train(self, data: Planetoid, words: int, seed: int) -> dict[str, Any]:
+        """Build and train the network, and return what :func:`fit_gat` returns."""
+        net = gat_net(words, data.classes, self.heads_out)
+        amount = {"lr": self.lr, "weight_decay": self.weight_decay}
+        return fit_gat(net, data, seed, steps=self.steps, **amount)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GCNPlan(PublishedPlan):
+    """See :func:`gcn_net` and :func:`fit_gcn`."""
+
+    steps: int = 200
+    lr: float = 0.01
+    weight_decay: float = 5e-4
+
+    def train(self, data: Planetoid, words: int, seed: int) -> dict[str, Any]:
+        """Build and train the network, and return what :func:`fit_gcn` returns."""
+        net = gcn_net(words, data.classes)
+        amount = {"lr": self.lr, "weight_decay": self.weight_decay}
+        return fit_gcn(net, data, seed, steps=self.steps, **amount)

@@ -1,7 +1,9 @@
 """Chapter 9: gated graph networks, GraphSAGE and a GRU on puzzles."""
 
+from abc import abstractmethod
 from collections.abc import Sequence
-from typing import cast
+from dataclasses import dataclass
+from typing import Any, Literal, cast
 
 import torch
 from jaxtyping import Float
@@ -13,18 +15,20 @@ from torch.nn.functional import (
 
 from gatutils._checks import expect, expect_int
 from gatutils.book.experiments.batching import reshuffled
+from gatutils.book.experiments.plan import Plan
 from gatutils.book.tasks.puzzles import (
     RELATIONS,
     Puzzle,
     PuzzleBatch,
     collate_puzzles,
+    sample_puzzles,
 )
 from gatutils.graph import Graph
 from gatutils.message_passing import (
     GatedGraphConv,
     aggregate,
 )
-from gatutils.training import fit
+from gatutils.training import fit, seed_everything
 
 
 class RelationalSAGE(nn.Module):
@@ -154,3 +158,85 @@ def puzzle_accuracy(model: nn.Module, puzzles: Sequence[Puzzle]) -> float:
     """Return the fraction of puzzles in which the answer has the highest score."""
     batch = collate_puzzles(puzzles)
     return float((model.eval()(batch).argmax(dim=1) == batch.answer).double().mean())
+
+
+@dataclass(frozen=True, kw_only=True)
+class PuzzlePlan(Plan):
+    """A model of chapter 9 that solves puzzles.
+
+    The scores are the fractions solved of the test set and, if there are several sizes, of each
+    size.
+
+    Attributes:
+        task: A key of :data:`~gatutils.book.tasks.puzzles.RELATIONS`.
+        sizes: The sizes of the puzzles; see :func:`~gatutils.book.tasks.puzzles.sample_puzzles`.
+        examples: Number of puzzles in the training set.
+        batch_size: Number of puzzles in a batch.
+        width: Width of a state.
+        lr: See :func:`~gatutils.training.fit`.
+        test_count: Number of puzzles in the test set.
+        test_seed: Seed of the test set.
+    """
+
+    task: Literal["deduction", "path"]
+    sizes: tuple[int, ...]
+    examples: int
+    batch_size: int = 50
+    width: int
+    lr: float
+    test_count: int = 2000
+    test_seed: int = 1
+
+    @abstractmethod
+    def build(self, example: Puzzle) -> nn.Module:
+        """Return the untrained model for puzzles like this one."""
+
+    def run(self, seed: int) -> dict[str, Any]:
+        """Train the model on puzzles drawn with the seed, and test it."""
+        test = sample_puzzles(self.task, self.test_count, self.sizes, "test", self.test_seed)
+        seed_everything(seed)
+        model = self.build(test[0])
+        train = sample_puzzles(self.task, self.examples, self.sizes, seed=seed)
+        fit_puzzles(model, train, seed, steps=self.steps, size=self.batch_size, lr=self.lr)
+        parts = [[puzzle for puzzle in test if puzzle.size == size] for size in self.sizes]
+        groups = [test, *parts] if len(parts) > 1 else [test]
+        return {"scores": [puzzle_accuracy(model, group) for group in groups]}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SolverPlan(PuzzlePlan):
+    """A graph network; see :class:`Solver`.
+
+    Attributes:
+        layer: See :class:`Solver`.
+        rounds: See :class:`Solver`.
+    """
+
+    layer: Literal["gated", "SAGE"] = "gated"
+    rounds: int = 5
+    width: int = 32
+    steps: int = 300
+    lr: float = 5e-3
+
+    def build(self, example: Puzzle) -> Solver:
+        """Return the untrained network for puzzles like this one."""
+        one = collate_puzzles([example])
+        return Solver(len(one.graphs), one.marks.shape[1], self.rounds, self.layer, self.width)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenReaderPlan(PuzzlePlan):
+    """A GRU over the tokens; see :class:`TokenReader`.
+
+    Attributes:
+        embedding: See :class:`TokenReader`.
+    """
+
+    embedding: int = 32
+    width: int = 64
+    steps: int = 600
+    lr: float = 3e-3
+
+    def build(self, example: Puzzle) -> TokenReader:
+        """Return the untrained network for puzzles like this one."""
+        return TokenReader(self.task, example.entities, self.embedding, self.width)

@@ -2,7 +2,8 @@
 
 import random
 from collections.abc import Callable, Iterator, Sequence
-from typing import Literal, cast
+from dataclasses import dataclass
+from typing import Any, Literal, cast
 
 import torch
 from jaxtyping import Float
@@ -12,6 +13,7 @@ from torch.nn.functional import (
 )
 
 from gatutils._checks import expect, expect_int
+from gatutils.book.experiments.plan import Plan
 from gatutils.book.tasks.relay import TOKENS, relay
 from gatutils.graph import Graph
 from gatutils.message_passing import (
@@ -20,37 +22,46 @@ from gatutils.message_passing import (
     GINConv,
     SAGEConv,
 )
-from gatutils.training import fit
+from gatutils.training import fit, seed_everything
 
-Carrier = Literal["gated", "SAGE", "GCN", "GCN, added", "tanh", "GIN", "SAGE, untied"]
+RelayLayer = Literal["gated", "SAGE", "GCN", "GIN", "tanh"]
 
 
 class Relay(nn.Module):
     """One layer applied repeatedly, between two linear layers.
 
     Args:
-        kind: ``"gated"``, ``"SAGE"``, ``"GCN"`` or ``"GIN"``, with a ReLU after the last three;
-            ``"GCN, added"`` adds the layer's output to the state instead of replacing it;
-            ``"tanh"`` is a plain recurrent cell, the tanh of a SAGE layer with a sum;
-            ``"SAGE, untied"`` has 17 layers that share no parameters, and at most 17 rounds.
+        layer: ``"gated"``, ``"SAGE"``, ``"GCN"`` or ``"GIN"``, with a ReLU after the last three;
+            ``"tanh"`` is a plain recurrent cell, the tanh of a SAGE layer with a sum.
         width: Width of a state.
+        residual: Whether the layer's output is added to the state instead of replacing it.
+        untied: If given, so many layers that share no parameters are applied one after another,
+            and there are at most so many rounds.
     """
 
-    def __init__(self, kind: Carrier, width: int = 32) -> None:
+    def __init__(
+        self,
+        layer: RelayLayer,
+        width: int = 32,
+        residual: bool = False,
+        untied: int | None = None,
+    ) -> None:
         super().__init__()
         made: dict[str, Callable[[], nn.Module]] = {
             "gated": lambda: GatedGraphConv(width),
             "SAGE": lambda: SAGEConv(width, width),
             "GCN": lambda: GCNConv(width, width),
-            "GCN, added": lambda: GCNConv(width, width),
-            "tanh": lambda: SAGEConv(width, width, "sum"),
             "GIN": lambda: GINConv(width, width),
-            "SAGE, untied": lambda: SAGEConv(width, width),
+            "tanh": lambda: SAGEConv(width, width, "sum"),
         }
-        expect(kind in made, "kind", f"one of {', '.join(made)}", repr(kind))
-        self.kind = kind
+        expect(layer in made, "layer", f"one of {', '.join(made)}", repr(layer))
+        if untied is not None:
+            expect_int(untied, "untied", least=1)
+        activations: dict[str, nn.Module] = {"gated": nn.Identity(), "tanh": nn.Tanh()}
+        self.activation = activations.get(layer, nn.ReLU())
+        self.residual, self.untied = residual, untied
         self.input_proj = nn.Linear(TOKENS + 1, width)
-        self.layers = nn.ModuleList(made[kind]() for _ in range(17 if "untied" in kind else 1))
+        self.layers = nn.ModuleList(made[layer]() for _ in range(untied or 1))
         self.classifier = nn.Linear(width, TOKENS)
 
     def forward(
@@ -58,15 +69,10 @@ class Relay(nn.Module):
     ) -> Float[Tensor, "nodes tokens"]:
         """Return the logits of the token at each node after ``rounds`` rounds."""
         states = self.input_proj(features)
-        tied = len(self.layers) == 1
-        for k in range(rounds if tied else min(rounds, len(self.layers))):
-            new = self.layers[0 if tied else k](states, graph)
-            if self.kind == "gated":
-                states = new
-            elif self.kind == "tanh":
-                states = new.tanh()
-            else:
-                states = new.relu() + (states if self.kind == "GCN, added" else 0)
+        layers = [self.layers[0]] * rounds if self.untied is None else self.layers[:rounds]
+        for layer in layers:
+            new = self.activation(layer(states, graph))
+            states = states + new if self.residual else new
         return cast(Tensor, self.classifier(states))
 
 
@@ -109,6 +115,45 @@ def relay_accuracy(model: nn.Module, length: int, count: int = 200, seed: int = 
     """Return the fraction of paths whose last node predicts the first node's token."""
     expect_int(length, "length", least=1)
     graph = relay(length, count, torch.Generator().manual_seed(seed))
-    said = model.eval()(graph.features, graph, length + 1).argmax(dim=1)
-    right = (said == graph.labels).view(count, -1)
+    predicted = model.eval()(graph.features, graph, length + 1).argmax(dim=1)
+    right = (predicted == graph.labels).view(count, -1)
     return float(right[:, -1].double().mean())
+
+
+@dataclass(frozen=True, kw_only=True)
+class RelayPlan(Plan):
+    """A network of chapter 9 that carries a token along paths.
+
+    The scores are the fractions of paths whose last node predicts the first node's token, one for
+    each length in the test.
+
+    Attributes:
+        layer: See :class:`Relay`.
+        width: See :class:`Relay`.
+        residual: See :class:`Relay`.
+        untied: See :class:`Relay`.
+        lengths: The numbers of edges of the training paths.
+        batch_size: Number of paths in a batch.
+        lr: See :func:`~gatutils.training.fit`.
+        test_lengths: The numbers of edges of the test paths.
+        test_count: Number of test paths of each length.
+    """
+
+    layer: RelayLayer
+    width: int = 32
+    residual: bool = False
+    untied: int | None = None
+    lengths: tuple[int, ...] = tuple(range(1, 17))
+    steps: int = 1500
+    batch_size: int = 16
+    lr: float = 0.01
+    test_lengths: tuple[int, ...] = (8, 16, 32, 64)
+    test_count: int = 200
+
+    def run(self, seed: int) -> dict[str, Any]:
+        """Train the network with one seed, and test it."""
+        seed_everything(seed)
+        net = Relay(self.layer, self.width, self.residual, self.untied)
+        amount = {"steps": self.steps, "size": self.batch_size}
+        fit_relay(net, seed, lengths=self.lengths, **amount, lr=self.lr)
+        return {"scores": [relay_accuracy(net, n, self.test_count) for n in self.test_lengths]}

@@ -1,14 +1,17 @@
 """Chapters 1 to 5: encoder-decoder models that translate."""
 
 import random
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, cast
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, cast
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from gatutils.attention import Additive, Cosine, Dot, General, ScaledDot, Score
+from gatutils.book.experiments.plan import Plan
 from gatutils.book.tasks.sentences import (
     ADJECTIVES,
     ENGLISH,
@@ -25,33 +28,173 @@ from gatutils.book.tasks.sentences import (
 )
 from gatutils.decoding import Translator, greedy
 from gatutils.seq2seq import Seq2Seq, sequence_loss
-from gatutils.transformer import Transformer
+from gatutils.training import fit, seed_everything
+from gatutils.transformer import Norm, Transformer
 
 
-def build(plan: dict[str, Any]) -> Seq2Seq | Transformer:
-    """Return the untrained model described by a budget and a model's departures from it."""
-    if "heads" in plan:
-        sizes = [plan[name] for name in ("dim", "heads", "layers", "think", "norm")]
-        return Transformer(len(ENGLISH), len(KOREAN), *sizes)
-    width = plan["hidden"]
-    direction = plan.get("direction", width)
-    kinds: dict[str | None, Callable[[], Score | None]] = {
-        None: lambda: None,
-        "dot": Dot,
-        "scaled dot": ScaledDot,
-        "general": lambda: General(width, 2 * direction),
-        "additive": lambda: Additive(width, 2 * direction),
-        "cosine": lambda: Cosine(plan.get("temperature", 1.0), plan.get("learned", False)),
-    }
-    return Seq2Seq(
-        len(ENGLISH),
-        len(KOREAN),
-        plan["embedding"],
-        width,
-        kinds[plan.get("score")](),
-        plan.get("layout", "before"),
-        direction,
-    )
+@dataclass(frozen=True, kw_only=True)
+class SentenceSample:
+    """How sentences are drawn; see :func:`~gatutils.book.tasks.sentences.sample_pairs`.
+
+    Attributes:
+        clauses: The numbers of relative clauses.
+        count: Number of sentences, for each number of clauses if there are several.
+        seed: Seed of the draw.
+        split: ``"train"`` or ``"test"``.
+    """
+
+    clauses: tuple[int, ...] = tuple(range(8))
+    count: int = 200
+    seed: int = 1
+    split: str = "test"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlignmentSample:
+    """The sentences whose attention weights are stored or counted.
+
+    Attributes:
+        sentence: The one whose weights are stored.
+        drawn_from: The sample that contains it.
+        counted_on: The sample on which :func:`aligned` is computed.
+    """
+
+    sentence: str
+    drawn_from: SentenceSample
+    counted_on: SentenceSample
+
+
+@dataclass(frozen=True, kw_only=True)
+class TranslationPlan(Plan):
+    """A model of chapters 1 to 5, which translates English into Korean.
+
+    Its scores are the fractions of sentences that greedy decoding translates without a single
+    error, one for each number of relative clauses. The mean training loss of the last 20 steps and
+    the number of parameters are stored too.
+
+    Attributes:
+        batch_size: Number of sentences in a batch.
+        lr: See :func:`~gatutils.training.fit`.
+        warmup: See :func:`~gatutils.training.fit`.
+        clauses: The numbers of relative clauses in the training sentences.
+        sentences: Size of a fixed training set; None for fresh sentences in each batch.
+        test: The test set.
+        losses_every: If given, the mean training loss of every so many steps is stored too.
+        alignment: If given, the attention weights of one sentence, and the fraction of words with
+            their largest weight on the word that they translate, are stored too.
+    """
+
+    steps: int = 400
+    batch_size: int = 64
+    lr: float = 5e-3
+    warmup: float = 0.05
+    clauses: tuple[int, ...] = (0, 1, 2, 3, 4, 5)
+    sentences: int | None = None
+    test: SentenceSample = field(default_factory=SentenceSample)
+    losses_every: int | None = None
+    alignment: AlignmentSample | None = None
+
+    @abstractmethod
+    def build(self) -> Seq2Seq | Transformer:
+        """Return the untrained model."""
+
+    def run(self, seed: int) -> dict[str, Any]:
+        """Train on batches drawn with the seed, and translate the test set."""
+        seed_everything(seed)
+        model, stream = self.build(), training_batches(self, seed)
+        losses = fit(
+            model,
+            stream,
+            translation_loss,
+            self.steps,
+            lr=self.lr,
+            warmup=self.warmup,
+            seed=seed,
+        ).loss
+        model.eval()
+        found: dict[str, Any] = {
+            "scores": exact_match(model, **asdict(self.test)),
+            "loss": _mean(losses[-20:]),
+            "parameters": sum(p.numel() for p in model.parameters()),
+        }
+        if self.alignment is not None:
+            drawn = sample_pairs(**asdict(self.alignment.drawn_from))
+            pair = next(p for p in drawn if " ".join(p.english) == self.alignment.sentence)
+            found["weights"] = teacher_forced_weights(model, [pair])[0].tolist()
+            counted = sample_pairs(**asdict(self.alignment.counted_on))
+            found["aligned"] = float(aligned(teacher_forced_weights(model, counted), counted))
+        if every := self.losses_every:
+            starts = range(0, len(losses), every)
+            found["losses"] = [_mean(losses[k : k + every]) for k in starts]
+        return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seq2SeqPlan(TranslationPlan):
+    """A recurrent encoder-decoder model; the defaults are the budget of chapters 1 and 2.
+
+    Attributes:
+        embedding: See :class:`~gatutils.seq2seq.Seq2Seq`.
+        hidden: See :class:`~gatutils.seq2seq.Seq2Seq`.
+        direction: See :class:`~gatutils.seq2seq.Seq2Seq`.
+        layout: See :class:`~gatutils.seq2seq.Seq2Seq`.
+        score: Name of the attention score; None for a single vector instead of attention.
+        temperature: Of the cosine score.
+        learned: Whether that temperature is learned.
+    """
+
+    embedding: int = 64
+    hidden: int = 96
+    direction: int | None = None
+    layout: Literal["before", "after"] = "before"
+    score: Literal["dot", "scaled dot", "general", "additive", "cosine"] | None = None
+    temperature: float = 1.0
+    learned: bool = False
+
+    def build(self) -> Seq2Seq:
+        """Return the untrained model."""
+        keys = 2 * (self.hidden if self.direction is None else self.direction)
+        scores: dict[str | None, Callable[[], Score | None]] = {
+            None: lambda: None,
+            "dot": Dot,
+            "scaled dot": ScaledDot,
+            "general": lambda: General(self.hidden, keys),
+            "additive": lambda: Additive(self.hidden, keys),
+            "cosine": lambda: Cosine(self.temperature, self.learned),
+        }
+        return Seq2Seq(
+            len(ENGLISH),
+            len(KOREAN),
+            self.embedding,
+            self.hidden,
+            scores[self.score](),
+            self.layout,
+            self.direction,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransformerPlan(TranslationPlan):
+    """A transformer of chapter 5.
+
+    Attributes:
+        dim: See :class:`~gatutils.transformer.Transformer`.
+        heads: See :class:`~gatutils.transformer.Transformer`.
+        layers: See :class:`~gatutils.transformer.Transformer`.
+        hidden: See :class:`~gatutils.transformer.Transformer`.
+        norm: See :class:`~gatutils.transformer.Transformer`.
+    """
+
+    dim: int = 64
+    heads: int = 4
+    layers: int = 2
+    hidden: int = 256
+    norm: Norm = "pre"
+
+    def build(self) -> Transformer:
+        """Return the untrained model."""
+        sizes = self.dim, self.heads, self.layers, self.hidden
+        return Transformer(len(ENGLISH), len(KOREAN), *sizes, self.norm)
 
 
 def translation_loss(model: nn.Module, batch: Batch) -> Tensor:
@@ -113,10 +256,14 @@ def aligned(
     return torch.stack(own).float().mean(dim=0)
 
 
-def training_batches(plan: dict[str, Any], clauses: list[int], seed: int) -> Iterator[Batch]:
+def training_batches(plan: TranslationPlan, seed: int) -> Iterator[Batch]:
     """Return training batches without end: of fresh sentences, or sampled from a fixed few."""
-    if "sentences" not in plan:
-        return batches(plan["batch"], clauses, seed)
-    pairs = sample_pairs(plan["sentences"], clauses, "train", seed)
+    if plan.sentences is None:
+        return batches(plan.batch_size, plan.clauses, seed)
+    pairs = sample_pairs(plan.sentences, plan.clauses, "train", seed)
     rng = random.Random(seed)
-    return (collate(rng.sample(pairs, plan["batch"])) for _ in iter(int, 1))
+    return (collate(rng.sample(pairs, plan.batch_size)) for _ in iter(int, 1))
+
+
+def _mean(losses: Sequence[float]) -> float:
+    return sum(losses) / len(losses)

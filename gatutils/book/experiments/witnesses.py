@@ -1,6 +1,7 @@
 """Chapter 10: which layers distinguish witnesses who saw the event from those who guess."""
 
-from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +11,7 @@ from torch.nn.functional import (
 
 from gatutils._checks import expect
 from gatutils.book.experiments.nodes import accuracy, features_and_labels, labels_of
+from gatutils.book.experiments.plan import Plan
 from gatutils.book.tasks.witnesses import ANSWERS, witnesses
 from gatutils.graph import Graph
 from gatutils.graph_attention import (
@@ -20,26 +22,59 @@ from gatutils.message_passing import (
     GraphNet,
     aggregate,
 )
-from gatutils.training import fit
+from gatutils.training import fit, seed_everything
+
+LAYERS = {"GAT": GATConv, "GCN": GCNConv}
 
 
-def witness_net(kind: str) -> GraphNet:
+def witness_net(layer: str, mlp: bool = False) -> GraphNet:
     """Return a network that predicts the right answer from those that the witnesses name.
 
     Args:
-        kind: ``"GAT"`` or ``"GCN"``, one layer each; ``"MLP, GCN"``, a linear layer at each node
-            and a ReLU, then a GCN layer.
+        layer: ``"GAT"`` or ``"GCN"``, of which there is one.
+        mlp: Whether a linear layer at each node and a ReLU precede it.
     """
-    made: dict[str, Callable[[], list[nn.Module]]] = {
-        "GAT": lambda: [GATConv(ANSWERS + 1, ANSWERS)],
-        "GCN": lambda: [GCNConv(ANSWERS + 1, ANSWERS)],
-        "MLP, GCN": lambda: [_Alone(ANSWERS + 1, 16), GCNConv(16, ANSWERS)],
-    }
-    expect(kind in made, "kind", f"one of {', '.join(made)}", repr(kind))
-    return GraphNet(made[kind]())
+    expect(layer in LAYERS, "layer", f"one of {', '.join(LAYERS)}", repr(layer))
+    if mlp:
+        return GraphNet([_NodeLinear(ANSWERS + 1, 16), LAYERS[layer](16, ANSWERS)])
+    return GraphNet([LAYERS[layer](ANSWERS + 1, ANSWERS)])
 
 
-class _Alone(nn.Linear):
+@dataclass(frozen=True, kw_only=True)
+class WitnessPlan(Plan):
+    """A network of :func:`witness_net`; its score is the accuracy on one large test set.
+
+    Attributes:
+        layer: See :func:`witness_net`.
+        mlp: See :func:`witness_net`.
+        guessing: How many witnesses of each target node guess.
+        batch_size: Number of target nodes in a batch.
+        lr: See :func:`~gatutils.training.fit`.
+        test_count: Number of target nodes in the test set.
+        test_seed: Seed of the test set.
+    """
+
+    layer: Literal["GAT", "GCN"]
+    mlp: bool = False
+    guessing: int
+    steps: int = 300
+    batch_size: int = 200
+    lr: float = 0.05
+    test_count: int = 5000
+    test_seed: int = 10**6
+
+    def run(self, seed: int) -> dict[str, Any]:
+        """Train the network on fresh draws, and test it."""
+        generator = torch.Generator().manual_seed(self.test_seed)
+        test = witnesses(self.test_count, self.guessing, generator)
+        seed_everything(seed)
+        net = witness_net(self.layer, self.mlp)
+        amount = {"steps": self.steps, "size": self.batch_size}
+        fit_witnesses(net, self.guessing, seed, **amount, lr=self.lr)
+        return {"scores": [witness_accuracy(net, test)]}
+
+
+class _NodeLinear(nn.Linear):
     """A linear layer with a graph layer's interface, applied to each node independently."""
 
     def forward(self, states: Tensor, _: Graph) -> Tensor:  # type: ignore[override]

@@ -196,7 +196,21 @@ def _replace(draft: Path, path: Path) -> None:
 
 
 def _one_run_a_line(result: dict[str, Any]) -> str:
-    """Return JSON with one run per line, for readable diffs."""
-    runs = ",\n  ".join(json.dumps(run) for run in result["runs"])
-    head = {key: value for key, value in result.items() if key != "runs"}
-    return json.dumps(head, indent=1)[:-2] + f',\n "runs": [\n  {runs}\n ]\n}}\n'
+    """Return JSON with one model of the protocol and one run per line, for readable diffs."""
+    parts = {key: json.dumps(value) for key, value in result.items()}
+    protocol = {key: json.dumps(value) for key, value in result["protocol"].items()}
+    models = result["protocol"].get("models")
+    if isinstance(models, dict):
+        lines = [f"{json.dumps(name)}: {json.dumps(plan)}" for name, plan in models.items()]
+        protocol["models"] = _block("{}", lines, 3)
+    parts["protocol"] = _block("{}", [f'"{key}": {text}' for key, text in protocol.items()], 2)
+    parts["runs"] = _block("[]", [json.dumps(run) for run in result["runs"]], 2)
+    return _block("{}", [f'"{key}": {text}' for key, text in parts.items()], 1) + "\n"
+
+
+def _block(brackets: str, lines: list[str], indent: int) -> str:
+    """Return a JSON object or list with one entry per line."""
+    if not lines:
+        return brackets
+    start, end = "\n" + " " * indent, "\n" + " " * (indent - 1)
+    return brackets[0] + start + f",{start}".join(lines) + end + brackets[1]

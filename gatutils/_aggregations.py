@@ -1,0 +1,89 @@
+"""Aggregations over neighbours without weights: sums and maxima, each with its gradient."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from gatutils import _kernels
+from gatutils._csr import Pattern
+from gatutils._kernels import apply, full_precision, weighted_sum
+
+
+def row_sums(values: Float[Tensor, "columns dim"], pattern: Pattern) -> Float[Tensor, "rows dim"]:
+    """Return for each row the sum of the values of its entries' columns."""
+    return apply(_RowSums, values, pattern)
+
+
+class _RowSums(torch.autograd.Function):
+    """The product with a matrix of ones; its gradient is the product with the transpose."""
+
+    @staticmethod
+    @full_precision
+    def forward(ctx: Any, values: Tensor, pattern: Pattern) -> Tensor:
+        ctx.pattern = pattern
+        if values.device.type == "cpu" and "cpu" in _kernels.FUSED:
+            return cast(Tensor, torch.sparse.mm(_ones(values, pattern), values, "sum"))
+        return weighted_sum(pattern.indptr, pattern.indices, None, values.contiguous())
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        return row_sums(gradient.contiguous(), ctx.pattern.T), None
+
+
+def row_maxima(values: Float[Tensor, "columns dim"], pattern: Pattern) -> Float[Tensor, "rows dim"]:
+    """Return for each row the element-wise maximum of the values of its entries' columns.
+
+    A row without entries gets zeros. Among equal values, the first entry receives the gradient.
+    """
+    return apply(_RowMaxima, values, pattern)
+
+
+class _RowMaxima(torch.autograd.Function):
+    """See :func:`row_maxima`; the gradient of each maximum goes only to where it came from."""
+
+    @staticmethod
+    @full_precision
+    def forward(ctx: Any, values: Tensor, pattern: Pattern) -> Tensor:
+        largest, first = _largest(values, pattern)
+        ctx.save_for_backward(first)
+        ctx.pattern = pattern
+        return largest
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        (first,) = ctx.saved_tensors
+        columns, entries = ctx.pattern.indices, len(ctx.pattern.indices)
+        none = gradient.new_zeros(ctx.pattern.num_columns, gradient.shape[1])
+        if not entries:
+            return none, None
+        gradient = gradient.masked_fill(first == entries, 0)
+        return none.scatter_add(0, columns[first.clamp(max=entries - 1)], gradient), None
+
+
+def _largest(values: Tensor, pattern: Pattern) -> tuple[Tensor, Tensor]:
+    """Return each row's maxima, and for each its first entry (the number of entries if none)."""
+    entries, shape = len(pattern.indices), (pattern.num_rows, values.shape[1])
+    if values.device.type == "cpu" and "cpu" in _kernels.FUSED and entries:
+        with torch.enable_grad():  # torch returns the positions only if it expects a backward
+            largest, first = torch.ops.aten._sparse_mm_reduce_impl(
+                _ones(values, pattern), values.detach().requires_grad_(), "amax"
+            )
+        return largest.detach(), first
+    rows = pattern.rows.unsqueeze(1).expand(-1, shape[1])
+    given = values.index_select(0, pattern.indices)
+    largest = values.new_zeros(shape).scatter_reduce_(0, rows, given, "amax", include_self=False)
+    every = torch.arange(entries, device=values.device).unsqueeze(1)
+    at = torch.where(given == largest.index_select(0, pattern.rows), every, entries)
+    first = torch.full(shape, entries, device=values.device)
+    return largest, first.scatter_reduce_(0, rows, at, "amin")
+
+
+def _ones(values: Tensor, pattern: Pattern) -> Tensor:
+    """Return a sparse matrix of ones; with it, values need not be copied to each entry."""
+    ones = values.new_ones(len(pattern.indices))
+    size = (pattern.num_rows, pattern.num_columns)
+    return torch.sparse_csr_tensor(pattern.indptr, pattern.indices, ones, size)
