@@ -7,7 +7,7 @@ them are in :mod:`gatutils._kernels`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar, cast, overload
+from typing import Any, Generic, TypeVar, overload
 
 import torch
 from jaxtyping import Int
@@ -15,7 +15,7 @@ from torch import Tensor
 
 __all__ = ["Pattern", "derived", "is_real"]
 
-Value = TypeVar("Value")
+Value = TypeVar("Value", bound=Tensor)
 
 
 def is_real(value: Tensor) -> bool:
@@ -52,7 +52,7 @@ class derived(Generic[Value]):  # noqa: N801 (used as a decorator, like property
             return self
         with torch.inference_mode(False):  # else training could not use what evaluation cached
             value = self.compute(instance)
-        if is_real(cast(Tensor, value)):
+        if is_real(value):
             instance.__dict__[self.name] = value  # from now on found before this descriptor
         return value
 

@@ -71,7 +71,8 @@ def full_precision(function: Function) -> Function:
 
 def _apply(function: type[torch.autograd.Function], *args: Any) -> Tensor:
     """Call an operation with a custom gradient; torch's stubs do not type ``apply``."""
-    return cast(Tensor, function.apply(*args))
+    out: Tensor = function.apply(*args)
+    return out
 
 
 def weighted_sum(
@@ -427,7 +428,8 @@ class _RowSums(torch.autograd.Function):
     def forward(ctx: Any, values: Tensor, pattern: Pattern) -> Tensor:
         ctx.pattern = pattern
         if values.device.type == "cpu" and "cpu" in FUSED:
-            return cast(Tensor, torch.sparse.mm(_ones(values, pattern), values, "sum"))
+            sums: Tensor = torch.sparse.mm(_ones(values, pattern), values, "sum")
+            return sums
         return weighted_sum(pattern.indptr, pattern.indices, None, values.contiguous())
 
     @staticmethod

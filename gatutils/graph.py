@@ -21,7 +21,7 @@ from gatutils._csr import Pattern, is_real
 
 __all__ = ["Graph"]
 
-Made = TypeVar("Made")
+Made = TypeVar("Made", bound="Tensor | Graph | Pattern")
 
 
 class Graph:
@@ -173,7 +173,7 @@ class Graph:
             return cast(Made, self._made[name])
         with torch.inference_mode(False):  # otherwise training could not use what evaluation made
             made = make()
-        if is_real(made.indptr if isinstance(made, Graph | Pattern) else cast(Tensor, made)):
+        if is_real(made.indptr if isinstance(made, Graph | Pattern) else made):
             self._made[name] = made
         return made
 

@@ -217,7 +217,8 @@ class Decoder(nn.Module):
             if self.layout == "before":
                 state, context, weights = self._move(word, state, memory)
                 contexts.append(context)
-                looks.append(weights)
+                if weights is not None:
+                    looks.append(weights)
             else:
                 state = self.cell(word, state)
             states.append(state)
@@ -226,7 +227,7 @@ class Decoder(nn.Module):
             c, alpha = self.attend(s, memory)
         else:
             c = torch.stack(contexts, dim=1)
-            alpha = None if self.score is None else torch.stack(cast(list[Tensor], looks), dim=1)
+            alpha = torch.stack(looks, dim=1) if looks else None
         return self.output_proj(torch.cat([s, c], dim=-1)), alpha
 
 
