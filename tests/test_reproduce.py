@@ -11,9 +11,11 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
+from typing import Any
 
 import pytest
 import torch
+from helpers import not_none
 
 from gatutils.book import reproduce, results, runs
 from gatutils.book.experiments import nodes, translation
@@ -21,7 +23,7 @@ from gatutils.book.experiments.attention import attention_entropy
 from gatutils.book.experiments.dictionary import DotConv, Lookup
 from gatutils.book.experiments.nodes import Deep
 from gatutils.book.experiments.puzzles import Solver, TokenReader
-from gatutils.book.experiments.translation import aligned, build
+from gatutils.book.experiments.translation import aligned
 from gatutils.book.protocols import BUDGET, ROWS
 from gatutils.book.reproduce import main
 from gatutils.book.results import store
@@ -108,7 +110,7 @@ def small():
             less = {**ROWS[row]["test"], "count": 2, "clauses": [0, 1]}
             patch.setitem(ROWS[row], "test", less)
             patch.setitem(ROWS[row], "budget", {**ROWS[row]["budget"], "batch": 8})
-        drawn = {"count": 3, "clauses": 2, "split": "test", "seed": 5}
+        drawn: dict[str, Any] = {"count": 3, "clauses": 2, "split": "test", "seed": 5}
         looks = {
             "sentence": " ".join(sample_pairs(**drawn)[1].english),
             "drawn from": drawn,
@@ -189,7 +191,7 @@ def test_a_run_on_graphs_has_as_many_scores_as_its_row_says(row, model):
 @pytest.fixture
 def trained(monkeypatch):
     """With what a run trains, instead of the training."""
-    seen = {}
+    seen: dict[str, Any] = {}
 
     def spy(answer):
         def train(*arguments, **options):
@@ -213,7 +215,7 @@ def test_a_run_trains_the_network_of_its_plan(row, model, trained):
         return
     graph, train, seed = trained["given"]
     assert seed == 1
-    assert torch.equal(train, graph_tasks.split(scipy_api().graph.labels, 20, 1)[0])
+    assert torch.equal(train, graph_tasks.split(not_none(scipy_api().graph.labels), 20, 1)[0])
     kind, _, number = model.partition(", ")
     free, added = number.startswith("free, "), number.startswith("added, ")
     amount = [trained[name] for name in ("steps", "lr", "weight_decay")]
@@ -312,7 +314,7 @@ def test_a_run_trains_the_attention_of_its_plan(row, model, trained):
     done = run(row, model, seed=1)
     graph, train, seed = trained["given"]
     assert seed == 1
-    plain = scipy_api().graph
+    plain: Any = scipy_api().graph
     assert torch.equal(train, graph_tasks.split(plain.labels, 20, 1)[0])
     assert (graph.num_edges, graph.num_nodes) == (
         2 * 2309 + plain.num_nodes,
@@ -349,7 +351,7 @@ def test_a_run_hears_the_witnesses_of_its_plan(row, model, trained, monkeypatch)
     assert len(layers) == (2 if kind == "MLP, GCN" else 1)
     assert trained["given"] == (int(guessing), 2)
     assert (trained["steps"], trained["size"], trained["lr"]) == (300, 200, 0.05)
-    one = witnesses(30, int(guessing), torch.Generator().manual_seed(10**6))
+    one: Any = witnesses(30, int(guessing), torch.Generator().manual_seed(10**6))
     for _, graph in asked:  # the same for each seed
         assert torch.equal(graph.features, one.features)
         assert torch.equal(graph.labels, one.labels)
@@ -473,6 +475,7 @@ def test_losses_are_means_of_so_many_steps(monkeypatch):
 
 
 def test_a_model_departs_from_its_budget_as_its_plan_says():
+    build: Any = translation.build  # returns either of two models
     plan = {**BUDGET, "hidden": 8, "embedding": 4}
     assert build(plan).encoder.width == 16
     assert build(plan).decoder.score is None
@@ -514,7 +517,7 @@ def test_the_same_seed_gives_the_same_run_on_graphs(row):
 
 
 def test_rounding_keeps_four_digits_and_everything_else():
-    value = {
+    value: dict[str, Any] = {
         "a": [0.123456, [1, 2.00004]],
         "b": {"c": (0.5).hex(), "d": None, "e": True},
         "f": -0.1,
@@ -956,7 +959,7 @@ def test_ctrl_c_ends_the_processes_too(tmp_path):
     ask = [sys.executable, "-c", INTERRUPTED, "relay", "--jobs", "2", "--out", str(tmp_path)]
     bars = {**os.environ, "GATUTILS_PROGRESS": "1"}
     command = subprocess.Popen(ask, env=bars, stderr=subprocess.PIPE, start_new_session=True)
-    assert command.stderr.read(1) == b"\r"  # the bar: the processes are being started
+    assert not_none(command.stderr).read(1) == b"\r"  # the bar: the processes are being started
     command.send_signal(signal.SIGINT)
     assert b"interrupted; what had been stored is kept" in command.communicate(timeout=300)[1]
     assert command.returncode == 130

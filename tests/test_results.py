@@ -522,7 +522,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
         assert any(p.suffix == ".tmp" for p in tmp_path.iterdir())  # a part was written
         raise error
 
-    monkeypatch.setattr(store.os, moment, fail)
+    monkeypatch.setattr(os, moment, fail)
     with pytest.raises(type(error)) as raised:
         add(path, PROTOCOL, HERE, some("one", 1))
     if isinstance(error, OSError):
@@ -533,7 +533,8 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
 
 def test_a_file_that_is_being_read_is_replaced_a_moment_later(tmp_path, monkeypatch):
     """Windows refuses to replace a file that is open."""
-    refused, replace = [], os.replace
+    refused: list[object] = []
+    replace = os.replace
 
     def busy(*names):
         if len(refused) < 3:
@@ -541,8 +542,8 @@ def test_a_file_that_is_being_read_is_replaced_a_moment_later(tmp_path, monkeypa
             raise PermissionError(errno.EACCES, "in use")
         replace(*names)
 
-    monkeypatch.setattr(store.os, "replace", busy)
-    monkeypatch.setattr(store.time, "sleep", lambda _: None)
+    monkeypatch.setattr(os, "replace", busy)
+    monkeypatch.setattr(time, "sleep", lambda _: None)
     add(tmp_path / "some.json", PROTOCOL, HERE, some("one", 0))
     assert len(refused) == 3
     assert load(tmp_path / "some.json")["runs"] == [some("one", 0)]
