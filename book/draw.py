@@ -5,11 +5,13 @@
 """
 
 import math
+from collections.abc import Sequence
 from html import escape
 from itertools import pairwise
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from gatutils.attention import attend
 from gatutils.book.figures import ROLES
@@ -38,12 +40,14 @@ PANEL = (308, 282)
 WIDTH, GAP, FOOT = 640, 24, 62
 TITLE, LABEL = 25, 22
 
+Point = tuple[float, float]
+
 
 def _number(x: float) -> str:
     return f"{x:.1f}".removesuffix(".0")
 
 
-def _tag(name: str, content: str = "", **attributes: object) -> str:
+def _tag(name: str, content: str = "", /, **attributes: object) -> str:
     written = "".join(
         f' {key.strip("_").replace("_", "-")}="'
         f'{_number(value) if isinstance(value, float) else escape(str(value))}"'
@@ -73,12 +77,12 @@ def _path(d: str, colour: str, width: float, **attributes: object) -> str:
     )  # fmt: skip
 
 
-def _line(a: tuple[float, float], b: tuple[float, float], colour: str, width: float, **kw) -> str:
+def _line(a: Point, b: Point, colour: str, width: float, **attributes: object) -> str:
     points = (*a, *b)
-    return _path("M{} {}L{} {}".format(*map(_number, points)), colour, width, **kw)
+    return _path("M{} {}L{} {}".format(*map(_number, points)), colour, width, **attributes)
 
 
-def _arrow(a: tuple[float, float], b: tuple[float, float], start: float, end: float) -> str:
+def _arrow(a: Point, b: Point, start: float, end: float) -> str:
     """An arrow from a to b that leaves room for the dots at both."""
     angle = math.atan2(b[1] - a[1], b[0] - a[0])
     ux, uy = math.cos(angle), math.sin(angle)
@@ -92,13 +96,13 @@ def _arrow(a: tuple[float, float], b: tuple[float, float], start: float, end: fl
     return _line(tail, tip, "currentColor", 2.5) + _path(head, "currentColor", 2.5)
 
 
-def weights(scores: tuple, mask: torch.Tensor | None = None) -> list[list[float]]:
+def weights(scores: Sequence[Sequence[float]], mask: Tensor | None = None) -> list[list[float]]:
     """Row by row, the weights that the book's one function gives."""
     rows = torch.tensor(scores, dtype=torch.float64)
     return attend(rows, torch.eye(rows.shape[-1], dtype=torch.float64), mask)[1].tolist()
 
 
-def neighbours() -> torch.Tensor:
+def neighbours() -> Tensor:
     """The graph as a mask: True where row i may look at j, itself included."""
     mask = torch.eye(len(WORDS), dtype=torch.bool)
     for i, j in EDGES:
@@ -300,7 +304,11 @@ def way() -> str:
     )
 
 
-def _mark(keys: tuple, node: tuple[float, float, float], title: str) -> str:
+# Where a key is, its radius, the point towards which its flow bends, and the flow's thickness.
+Key = tuple[float, float, float, Point, float]
+
+
+def _mark(keys: Sequence[Key], node: tuple[float, float, float], title: str) -> str:
     """Keys that flow into one node, each as strongly as it weighs."""
     x, y, r = node
     flows = "".join(

@@ -68,7 +68,8 @@ def execute(path: Path) -> None:
 def is_normal(path: Path) -> bool:
     """Tell whether a notebook is stored as `execute` writes it."""
     stored = path.read_text(encoding="utf-8")
-    return nbformat.writes(normalise(nbformat.reads(stored, as_version=4))) + "\n" == stored
+    normal: str = nbformat.writes(normalise(nbformat.reads(stored, as_version=4)))
+    return normal + "\n" == stored
 
 
 def main() -> int:

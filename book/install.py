@@ -40,12 +40,12 @@ class Build(NamedTuple):
 
     Attributes:
         kind: `"cpu"`, `"cuda"`, or `"auto"` where pip's own settings decide.
-        index: Where it comes from, or None for the index that pip takes by itself.
+        index_url: Where it comes from, or None for the index that pip takes by itself.
         why: What is taken and why, in words.
     """
 
     kind: str
-    index: str | None
+    index_url: str | None
     why: str
 
 
@@ -153,11 +153,11 @@ def install(venv: Path, wish: str, run: Callable[..., object] = subprocess.run) 
     (venv / STAMP).write_text(json.dumps(stamp), encoding="utf-8")
     python = venv / ("Scripts" if sys.platform == "win32" else "bin") / "python"
     pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    if build.index:
+    if build.index_url:
         # PyTorch alone comes from its index: everything else is as it would be without it.
         pins = (ROOT / "constraints.txt").read_text(encoding="utf-8")
         (torch,) = re.findall(r"^torch==.*$", pins, re.MULTILINE)
-        run([*pip, "--no-deps", "--index-url", build.index, torch], check=True, cwd=ROOT)
+        run([*pip, "--no-deps", "--index-url", build.index_url, torch], check=True, cwd=ROOT)
     run([*pip, *REQUIREMENTS], check=True, cwd=ROOT)
     (venv / STAMP).write_text(json.dumps(stamp | {"made_from": made_from}), encoding="utf-8")
 

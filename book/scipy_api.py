@@ -70,12 +70,17 @@ def folder() -> Path:
         found = "none"
     if found != VERSION:
         raise SystemExit(f"scipy: expected version {VERSION}, got {found}")
-    return Path(find_spec("scipy").origin).parent  # found, not imported
+    spec = find_spec("scipy")  # found, not imported
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).parent
 
 
 def licence() -> str:
     """Return where the data come from, and SciPy's own licence; its bundled code's is left out."""
-    own = distribution("scipy").read_text("LICENSE.txt").split("\n----")[0].strip()
+    whole = distribution("scipy").read_text("LICENSE.txt")
+    assert whole is not None
+    own = whole.split("\n----")[0].strip()
     return f"Made from SciPy {VERSION}, https://scipy.org, by book/scipy_api.py.\n\n{own}\n"
 
 
@@ -117,7 +122,7 @@ class Module:
                 elif isinstance(value, ast.Name):  # a second name
                     self.imported[name] = (self.name, value.id)
                 elif name == "__all__" and isinstance(value, ast.List):
-                    self.exports = {e.value for e in value.elts if isinstance(e, ast.Constant)}
+                    self.exports = {str(e.value) for e in value.elts if isinstance(e, ast.Constant)}
             elif isinstance(node, ast.AugAssign) and ast.unparse(node.target) == "__all__":
                 self.exports = None
         self.defined = assigned | self.defined
@@ -193,6 +198,7 @@ class Sources:
         first = self.definition(located)
         if not isinstance(first, ast.Assign):
             return [first] if first else []
+        assert isinstance(first.value, ast.Call)  # no other assignment defines a name
         called = f"{located.rpartition('.')[0]}.{ast.unparse(first.value.func)}"
         second = self.definition(called)
         return [first, second] if isinstance(second, ast.ClassDef) else [first]
@@ -248,6 +254,7 @@ def _doc(statement: Definition) -> str:
     """Return a docstring; of an assignment the long string that its call is given."""
     if not isinstance(statement, ast.Assign):
         return ast.get_docstring(statement) or ""
+    assert isinstance(statement.value, ast.Call)
     values = [a.value for a in statement.value.args if isinstance(a, ast.Constant)]
     return next((v for v in values if isinstance(v, str) and "\n" in v), "")
 
@@ -258,7 +265,7 @@ def _special_docs(sources: Sources) -> dict[str, str]:
     calls = [
         n.value for n in tree.body if isinstance(n, ast.Expr) and isinstance(n.value, ast.Call)
     ]
-    return {c.args[0].value: c.args[1].value for c in calls}
+    return {ast.literal_eval(c.args[0]): ast.literal_eval(c.args[1]) for c in calls}
 
 
 def public_modules(sources: Sources) -> list[str]:

@@ -1,7 +1,7 @@
 """Input validation, with messages that name the argument, what was expected and what was given."""
 
 from collections.abc import Sequence
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -114,7 +114,7 @@ def autocast_dtype(value: _Numbers) -> torch.dtype:
     As in torch, autocast does not affect float64 and integers. Outside autocast the result is the
     dtype of ``value``.
     """
-    dtype = cast(torch.dtype, value.dtype)
+    dtype: torch.dtype = value.dtype
     eligible = dtype.is_floating_point and dtype != torch.float64
     return torch.get_autocast_dtype(value.device.type) if eligible and autocasts(value) else dtype
 
@@ -125,7 +125,7 @@ def softmax_dtype(value: _Numbers) -> torch.dtype:
     torch does the same on a GPU, but not on a CPU. Outside autocast the result is the dtype of
     ``value``.
     """
-    dtype = cast(torch.dtype, value.dtype)
+    dtype: torch.dtype = value.dtype
     return torch.promote_types(dtype, torch.float32) if autocasts(value) else dtype
 
 

@@ -71,7 +71,8 @@ def full_precision(function: Function) -> Function:
 
 def apply(function: type[torch.autograd.Function], *args: Any) -> Tensor:
     """Call an operation with a custom gradient; torch's stubs do not type ``apply``."""
-    return cast(Tensor, function.apply(*args))
+    out: Tensor = function.apply(*args)
+    return out
 
 
 def weighted_sum(

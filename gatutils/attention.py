@@ -10,7 +10,6 @@ interface::
 """
 
 import math
-from typing import cast
 
 import torch
 from jaxtyping import Bool, Float
@@ -220,7 +219,8 @@ class General(Score):
 
     def prepare(self, keys: Tensor) -> Tensor:
         """Project the keys to the width of the queries."""
-        return cast(Tensor, self.W(keys))
+        prepared: Tensor = self.W(keys)
+        return prepared
 
     def compare(self, queries: Tensor, prepared: Tensor) -> Tensor:
         """Return one dot product for each pair."""
@@ -248,12 +248,14 @@ class Additive(Score):
 
     def prepare(self, keys: Tensor) -> Tensor:
         """Return :math:`U k_j`."""
-        return cast(Tensor, self.U(keys))
+        prepared: Tensor = self.U(keys)
+        return prepared
 
     def compare(self, queries: Tensor, prepared: Tensor) -> Tensor:
         """Return one score per pair, from a tensor of (..., queries, keys, size)."""
         pairs = self.W(queries).unsqueeze(-2) + prepared.unsqueeze(-3)  # (..., queries, keys, size)
-        return cast(Tensor, self.a(pairs.tanh()).squeeze(-1))
+        scores: Tensor = self.a(pairs.tanh())
+        return scores.squeeze(-1)
 
 
 class Cosine(Score):
@@ -383,7 +385,7 @@ class MultiHeadAttention(nn.Module):
         )
         contexts, weights = attend(self.score.compare(queries, keys), values, visible)
         joined = contexts.transpose(-2, -3).flatten(-2)  # the heads side by side
-        return cast(Tensor, self.O(joined)), weights
+        return self.O(joined), weights
 
     def _visible(
         self, query: Tensor, key_value: Tensor, mask: Tensor | None, key_mask: Tensor | None
@@ -419,4 +421,5 @@ class MultiHeadAttention(nn.Module):
 
     def _split(self, rows: Tensor) -> Tensor:
         """Cut each row into the heads' pieces: (..., n, dim) to (..., heads, n, d)."""
-        return cast(Tensor, rows.unflatten(-1, (self.heads, -1))).transpose(-2, -3)
+        pieces: Tensor = rows.unflatten(-1, (self.heads, -1))
+        return pieces.transpose(-2, -3)

@@ -41,11 +41,11 @@ __all__ = ["GATConv", "GATv2Conv", "GraphAttention", "attend_edges"]
 
 
 def attend_edges(
-    scores: Float[Tensor, "num_edges *heads"],
+    scores: Float[Tensor, "num_edges *heads"],  # noqa: F821
     values: Float[Tensor, "num_nodes *heads dim"],
     graph: Graph,
-    dropout_mask: Float[Tensor, "num_edges *heads"] | None = None,
-) -> tuple[Float[Tensor, "num_nodes *heads dim"], Float[Tensor, "num_edges *heads"]]:
+    dropout_mask: Float[Tensor, "num_edges *heads"] | None = None,  # noqa: F821
+) -> tuple[Float[Tensor, "num_nodes *heads dim"], Float[Tensor, "num_edges *heads"]]:  # noqa: F821
     r"""Attend along the edges of a graph: softmax over incoming edges, weighted sum of values.
 
     It computes what :func:`gatutils.attention.attend` computes with the graph as its mask, but

@@ -208,23 +208,24 @@ def _expect_setting(layer: Any, name: str, *wanted: object) -> None:
 def _width(layer: Any) -> int:
     """Return their layer's input width; raise if there are two, for two sets of nodes."""
     matrices = [getattr(layer, name, None) for name in ("lin", "lin_l", "lin_r")]
-    widths = {matrix.weight.shape[1] for matrix in matrices if matrix is not None}
+    widths: set[int] = {matrix.weight.shape[1] for matrix in matrices if matrix is not None}
     # A GAT layer for two sets of nodes has none of the three, even if both are equally wide.
     expect(len(widths) == 1, "in_channels", "one width", layer.in_channels)
-    return cast(int, widths.pop())
+    return widths.pop()
 
 
 def _how(layer: Any) -> Pooling:
     _expect_setting(layer, "aggr", "add", "sum", "mean", "max")
-    return cast(Pooling, {"add": "sum"}.get(layer.aggr, layer.aggr))
+    how: Pooling = "sum" if layer.aggr == "add" else layer.aggr
+    return how
 
 
 def _network_widths(network: object) -> tuple[int, int]:
     """Return the widths of a GINConv's network; raise if its structure is different."""
     wanted = "Sequential(Linear(in, out), ReLU(), Linear(out, out)) with biases"
-    parts = list(network) if type(network) is nn.Sequential else []
+    parts: list[Any] = list(network) if type(network) is nn.Sequential else []
     expect([type(p) for p in parts] == [nn.Linear, nn.ReLU, nn.Linear], "nn", wanted, network)
-    first, last = cast(nn.Linear, parts[0]), cast(nn.Linear, parts[2])
+    first, _, last = parts
     biased = first.bias is not None and last.bias is not None
     square = first.out_features == last.in_features == last.out_features
     expect(biased and square, "nn", wanted, network)

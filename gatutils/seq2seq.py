@@ -212,12 +212,13 @@ class Decoder(nn.Module):
 
         The input of every step is the correct previous token, whatever the model would generate.
         """
-        states, contexts, looks = [], [], []
+        states, contexts, weights_of_steps = [], [], []
         for word in self.embed(words).unbind(dim=1):
             if self.layout == "before":
                 state, context, weights = self._move(word, state, memory)
                 contexts.append(context)
-                looks.append(weights)
+                if weights is not None:
+                    weights_of_steps.append(weights)
             else:
                 state = self.cell(word, state)
             states.append(state)
@@ -226,7 +227,7 @@ class Decoder(nn.Module):
             c, alpha = self.attend(s, memory)
         else:
             c = torch.stack(contexts, dim=1)
-            alpha = None if self.score is None else torch.stack(cast(list[Tensor], looks), dim=1)
+            alpha = torch.stack(weights_of_steps, dim=1) if weights_of_steps else None
         return self.output_proj(torch.cat([s, c], dim=-1)), alpha
 
 

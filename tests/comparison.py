@@ -52,10 +52,10 @@ def _figure(old, new):
     tolerance = held["tolerance"]
     if set(old["data"]) != set(new["data"]):
         yield f"stored as {sorted(old['data'])}, shown now as {sorted(new['data'])}"
-    plain = [output["data"].get("text/plain", "") for output in (old, new)]
-    yield from _words("its text", *map("".join, plain), 0)
-    pages = (_pieces("".join(output["data"]["text/html"])) for output in (old, new))
-    yield from _pages(*pages, tolerance)
+    before, after = ("".join(output["data"].get("text/plain", "")) for output in (old, new))
+    yield from _words("its text", before, after, 0)
+    before, after = (_pieces("".join(output["data"]["text/html"])) for output in (old, new))
+    yield from _pages(before, after, tolerance)
     yield from _data(held["data"], now["data"], tolerance)
 
 

@@ -13,6 +13,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import jaxtyping
@@ -235,9 +236,9 @@ def pytest_make_parametrize_id(val: object) -> str | None:
     """Name a case by what its lambda returns, and a type or options by themselves."""
     if isinstance(val, torch.dtype | dict):
         return re.sub(r" at 0x[0-9a-f]+", "", str(val))  # an address differs between processes
-    if getattr(val, "__name__", "") != "<lambda>":
+    if not isinstance(val, FunctionType) or val.__name__ != "<lambda>":
         return None
-    at = [place for place in val.__code__.co_positions() if all(place)]
+    at: list[Any] = [place for place in val.__code__.co_positions() if all(place)]
     top, left = min((line, column) for line, _, column, _ in at)
     bottom, right = max((line, column) for _, line, _, column in at)
     lines = [line.encode() for line in inspect.findsource(val)[0][top - 1 : bottom]]

@@ -7,7 +7,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 import torch
@@ -17,13 +17,20 @@ from hypothesis import strategies as st
 from gatutils.graph import Graph
 
 ROOT = Path(__file__).resolve().parents[1]
+T = TypeVar("T")
+
+
+def not_none(value: T | None) -> T:
+    """A value that may be None by its type, but is not here."""
+    assert value is not None
+    return value
 
 
 def load_script(path: str) -> ModuleType:
     """Load a file of the repository that is not part of the package, such as "book/draw.py"."""
-    spec = importlib.util.spec_from_file_location(Path(path).stem, ROOT / path)
+    spec = not_none(importlib.util.spec_from_file_location(Path(path).stem, ROOT / path))
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    not_none(spec.loader).exec_module(module)
     return module
 
 
@@ -72,9 +79,11 @@ def problems(draw, least=0, most=6):
 
 
 @st.composite
-def side_by_side(draw, count, **sizes):
+def side_by_side(draw, /, count, **sizes):
     """So many graphs as one that no edge joins, and how many are examples of what."""
-    rows, ends, met = [], [], Counter()
+    rows: list[torch.Tensor] = []
+    ends: list[tuple[int, int]] = []
+    met: Counter[str] = Counter()
     for states, edges in [draw(problems(**sizes)) for _ in range(count)]:
         start = sum(map(len, rows))
         ends += [(j + start, i + start) for j, i in edges]

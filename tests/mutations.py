@@ -66,7 +66,8 @@ def _figures(output):
     page = "".join(output["data"]["text/html"])
     tolerance = output["metadata"]["gatutils"]["tolerance"]
 
-    def replaced(start, end, word, fresh=True):
+    def replaced(span, word, fresh=True):
+        start, end = span
         changed = copy.deepcopy(output)
         changed["data"]["text/html"] = page[:start] + word + page[end:]
         if fresh:  # as if another run had drawn it so
@@ -75,7 +76,7 @@ def _figures(output):
 
     for match in re.finditer(r"\d", page):
         if page.rfind("<svg", 0, match.start()) >= 0:
-            yield "the drawing", replaced(*match.span(), _other(match[0]), fresh=False)
+            yield "the drawing", replaced(match.span(), _other(match[0]), fresh=False)
             break
     bare = re.sub(  # of the same length, without what draws
         r"<(script|style)\b.*?</\1>|(?P<tag><svg[^>]*>).*?</svg>",
@@ -90,11 +91,11 @@ def _figures(output):
         ("a number in a table", r"<td[^>]*>(?:<[^>]+>)*[^<]*?(\d+(?:\.\d+)?)", tolerance),
     ):
         for match in _spread(re.finditer(pattern, bare, flags=re.S)):
-            yield f"{name}, {match[1]!r}", replaced(*match.span(1), _other(match[1], slack))
+            yield f"{name}, {match[1]!r}", replaced(match.span(1), _other(match[1], slack))
     for match in _spread(re.finditer(r"(?<=[\[,:])\d+(?:\.\d+)?(?=[\],}])", bare)):
         if "data-figure=" in bare[: match.start()]:
             word = _other(match[0], max(tolerance, 2 * TIGHT))
-            yield f"a datum, {match[0]}", replaced(*match.span(), word)
+            yield f"a datum, {match[0]}", replaced(match.span(), word)
 
     lines = output["metadata"]["gatutils"]["data"]
     axes = None

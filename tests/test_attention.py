@@ -1,8 +1,10 @@
 import math
 import re
+from typing import Any
 
 import pytest
 import torch
+from helpers import not_none
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jaxtyping import TypeCheckError
@@ -216,7 +218,7 @@ def test_cosine_temperature_and_zero_vectors():
     learned = Cosine(0.25, learned=True)
     torch.testing.assert_close(learned(q, k), Cosine(0.25)(q, k))
     learned(q, k).sum().backward()
-    assert [p.grad.abs() > 0 for p in learned.parameters()] == [True]
+    assert [not_none(p.grad).abs() > 0 for p in learned.parameters()] == [True]
     assert len(list(Cosine().parameters())) == 0
 
 
@@ -238,7 +240,7 @@ HALF_BAD = torch.tensor([[0.0], [torch.nan], [0.0]])  # hidden, and bad all the 
         (lambda: attend(S, V, torch.ones(2, 2, 3) > 0), ValueError, r"mask: .*\(2, 2, 3\)"),
         (lambda: attend(S, V, torch.ones(2, 3)), TypeError, "mask: expected a bool.*float32"),
         (lambda: attend(S.int(), V), TypeError, "scores: expected a float.*int32"),
-        (lambda: attend(S, [1, 2]), TypeError, "values: expected a float tensor, got list"),
+        (lambda: attend(S, [1, 2]), TypeError, "values: expected a float tensor, got list"),  # type: ignore[arg-type]
         (lambda: attend(S[0], V), ValueError, "scores: .*2 axes"),
         (lambda: attend(S / 0, V), ValueError, "scores: .*finite.*NaN"),
         (lambda: attend(S + torch.inf, V), ValueError, "scores: .*finite"),
@@ -247,7 +249,7 @@ HALF_BAD = torch.tensor([[0.0], [torch.nan], [0.0]])  # hidden, and bad all the 
         (lambda: attend(S, V.double()), TypeError, "values: .*float32 like scores.*float64"),
         (lambda: attend(S.expand(2, 2, 3), V.expand(3, 3, 4)), ValueError, "values: .*batch axes"),
         (lambda: Dot()(S, S.double()), TypeError, "keys: .*float32 like queries"),
-        (lambda: Additive(3, 4, size=2.5), TypeError, "size: .*int, got 2.5"),
+        (lambda: Additive(3, 4, size=2.5), TypeError, "size: .*int, got 2.5"),  # type: ignore[arg-type]
         (lambda: Dot()(S, torch.zeros(2, 4)), ValueError, "keys: expected width 3, got 4"),
         (lambda: General(2, 4)(S, S), ValueError, "queries: expected width 2, got 3"),
         (lambda: Additive(3, 4)(S, S), ValueError, "keys: expected width 4, got 3"),
@@ -264,7 +266,7 @@ HALF_BAD = torch.tensor([[0.0], [torch.nan], [0.0]])  # hidden, and bad all the 
         ),
         (lambda: MultiHeadAttention(4, 0), ValueError, "heads: .*at least 1, got 0"),
         (lambda: MultiHeadAttention(0, 1), ValueError, "dim: .*at least 1, got 0"),
-        (lambda: MultiHeadAttention(4.0, 2), TypeError, "dim: expected an int, got 4.0"),
+        (lambda: MultiHeadAttention(4.0, 2), TypeError, "dim: expected an int, got 4.0"),  # type: ignore[arg-type]
         (lambda: MultiHeadAttention(4, True), TypeError, "heads: expected an int, got True"),
         (lambda: MULTI(X[0], X), ValueError, r"query: .*2 axes, got shape \(4,\)"),
         (lambda: MULTI(X, X.tolist()), TypeError, "key_value: expected a float tensor, got list"),
@@ -343,7 +345,7 @@ few = settings(max_examples=60)
 
 def assert_near(ours, theirs):
     """As torch's own check, but sums of many float32 numbers may differ in the last digits."""
-    kept = {"rtol": 1e-4, "atol": 1e-4} if ours.dtype == torch.float32 else {}
+    kept: dict[str, Any] = {"rtol": 1e-4, "atol": 1e-4} if ours.dtype == torch.float32 else {}
     torch.testing.assert_close(ours, theirs, **kept)
 
 
@@ -670,7 +672,7 @@ def test_a_sentence_without_a_real_key_gets_zeros():
     out.sum().backward()
     assert (out[1] == 0).all()
     assert (weights[1] == 0).all()
-    assert (x.grad[1] == 0).all()
+    assert (not_none(x.grad)[1] == 0).all()
 
 
 # ---- What is not finite -----------------------------------------------------------------------

@@ -316,7 +316,7 @@ def shown_by_each_key(page: Any, figure: str, read: str, keys: list[str]) -> lis
     )
     for key in keys:
         page.keyboard.press(key)
-    return page.evaluate("() => (removeEventListener('keyup', hear), seen)")
+    return list(page.evaluate("() => (removeEventListener('keyup', hear), seen)"))
 
 
 def test_chapter_3_slider_gives_what_attend_gives(open_page: Any) -> None:

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -67,7 +68,11 @@ def test_chapter_3_price_of_a_pear():
 
 def test_chapter_7_three_steps_on_five_nodes():
     heard = {0: [2, 3], 1: [1, 3], 2: [1, 2, 10], 3: [3], 4: []}  # states 1, 2, 3, 10, 5
-    ways = {"sum": sum, "mean": lambda x: sum(x) / len(x), "max": max}
+    ways: dict[str, Callable[[list[int]], float]] = {
+        "sum": sum,
+        "mean": lambda x: sum(x) / len(x),
+        "max": max,
+    }
     lines = printed("07-message-passing", "def aggregate(states, graph, aggr)").splitlines()
     assert len(lines) == 3
     for line in lines:

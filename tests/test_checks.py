@@ -74,7 +74,7 @@ def test_a_device_without_numbers_and_what_is_no_device(unchecked):
         expect_device(torch.device("meta"), "device")
     for wrong in (None, 1.5, True, torch.float32):
         with pytest.raises(TypeError, match="device: expected a device or its name, got"):
-            expect_device(wrong, "device")
+            expect_device(wrong, "device")  # type: ignore[arg-type]
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")

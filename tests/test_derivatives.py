@@ -5,6 +5,7 @@ The reference is the dense form, in which autograd follows plain tensors, and Py
 
 import copy
 import math
+from collections.abc import Callable
 from functools import partial
 
 import pytest
@@ -204,7 +205,7 @@ def test_with_a_slope_of_zero_the_derivative_at_zero_is_that_of_torch(kind):
 
 # ---- Mixed precision --------------------------------------------------------------------------
 
-STACKS = {
+STACKS: dict[str, Callable[[], list[nn.Module]]] = {
     "a Linear before GAT": lambda: [nn.Linear(3, 4), GATConv(4, 3, heads=2)],
     "a Linear before GATv2": lambda: [nn.Linear(3, 4), GATv2Conv(4, 3, heads=2)],
     "GAT after GAT": lambda: [GATConv(3, 2, heads=2), GATConv(4, 3, concat=False)],

@@ -119,7 +119,8 @@ def test_the_core_holds_nothing_that_no_module_imports():
 
 def test_what_is_installed_is_what_is_pinned():
     """Everything in the environment of `make`, down to what the packages ask for themselves."""
-    if Version(distribution("torch").version).base_version != str(PINNED["torch"]):
+    pinned = PINNED[canonicalize_name("torch")]
+    if Version(distribution("torch").version).base_version != str(pinned):
         pytest.skip("this is not the environment that make installs")
     installed = {canonicalize_name(d.name): Version(d.version).public for d in distributions()}
     # What torch brings along on a machine with a GPU, and what came with Python.

@@ -6,13 +6,15 @@ import math
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import networkx as nx
 import pytest
 import torch
-from helpers import pair_scores
+from helpers import not_none, pair_scores
 
 from gatutils.attention import attend
 from gatutils.book import figures
@@ -206,7 +208,7 @@ def test_any_alt_text_will_do():
 
 def corners(content, style):
     """The corners of the first path with that style, or of the shape that stands in for it."""
-    path = re.search(rf'<path d="([^"]*)"[^>]*{style}', content)
+    path = not_none(re.search(rf'<path d="([^"]*)"[^>]*{style}', content))
     return [tuple(map(float, xy)) for xy in re.findall(r"[ML] ([-\d.]+) ([-\d.]+)", path[1])]
 
 
@@ -245,9 +247,9 @@ def test_logarithm_limits_shade_and_legend_reach_the_figure():
 def test_labels_at_the_top_stay_inside():
     top = [Curve(f"line {k}", [0, 1], [[0.5, 1.0]]) for k in range(6)]
     content = curves(top, "top", "x", "y").content
-    box_height = float(re.search(r'viewBox="0 0 [\d.]+ ([\d.]+)"', content)[1])
+    box_height = float(not_none(re.search(r'viewBox="0 0 [\d.]+ ([\d.]+)"', content))[1])
     heights = [
-        float(re.search(r' y="([\d.]+)"', line)[1])
+        float(not_none(re.search(r' y="([\d.]+)"', line))[1])
         for line in content.splitlines()
         if ">line " in line
     ]
@@ -305,7 +307,7 @@ def test_labels_at_close_ends_do_not_overlap():
     close = [Curve(f"line {k}", [0, 1], [[1, 0.5 + k / 1000]]) for k in range(4)]
     content = curves(close, "close", "x", "y").content
     heights = sorted(
-        float(re.search(r'y="([\d.]+)"|translate\([\d.]+ ([\d.]+)\)', line).group(1))
+        float(not_none(re.search(r'y="([\d.]+)"|translate\([\d.]+ ([\d.]+)\)', line))[1])
         for line in content.splitlines()
         if ">line " in line
     )
@@ -314,7 +316,7 @@ def test_labels_at_close_ends_do_not_overlap():
 
 
 def test_heat_map_is_a_table_with_its_numbers():
-    table = ElementTree.fromstring(f"<p>{heat().content}</p>").find("table")
+    table = not_none(ElementTree.fromstring(f"<p>{heat().content}</p>").find("table"))
     assert [th.findtext("span") for th in table.findall("thead/tr/th")] == ["the", "dog"]
     rows = table.findall("tbody/tr")
     assert [row.findtext("th") for row in rows] == ["개", "<를>"]
@@ -348,9 +350,9 @@ def asking(weights=GIVEN, rows=ASKS, columns=ASKED, alt="who <asks>", **options)
 
 def parts(figure):
     """The custom element, its data, and its script."""
-    element, script = re.fullmatch(r"(.*)<script>(.*)</script>", figure.content, re.S).groups()
-    element = ElementTree.fromstring(element)
-    return element, json.loads(element.get("data-figure")), script
+    found = not_none(re.fullmatch(r"(.*)<script>(.*)</script>", figure.content, re.S))
+    element = ElementTree.fromstring(found[1])
+    return element, json.loads(element.attrib["data-figure"]), found[2]
 
 
 def masked(mask=SEES, weights=LOOKS, labels=ASKS, alt="whom <it> sees", **options):
@@ -364,11 +366,11 @@ W, A = torch.tensor([[1.0, 1], [1, -1]]), torch.tensor([-1, 0.5, 0.5, -1])
 
 
 def attending(graph=FIVE, features=STATES, names=tuple("12345"), **options):
-    given = {"W": W, "a": A, "alt": "how <it> attends"} | options
+    given: dict[str, Any] = {"W": W, "a": A, "alt": "how <it> attends"} | options
     return graph_attention(graph, features, names=names, **given)
 
 
-INTERACTIVE = [fruit, asking, masked, attending]
+INTERACTIVE: list[Callable[..., Picture]] = [fruit, asking, masked, attending]
 
 
 @pytest.mark.parametrize("make", INTERACTIVE)
@@ -416,7 +418,8 @@ def test_a_lookup_is_a_table_at_five_temperatures():
     assert [th.text for th in table.findall("thead/tr")[1]] == ["0", "0.1", "1", "10", "∞"]
     scores = torch.tensor(list(FRUIT.values())).double() @ torch.tensor([0.96, 0.28]).double()
     values = torch.tensor([[1.0], [2], [3], [8]]).double()
-    columns = [[0, 0, 0, 1.0], *(attend(scores[None] / t, values)[1][0] for t in (0.1, 1, 10))]
+    columns: list[Any] = [[0, 0, 0, 1.0]]
+    columns += (attend(scores[None] / t, values)[1][0] for t in (0.1, 1, 10))
     columns.append([0.25] * 4)
     rows = table.findall("tbody/tr")
     assert ["".join(row.find("th").itertext()) for row in rows][1] == "<b> (0.6, 0.8)"
@@ -696,7 +699,8 @@ def test_graphs_stand_in_rows_without_touching(columns):
         assert a[1] < b[0] or b[1] < a[0] or a[3] < b[2] or b[3] < a[2]
     row = [box for box in boxes if abs(box[2] - boxes[0][2]) < 1]
     assert len(row) == (columns or 2)
-    width, height = map(float, re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', content).groups())
+    found = not_none(re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', content))
+    width, height = map(float, found.groups())
     assert width == pytest.approx(5.2 * 72)
     assert all(min(a, c) > 0 and b < width and d < height for a, b, c, d in boxes)
 
@@ -838,7 +842,7 @@ def test_bad_input_names_the_argument(unchecked, call, words):
         (lambda: attending(start=0.0), "start: expected an int"),
         (lambda: attending(step=True), "step: expected an int"),
         (lambda: attending(slope="0.2"), "slope: expected only Real"),
-        (lambda: networks([FOUR], "n"), "panels: expected only Network"),
+        (lambda: networks([FOUR], "n"), "panels: expected only Network"),  # type: ignore[list-item]
         (lambda: net(positions=["a"] * 4), r"panels\[0\].positions: expected pairs of numbers"),
     ],
 )

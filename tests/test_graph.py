@@ -6,7 +6,7 @@ from collections import Counter
 import networkx as nx
 import pytest
 import torch
-from helpers import few, multigraphs, pairs, plain
+from helpers import few, multigraphs, not_none, pairs, plain
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -262,8 +262,8 @@ def test_a_batch_has_the_graphs_as_blocks(problems):
     assert batch.num_graphs == len(graphs)
     assert batch.sizes.tolist() == counts
     assert batch.batch.tolist() == [k for k, n in enumerate(counts) for _ in range(n)]
-    assert torch.equal(batch.features, torch.cat([g.features for g in graphs]))
-    assert torch.equal(batch.labels, torch.cat([g.labels for g in graphs]))
+    assert torch.equal(not_none(batch.features), torch.cat([g.features for g in graphs]))
+    assert torch.equal(not_none(batch.labels), torch.cat([g.labels for g in graphs]))
     for other in (batch.with_self_loops(), batch.without_self_loops(), batch.without_duplicates()):
         assert other.sizes.tolist() == counts
 
@@ -286,7 +286,7 @@ def test_a_batch_of_one_and_of_bare_graphs():
     assert bare.labels is None
     assert bare.sizes.tolist() == [2, 0]
     only = [plain(1, [], labels=torch.zeros(1)), plain(2, [], labels=torch.ones(2))]
-    assert Graph.from_graphs(only).labels.tolist() == [0, 1, 1]
+    assert not_none(Graph.from_graphs(only).labels).tolist() == [0, 1, 1]
     assert Graph.from_graphs(only).features is None
 
 
@@ -566,7 +566,7 @@ def test_two_graphs_of_the_same_edges_are_two():
 def test_a_loader_of_data_batches_graphs(workers):
     graphs = [full(n, [(0, n - 1)]) for n in (1, 2, 3)]
     batches = list(
-        DataLoader(graphs, batch_size=2, collate_fn=Graph.from_graphs, num_workers=workers)
+        DataLoader(graphs, batch_size=2, collate_fn=Graph.from_graphs, num_workers=workers)  # type: ignore[arg-type]
     )
     for batch, expected in zip(batches, (graphs[:2], graphs[2:]), strict=True):
         assert_same(batch, Graph.from_graphs(expected))
@@ -640,7 +640,7 @@ def test_no_tracer_leaves_a_stand_in_behind(unchecked, aggr):
         assert copy.deepcopy(mine).tolist() == whole.tolist()
     states = torch.ones(4, 2, requires_grad=True)
     (states[graph.by_source].sum() + states[graph.with_self_loops().source].sum()).backward()
-    assert states.grad.isfinite().all()
+    assert not_none(states.grad).isfinite().all()
 
 
 class Watch(TorchDispatchMode):
@@ -698,7 +698,7 @@ WITH, LABELED = Graph(3, NONE, NONE, ROWS), Graph(3, NONE, NONE, labels=ROWS)
     ("call", "error", "words"),
     [
         (lambda: Graph(-1, NONE, NONE), ValueError, "nodes: .*at least 0, got -1"),
-        (lambda: Graph(2.0, NONE, NONE), TypeError, "nodes: expected an int, got 2.0"),
+        (lambda: Graph(2.0, NONE, NONE), TypeError, "nodes: expected an int, got 2.0"),  # type: ignore[arg-type]
         (lambda: Graph(True, NONE, NONE), TypeError, "nodes: expected an int, got True"),
         (lambda: Graph(2, ONE - 2, ONE), ValueError, "source: .*0 to 1, got -1 to -1"),
         (lambda: Graph(2, ONE, ONE - 2), ValueError, "target: .*0 to 1, got -1 to -1"),
@@ -708,7 +708,7 @@ WITH, LABELED = Graph(3, NONE, NONE, ROWS), Graph(3, NONE, NONE, labels=ROWS)
         (lambda: Graph(2, TWO.float(), TWO), TypeError, "source: expected an int.*float32"),
         (lambda: Graph(2, TWO, TWO.bool()), TypeError, "target: expected an int.*bool"),
         (lambda: Graph(2, TWO, TWO.short()), TypeError, "target: expected an int.*int16"),
-        (lambda: Graph(2, [0], ONE), TypeError, "source: expected an int tensor, got list"),
+        (lambda: Graph(2, [0], ONE), TypeError, "source: expected an int tensor, got list"),  # type: ignore[arg-type]
         (lambda: Graph(2, TWO[None], TWO), ValueError, r"source: .*1 axes, got shape \(1, 2\)"),
         (lambda: Graph(2, TWO, TWO[0]), ValueError, r"target: .*1 axes, got shape \(\)"),
         (lambda: Graph(2, TWO, ONE), ValueError, "target: expected 2 like source, got 1"),
@@ -717,42 +717,42 @@ WITH, LABELED = Graph(3, NONE, NONE, ROWS), Graph(3, NONE, NONE, labels=ROWS)
         (lambda: Graph(3, NONE, NONE, ROWS.int()), TypeError, "features: expected a float.*int32"),
         (lambda: Graph(3, NONE, NONE, labels=TWO), ValueError, r"labels: .*3 .*shape \(2,\)"),
         (lambda: Graph(1, NONE, NONE, labels=TWO[0]), ValueError, r"labels: .*shape \(\)"),
-        (lambda: Graph(1, NONE, NONE, labels=[1]), TypeError, "labels: .*tensor, got list"),
+        (lambda: Graph(1, NONE, NONE, labels=[1]), TypeError, "labels: .*tensor, got list"),  # type: ignore[arg-type]
         (lambda: Graph(3, TWO, TWO, sizes=[2]), ValueError, r"sizes: .*sum to 3, got \[2\]"),
         (lambda: Graph(3, TWO, TWO, sizes=[4, -1]), ValueError, r"sizes: .*got \[4, -1\]"),
         (lambda: Graph(0, NONE, NONE, sizes=[]), ValueError, r"sizes: .*got \[\]"),
-        (lambda: Graph(3, TWO, TWO, sizes=3), TypeError, "sizes: expected a sequence of int"),
-        (lambda: Graph(3, TWO, TWO, sizes=[3.0]), TypeError, "sizes: expected only int, got 3.0"),
+        (lambda: Graph(3, TWO, TWO, sizes=3), TypeError, "sizes: expected a sequence of int"),  # type: ignore[arg-type]
+        (lambda: Graph(3, TWO, TWO, sizes=[3.0]), TypeError, "sizes: expected only int, got 3.0"),  # type: ignore[list-item]
         (lambda: Graph(3, TWO, TWO, sizes=ROWS[0]), TypeError, "sizes: expected an int tensor"),
         (lambda: Graph(3, TWO, TWO + 1, sizes=[1, 2]), ValueError, r"sizes: .*\[\(0, 1\)\]"),
         (lambda: Graph(3, TWO.to("meta"), TWO), ValueError, "source: .*numbers, got one on 'meta'"),
         (lambda: PATH.to("meta"), ValueError, "device: expected a device that holds numbers"),
         (lambda: PATH.to("nonsense"), ValueError, "device: expected .*machine.*got 'nonsense'"),
-        (lambda: PATH.to(torch.float64), TypeError, "device: expected a device .*float64"),
+        (lambda: PATH.to(torch.float64), TypeError, "device: expected a device .*float64"),  # type: ignore[arg-type]
         (lambda: plain(0, []).permute(ONE), ValueError, r"order: .*since .* no nodes, got \[1\]"),
-        (lambda: Graph.from_edges([(0, 1, 2)], 3), ValueError, r"edges: .*pairs.*\(0, 1, 2\)"),
-        (lambda: Graph.from_edges([0, 1], 3), TypeError, "edges: expected only Sequence, got 0"),
-        (lambda: Graph.from_edges({0: 1}, 3), TypeError, "edges: expected a sequence"),
+        (lambda: Graph.from_edges([(0, 1, 2)], 3), ValueError, r"edges: .*pairs.*\(0, 1, 2\)"),  # type: ignore[list-item]
+        (lambda: Graph.from_edges([0, 1], 3), TypeError, "edges: expected only Sequence, got 0"),  # type: ignore[list-item]
+        (lambda: Graph.from_edges({0: 1}, 3), TypeError, "edges: expected a sequence"),  # type: ignore[arg-type]
         (lambda: Graph.from_edges([(0, True)], 3), TypeError, "edges: .*int, got True"),
-        (lambda: Graph.from_edges([(0, 1.0)], 3), TypeError, "edges: .*int, got 1.0"),
-        (lambda: Graph.from_edges(["ab"], 3), TypeError, "edges: .*int, got 'a'"),
+        (lambda: Graph.from_edges([(0, 1.0)], 3), TypeError, "edges: .*int, got 1.0"),  # type: ignore[list-item]
+        (lambda: Graph.from_edges(["ab"], 3), TypeError, "edges: .*int, got 'a'"),  # type: ignore[list-item]
         (lambda: Graph.from_edges([(0, 3)], 3), ValueError, "target: .*0 to 2, got 3 to 3"),
         (lambda: Graph.from_edges([(-1, 0)], 3), ValueError, "source: .*0 to 2, got -1 to -1"),
-        (lambda: Graph.from_edges([], "3"), TypeError, "nodes: expected an int, got '3'"),
+        (lambda: Graph.from_edges([], "3"), TypeError, "nodes: expected an int, got '3'"),  # type: ignore[arg-type]
         (lambda: Graph.from_edges([], 2, features=ROWS), ValueError, "features: expected 2 rows"),
         (lambda: Graph.from_mask(ROWS > 0), ValueError, r"mask: .*as columns, got shape \(3, 2\)"),
         (lambda: Graph.from_mask(ROWS), TypeError, "mask: expected a bool tensor.*float32"),
         (lambda: Graph.from_mask(ROWS[0] > 0), ValueError, "mask: expected 2 axes"),
-        (lambda: Graph.from_mask([[True]]), TypeError, "mask: expected a bool tensor, got list"),
+        (lambda: Graph.from_mask([[True]]), TypeError, "mask: expected a bool tensor, got list"),  # type: ignore[arg-type]
         (lambda: Graph.from_networkx([(0, 1)]), TypeError, "graph: .*networkx graph, got list"),
         (lambda: Graph.from_networkx(PATH), TypeError, "graph: .*networkx graph, got Graph"),
         (lambda: PATH.with_features(ROWS[:2]), ValueError, "features: expected 3 rows, got 2"),
-        (lambda: PATH.with_features(ROWS, [1]), TypeError, "labels: .*tensor, got list"),
+        (lambda: PATH.with_features(ROWS, [1]), TypeError, "labels: .*tensor, got list"),  # type: ignore[arg-type]
         (lambda: PATH.permute(TWO), ValueError, r"order: .*0 to 2 once, got \[0, 1\]"),
         (lambda: PATH.permute(torch.tensor([0, 1, 1])), ValueError, "order: .*once"),
         (lambda: PATH.permute(torch.tensor([1, 2, 3])), ValueError, "order: .*once"),
         (lambda: PATH.permute(ROWS[:, 0]), TypeError, "order: expected an int.*float32"),
-        (lambda: PATH.permute([0, 1, 2]), TypeError, "order: expected an int tensor, got list"),
+        (lambda: PATH.permute([0, 1, 2]), TypeError, "order: expected an int tensor, got list"),  # type: ignore[arg-type]
         (lambda: PATH.permute(ROWS.int()), ValueError, "order: expected 1 axes"),
         (
             lambda: Graph.from_graphs([PATH, PATH]).permute(torch.arange(6)),
@@ -760,8 +760,8 @@ WITH, LABELED = Graph(3, NONE, NONE, ROWS), Graph(3, NONE, NONE, labels=ROWS)
             "graph: expected one graph, got 2 in a batch",
         ),
         (lambda: Graph.from_graphs([]), ValueError, "graphs: expected one graph or more, got none"),
-        (lambda: Graph.from_graphs(PATH), TypeError, "graphs: expected a sequence of Graph"),
-        (lambda: Graph.from_graphs([PATH, 3]), TypeError, "graphs: expected only Graph, got 3"),
+        (lambda: Graph.from_graphs(PATH), TypeError, "graphs: expected a sequence of Graph"),  # type: ignore[arg-type]
+        (lambda: Graph.from_graphs([PATH, 3]), TypeError, "graphs: expected only Graph, got 3"),  # type: ignore[list-item]
         (lambda: Graph.from_graphs([PATH, WITH]), ValueError, "graphs: .*features in all or none"),
         (lambda: Graph.from_graphs([LABELED, PATH]), ValueError, "graphs: .*labels in all or none"),
         (

@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 import torch
-from helpers import few, normal, plain, problems, side_by_side
+from helpers import few, normal, not_none, plain, problems, side_by_side
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.autograd.graph import saved_tensors_hooks
@@ -68,7 +68,7 @@ def slopes(layer, states, run):
 @every_kind
 def test_the_edges_alone_give_what_all_pairs_and_a_mask_give(kind):
     """In states, weights and all gradients, on 200 graphs or more."""
-    met = Counter()
+    met: Counter[str] = Counter()
 
     @settings(max_examples=103)
     @given(side_by_side(2, most=7), choices(), st.booleans(), st.sampled_from([_kernels.CHUNK, 3]))
@@ -148,8 +148,8 @@ def by_formula(layer, states, edges):
             joined = [number for context in own for number in context]
         else:
             joined = [math.fsum(column) / len(own) for column in zip(*own, strict=True)]
-        bias = [0.0] * len(joined) if layer.b is None else layer.b.tolist()
-        out.append([x + y for x, y in zip(joined, bias, strict=True)])
+        shift = [0.0] * len(joined) if layer.b is None else layer.b.tolist()
+        out.append([x + y for x, y in zip(joined, shift, strict=True)])
     return torch.tensor(out, dtype=torch.float64), torch.tensor(all_weights, dtype=torch.float64)
 
 
@@ -505,7 +505,7 @@ def test_it_starts_as_the_paper_says():
         bound = math.sqrt(6 / (ins + outs))
         assert weights.abs().max() <= bound
         assert weights.std().item() == pytest.approx(bound / math.sqrt(3), rel=0.05)
-    assert not any(b.any() for b in (gat.b, second.b, second.b_W, second.b_U))
+    assert not any(not_none(b).any() for b in (gat.b, second.b, second.b_W, second.b_U))
     assert (gat.heads, gat.concat, gat.negative_slope, gat.dropout) == (8, True, 0.2, 0)
     assert repr(GATConv(3, 2, 4, False)) == (
         "GATConv(3, 2, heads=4, concat=False, negative_slope=0.2, dropout=0.0, "
@@ -561,8 +561,8 @@ R = CSRMatrix.from_dense(torch.eye(3)[:, :2])
         lambda: GINConv(2, 2)(R, G),
         lambda: GatedGraphConv(2)(R, G),
         lambda: GraphNet([GINConv(2, 2)])(R, G),
-        lambda: aggregate(R, G),
-        lambda: readout(R, G),
+        lambda: aggregate(R, G),  # type: ignore[arg-type]
+        lambda: readout(R, G),  # type: ignore[arg-type]
     ],
 )
 def test_what_needs_a_tensor_refuses_sparse_rows(unchecked, refuse):

@@ -5,7 +5,7 @@ import re
 
 import pytest
 import torch
-from helpers import OF_A_SCHEME, ROOT, pair_scores
+from helpers import OF_A_SCHEME, ROOT, not_none, pair_scores
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -76,6 +76,11 @@ def html_of(*figures, theme="light"):
     )
 
 
+def opacity(tint):
+    """The last number of a colour as the browser writes it."""
+    return float(not_none(re.search(r"[/,] ?([\d.e-]+)\)$", tint))[1])
+
+
 class Tab:
     """A page of the browser that one test after another opens its file in.
 
@@ -85,7 +90,8 @@ class Tab:
     def __init__(self, browser, options):
         self.context = browser.new_context(**options)
         self.page = self.context.new_page()
-        self.file, self.troubles = None, []
+        self.file = None
+        self.troubles: list[str] = []
         self.page.on("pageerror", lambda error: self.troubles.append(str(error)))
         self.page.on("console", lambda message: self.troubles.append(message.text))
         self.page.on("request", self.fit_witnesses)
@@ -105,7 +111,7 @@ class Tab:
 @pytest.fixture(scope="module")
 def tabs(browser):
     """The tabs that are open, by their options."""
-    opened = {}
+    opened: dict[str, Tab] = {}
     yield opened
     for tab in opened.values():
         tab.context.close()
@@ -342,7 +348,7 @@ def check_heads(found, head, row):
     by_weight = sorted(drawn, key=lambda j: found["weights"][j])
     for how in (0, 1):  # thickness, opacity
         assert sorted(drawn, key=lambda j: drawn[j][how]) == by_weight
-    alphas = [float(re.search(r"[/,] ?([\d.e-]+)\)$", tint)[1]) for tint in found["tints"]]
+    alphas = [opacity(tint) for tint in found["tints"]]
     assert alphas == pytest.approx([0.36 * w for w in found["weights"]], abs=0.005)
 
 
@@ -495,7 +501,7 @@ def check_masks(found, i):
         assert [text != "" for text in panel["numbers"]] == visible
         assert panel["hatched"] == (~mask).tolist()
         assert panel["dashed"] == [not see and j != i for j, see in enumerate(visible)]
-        alphas = [float(re.search(r"[/,] ?([\d.e-]+)\)$", t)[1]) for t in panel["tints"]]
+        alphas = [opacity(tint) for tint in panel["tints"]]
         shown = [(a, w) for a, w, v in zip(alphas, row, visible, strict=True) if v]
         assert [a for a, _ in shown] == pytest.approx([0.04 + 0.36 * w for _, w in shown], abs=0.01)
         assert [j for j, *_ in panel["own"]] == [j for j in range(7) if visible[j]]

@@ -1,6 +1,8 @@
 import importlib
 from collections import Counter
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -51,7 +53,7 @@ def chosen(draw, *names):
 
 gat = chosen()
 # Ours, theirs as they are made from nothing, what both are made with, and how many graphs.
-KINDS = {
+KINDS: dict[str, tuple[Callable[..., Any], Callable[..., Any], Any, int]] = {
     "GATConv": (
         lambda **more: GATConv(3, 2, **more),
         lambda **more: pyg.GATConv(3, 2, **{"add_self_loops": False, **more}),
@@ -116,7 +118,7 @@ def test_equal_outputs_and_gradients_both_ways(name):
     """Of states and of every weight, whichever library made the layer."""
     make_ours, make_theirs, choices, graphs = KINDS[name]
     together = 2 if choices is gat else 5  # graphs side by side: attention has many settings
-    met = Counter()
+    met: Counter[str] = Counter()
 
     @settings(max_examples=graphs // together)
     @given(side_by_side(together, least=1, most=7), choices, st.integers(0, 2**31), st.booleans())
@@ -175,10 +177,11 @@ def test_there_and_back_is_where_it_began(name, data):
     """Number by number, with the same settings; and the layers share no memory."""
     make_ours, make_theirs, choices, _ = KINDS[name]
     more = data.draw(choices)
-    for start, there, back in (
+    ways: list[tuple[Any, Any, Any]] = [
         (shaken(make_ours(**more)), to_pyg, from_pyg),
         (shaken(make_theirs(**more)), from_pyg, to_pyg),
-    ):
+    ]
+    for start, there, back in ways:
         middle = there(start)
         end = back(middle)
         assert repr(end) == repr(start)
@@ -198,7 +201,7 @@ def test_there_and_back_is_where_it_began(name, data):
 @pytest.mark.parametrize("name", ["GATConv", "GATv2Conv"])
 def test_settings_of_attention_go_over(name):
     more = {"heads": 3, "concat": False, "negative_slope": 0.3, "dropout": 0.6, "bias": False}
-    theirs = to_pyg(KINDS[name][0](**more))
+    theirs: Any = to_pyg(KINDS[name][0](**more))
     for setting in ("heads", "concat", "negative_slope", "dropout"):
         assert getattr(theirs, setting) == more[setting]
     assert (theirs.in_channels, theirs.out_channels, theirs.bias) == (3, 2, None)
@@ -282,6 +285,7 @@ STATES = normal(4, 3)
 def test_a_matrix_that_gatv2_shares_is_copied_twice(bias):
     theirs = shaken(pyg.GATv2Conv(3, 2, 2, share_weights=True, add_self_loops=False, bias=bias))
     ours = from_pyg(theirs)
+    assert isinstance(ours, GATv2Conv)
     assert torch.equal(ours.W, ours.U)
     assert_near(ours(STATES, GRAPH), theirs(STATES, GRAPH.edge_index))
     with torch.no_grad():
@@ -327,7 +331,7 @@ def test_what_changes_no_number_goes_over(theirs):
 def test_epsilon_is_learned_where_it_was(learned, aggr):
     ours = shaken(GINConv(3, 2, aggr))
     ours.eps.requires_grad_(learned)
-    theirs = to_pyg(ours)
+    theirs: Any = to_pyg(ours)
     assert isinstance(theirs.eps, nn.Parameter) == learned
     assert theirs.eps.item() == ours.eps.item() != 0
     assert_near(ours(STATES, GRAPH), theirs(STATES, GRAPH.edge_index))
@@ -407,12 +411,12 @@ def test_what_ours_cannot_do_is_refused_by_its_name(unchecked, make, words):
     ("call", "words"),
     [
         (
-            lambda: to_pyg(GatedGraphConv(3)),
+            lambda: to_pyg(GatedGraphConv(3)),  # type: ignore[arg-type]
             "layer: expected one of GCNConv, .*GATv2Conv, got GatedGraphConv",
         ),
         (lambda: to_pyg(Mine(3, 2)), "layer: expected one of GCNConv, .*GATv2Conv, got Mine"),
         (lambda: to_pyg(pyg.GATConv(3, 2)), "layer: expected one of GCNConv, .*, got GATConv"),
-        (lambda: to_pyg(None), "layer: expected one of GCNConv, .*GATv2Conv, got NoneType"),
+        (lambda: to_pyg(None), "layer: expected one of GCNConv, .*GATv2Conv, got NoneType"),  # type: ignore[arg-type]
         (lambda: from_pyg(Other(3, 2)), "layer: expected one of GATConv, .*GINConv, got Other"),
         (lambda: from_pyg(GATConv(3, 2)), "layer: expected one of GATConv, .*, got GATConv"),
         (lambda: from_pyg(pyg.GATConv), "layer: expected one of GATConv, .*GINConv, got type"),

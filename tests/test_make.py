@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from helpers import ROOT, load_script
+from helpers import ROOT, load_script, not_none
 
 install = load_script("book/install.py")
 
@@ -27,18 +27,18 @@ def test_linux_without_a_driver_takes_the_small_build():
     asked = []
     build = install.choose("auto", "Linux", lambda: False, lambda url: asked.append(url) or True)
     assert build.kind == "cpu"
-    assert build.index == install.CPU_INDEX
+    assert build.index_url == install.CPU_INDEX
     assert asked == [f"{install.CPU_INDEX}/torch/"]
 
 
 def test_a_driver_means_the_build_for_cuda():
     build = install.choose("auto", "Linux", lambda: True, never)
-    assert (build.kind, build.index) == ("cuda", None)
+    assert (build.kind, build.index_url) == ("cuda", None)
 
 
 def test_an_index_that_does_not_answer_is_not_used():
     build = install.choose("auto", "Linux", lambda: False, lambda _: False)
-    assert (build.kind, build.index) == ("auto", None)
+    assert (build.kind, build.index_url) == ("auto", None)
     assert "does not answer" in build.why
 
 
@@ -46,7 +46,7 @@ def test_an_index_that_does_not_answer_is_not_used():
 @pytest.mark.parametrize("system", ["Darwin", "Windows"])
 def test_other_systems_have_one_build(system, wish):
     build = install.choose(wish, system, never, never)
-    assert (build.kind, build.index) == ("cpu", None)
+    assert (build.kind, build.index_url) == ("cpu", None)
 
 
 @pytest.mark.parametrize("system", ["Darwin", "Windows"])
@@ -58,7 +58,7 @@ def test_other_systems_have_no_build_for_cuda(system):
 @pytest.mark.parametrize(("wish", "index"), [("cpu", install.CPU_INDEX), ("cuda", None)])
 def test_a_wish_is_not_questioned(wish, index):
     build = install.choose(wish, "Linux", never, never)
-    assert (build.kind, build.index) == (wish, index)
+    assert (build.kind, build.index_url) == (wish, index)
 
 
 @pytest.mark.parametrize("folder", [True, False])
@@ -103,7 +103,7 @@ def test_a_port_where_nobody_listens_does_not_answer(monkeypatch):
 # ---- The environment -----------------------------------------------------------------------------
 
 
-class Runs(list):
+class Runs(list[str]):
     """Stands for `subprocess.run`: makes the folder of an environment, and only notes the rest."""
 
     def __call__(self, command, **_):
@@ -201,7 +201,7 @@ def test_conda_installs_the_same_and_binder_no_cuda():
     *same, index = pip
     assert [word for line in same for word in line.split()] == install.REQUIREMENTS
     assert index == f"--extra-index-url {install.CPU_INDEX}"
-    python = re.search(r"python=([\d.]+)", str(conda["dependencies"]))[1]
+    python = not_none(re.search(r"python=([\d.]+)", str(conda["dependencies"])))[1]
     assert f'requires-python = ">={python}"' in (ROOT / "pyproject.toml").read_text(
         encoding="utf-8"
     )

@@ -1,5 +1,6 @@
 import math
 from collections import Counter
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -69,7 +70,7 @@ def by_hand(states, edges, aggr):
                 (j, [number / root if root else 0 for number in row])
                 for (j, row), root in zip(heard, roots, strict=True)
             ]
-        columns = list(zip(*(row for _, row in heard), strict=True)) or [[0.0]] * states.shape[1]
+        columns = list(zip(*(row for _, row in heard), strict=True)) or [(0.0,)] * states.shape[1]
         bring = max if aggr == "max" else math.fsum
         divide = len(heard) or 1 if aggr == "mean" else 1
         out.append([bring(column) / divide for column in columns])
@@ -165,9 +166,8 @@ def scored(draw, scale=(1.0, 100.0, 1e4)):
 @given(scored(), st.sampled_from(DTYPES))
 def test_attention_over_edges_is_a_loop_over_the_edges(problem, dtype):
     """Also where an edge is there twice, which no mask can say."""
-    scores, values, graph = (
-        part.to(dtype) if isinstance(part, torch.Tensor) else part for part in problem
-    )
+    scores, values, graph = problem
+    scores, values = scores.to(dtype), values.to(dtype)
     context, weights = attend_edges(scores, values, graph)
     assert context.dtype == weights.dtype == dtype
     expected = torch.zeros_like(values)
@@ -297,7 +297,7 @@ def test_equals_pytorch_geometric(name):
         for here, there in same.items():
             other[there].copy_(mine[here].T if other[there].ndim == 3 else mine[here])
     run = Rounds(ours) if name == "Gated" else ours
-    met = Counter()
+    met: Counter[str] = Counter()
 
     @settings(max_examples=41)
     @given(side_by_side(5, least=1, most=7))
@@ -555,12 +555,13 @@ def test_graphnet_adds_what_went_in_where_the_width_stays():
 def test_dropout_acts_before_each_layer_and_only_while_training():
     torch.manual_seed(0)
     states, graph = torch.ones(100, 40), plain(100, [])
-    net = GraphNet([Seen(), Seen()], dropout=0.25)
+    layers = [Seen(), Seen()]
+    net = GraphNet(layers, dropout=0.25)
     net.eval()
     assert torch.equal(net(states, graph), states)
     net.train()
     net(states, graph)
-    first, second = (layer.got for layer in net.layers)
+    first, second = (layer.got for layer in layers)
     assert (first == 0).float().mean().item() == pytest.approx(0.25, abs=0.05)
     assert (second == 0).float().mean().item() == pytest.approx(1 - 0.75**2, abs=0.05)
     assert_near(first[first > 0].unique(), torch.tensor([1 / 0.75]))
@@ -569,6 +570,11 @@ def test_dropout_acts_before_each_layer_and_only_while_training():
 
 # ---- Readout ----------------------------------------------------------------------------------
 
+REDUCE: dict[str, Callable[..., torch.Tensor]] = {
+    "sum": torch.sum,
+    "mean": torch.mean,
+    "max": torch.amax,
+}
 three_hows = pytest.mark.parametrize("aggr", ["sum", "mean", "max"])
 several = st.lists(problems(most=3), min_size=1, max_size=5)
 
@@ -584,7 +590,7 @@ def batched(parts):
 @given(parts=several)
 def test_readout_is_a_loop_over_the_graphs(aggr, parts):
     states, batch = batched(parts)
-    reduce = {"sum": torch.sum, "mean": torch.mean, "max": torch.amax}[aggr]
+    reduce = REDUCE[aggr]
     expected = [reduce(own, dim=0) if len(own) else torch.zeros(3).double() for own, _ in parts]
     assert_near(readout(states, batch, aggr), torch.stack(expected))
 
@@ -638,12 +644,12 @@ X, G, E = torch.zeros(3, 2), plain(3, [(0, 1), (1, 2)]), torch.zeros(2)
 @pytest.mark.parametrize(
     ("call", "error", "words"),
     [
-        (lambda: aggregate(X, G, "min"), ValueError, "aggr: .*'symmetric', got 'min'"),
-        (lambda: aggregate(X, G, None), ValueError, "aggr: .*'symmetric', got None"),
+        (lambda: aggregate(X, G, "min"), ValueError, "aggr: .*'symmetric', got 'min'"),  # type: ignore[arg-type]
+        (lambda: aggregate(X, G, None), ValueError, "aggr: .*'symmetric', got None"),  # type: ignore[arg-type]
         (lambda: aggregate(X[:2], G), ValueError, "states: expected 3 rows, .*got 2"),
         (lambda: aggregate(X[0], G), ValueError, r"states: expected 2 axes, got shape \(2,\)"),
         (lambda: aggregate(X.long(), G), TypeError, "states: expected a float.*int64"),
-        (lambda: aggregate(X.tolist(), G), TypeError, "states: expected a float tensor, got list"),
+        (lambda: aggregate(X.tolist(), G), TypeError, "states: expected a float tensor, got list"),  # type: ignore[arg-type]
         (lambda: aggregate(X, G.mask()), TypeError, "graph: expected a Graph, got Tensor"),
         (
             lambda: attend_edges(E[:1], X, G),
@@ -658,10 +664,10 @@ X, G, E = torch.zeros(3, 2), plain(3, [(0, 1), (1, 2)]), torch.zeros(2)
         (lambda: attend_edges(E / 0, X, G), ValueError, "scores: expected finite numbers"),
         (lambda: attend_edges(E, X / 0, G), ValueError, "values: expected finite numbers"),
         (lambda: attend_edges(E, X, G.mask()), TypeError, "graph: expected a Graph, got Tensor"),
-        (lambda: readout(X, G, "symmetric"), ValueError, "aggr: .*'max', got 'symmetric'"),
+        (lambda: readout(X, G, "symmetric"), ValueError, "aggr: .*'max', got 'symmetric'"),  # type: ignore[arg-type]
         (lambda: readout(X[:2], G), ValueError, "states: expected 3 rows, .*got 2"),
         (lambda: readout(X.int(), G), TypeError, "states: expected a float.*int32"),
-        (lambda: readout(X, [G]), TypeError, "graph: expected a Graph, got list"),
+        (lambda: readout(X, [G]), TypeError, "graph: expected a Graph, got list"),  # type: ignore[arg-type]
         (lambda: SAGEConv(2, 2)(X[:2], G), ValueError, "states: expected 3 rows, .*got 2"),
         (lambda: GINConv(2, 2)(X.int(), G), TypeError, "states: expected a float.*int32"),
         (lambda: GINConv(2, 2)(X, None), TypeError, "graph: expected a Graph, got NoneType"),
@@ -684,7 +690,7 @@ X, G, E = torch.zeros(3, 2), plain(3, [(0, 1), (1, 2)]), torch.zeros(2)
             TypeError,
             "states: expected a float tensor, got list",
         ),
-        (lambda: Readout(3, "sum", 2, 2), TypeError, "net: expected a Module, got int"),
+        (lambda: Readout(3, "sum", 2, 2), TypeError, "net: expected a Module, got int"),  # type: ignore[arg-type]
         (
             lambda: GatedGraphConv(2, num_edge_types=2)(X, G),
             ValueError,
@@ -704,23 +710,23 @@ X, G, E = torch.zeros(3, 2), plain(3, [(0, 1), (1, 2)]), torch.zeros(2)
         (lambda: GatedGraphConv(2, 0), ValueError, "num_edge_types: .*at least 1, got 0"),
         (lambda: GatedGraphConv(2, True), TypeError, "num_edge_types: expected an int, got True"),
         (lambda: GCNConv(0, 2), ValueError, "in_features: .*at least 1, got 0"),
-        (lambda: GCNConv(2, 2.0), TypeError, "out_features: expected an int, got 2.0"),
+        (lambda: GCNConv(2, 2.0), TypeError, "out_features: expected an int, got 2.0"),  # type: ignore[arg-type]
         (lambda: SAGEConv(-1, 2), ValueError, "in_features: .*at least 1, got -1"),
-        (lambda: SAGEConv(2, 2, "symmetric"), ValueError, "aggr: .*'max', got 'symmetric'"),
+        (lambda: SAGEConv(2, 2, "symmetric"), ValueError, "aggr: .*'max', got 'symmetric'"),  # type: ignore[arg-type]
         (lambda: GINConv(2, 0), ValueError, "out_features: .*at least 1, got 0"),
-        (lambda: GINConv(2, 2, "min"), ValueError, "aggr: .*'max', got 'min'"),
-        (lambda: GraphNet(GCNConv(2, 2)), TypeError, "layers: expected a sequence of Module"),
-        (lambda: GraphNet([GCNConv(2, 2), 3]), TypeError, "layers: expected only Module, got 3"),
+        (lambda: GINConv(2, 2, "min"), ValueError, "aggr: .*'max', got 'min'"),  # type: ignore[arg-type]
+        (lambda: GraphNet(GCNConv(2, 2)), TypeError, "layers: expected a sequence of Module"),  # type: ignore[arg-type]
+        (lambda: GraphNet([GCNConv(2, 2), 3]), TypeError, "layers: expected only Module, got 3"),  # type: ignore[list-item]
         (lambda: GraphNet([], dropout=1), ValueError, "dropout: .*below 1, got 1"),
         (lambda: GraphNet([], dropout=-0.1), ValueError, "dropout: .*from 0.*got -0.1"),
         (lambda: GraphNet([], dropout=math.nan), ValueError, "dropout: .*got nan"),
-        (lambda: Readout(GCNConv(2, 2), "symmetric", 2, 2), ValueError, "aggr: .*got 'symmetric'"),
+        (lambda: Readout(GCNConv(2, 2), "symmetric", 2, 2), ValueError, "aggr: .*got 'symmetric'"),  # type: ignore[arg-type]
         (
             lambda: Readout(GCNConv(2, 2), "sum", 0, 2),
             ValueError,
             "in_features: .*at least 1, got 0",
         ),
-        (lambda: Readout(GCNConv(2, 2), "sum", 2, "1"), TypeError, "out_features: .*int, got '1'"),
+        (lambda: Readout(GCNConv(2, 2), "sum", 2, "1"), TypeError, "out_features: .*int, got '1'"),  # type: ignore[arg-type]
     ],
 )
 def test_errors_name_the_argument(unchecked, call, error, words):

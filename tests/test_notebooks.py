@@ -2,7 +2,6 @@
 
 import ast
 import copy
-import importlib.util
 import json
 import re
 import shutil
@@ -14,6 +13,7 @@ import nbformat
 import pytest
 import yaml
 from comparison import digest, is_figure
+from helpers import load_script, not_none
 from mutations import mutants
 
 ROOT = Path(__file__).parents[1]
@@ -56,10 +56,7 @@ def load(path):
 @pytest.fixture(scope="module")
 def execute():
     """The script that executes and normalises notebooks."""
-    spec = importlib.util.spec_from_file_location("execute", ROOT / "book" / "execute.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("book/execute.py")
 
 
 def source(cell):
@@ -296,7 +293,7 @@ def test_a_notebook_needs_only_the_package(path):
                 names = [alias.name for alias in node.names]
             elif isinstance(node, ast.ImportFrom):
                 assert node.level == 0
-                names = [node.module]
+                names = [not_none(node.module)]
             for name in names:
                 assert name.split(".")[0] in MODULES | sys.stdlib_module_names, name
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):

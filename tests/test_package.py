@@ -85,9 +85,12 @@ def home(module):
 def imported(module):
     """The modules of the package that a module imports."""
     for node in ast.walk(ast.parse(home(module).read_text(encoding="utf-8"))):
-        if not isinstance(node, ast.ImportFrom) or not (node.module or "").startswith("gatutils"):
+        if not isinstance(node, ast.ImportFrom):
             continue
-        source = node.module.removeprefix("gatutils").lstrip(".")
+        origin = node.module or ""
+        if not origin.startswith("gatutils"):
+            continue
+        source = origin.removeprefix("gatutils").lstrip(".")
         for name in node.names:
             inner = f"{source}.{name.name}".lstrip(".")
             yield inner if inner in ORDER else source

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from helpers import ROOT, load_script
+from helpers import ROOT, load_script, not_none
 
 BOOK = ROOT / "book"
 
@@ -138,8 +138,9 @@ def test_reference_can_be_found(key):
     assert doi or eprint or (url or "").startswith(KEPT)
     assert doi is None or re.fullmatch(r"10\.\d{4,}/\S+", doi)
     assert eprint is None or re.fullmatch(r"\d{4}\.\d{4,5}", eprint)
-    assert key.startswith(re.sub(r"\W", "", plain(field(entry, "author").split(",")[0])).lower())
-    assert field(entry, "year") in key
+    first = not_none(field(entry, "author")).split(",")[0]
+    assert key.startswith(re.sub(r"\W", "", plain(first)).lower())
+    assert not_none(field(entry, "year")) in key
 
 
 def plain(name: str) -> str:
@@ -163,7 +164,7 @@ def prose() -> Iterator[tuple[str, str]]:
 def glossary() -> dict[str, str]:
     """Term -> its definition."""
     text = (BOOK / "glossary.md").read_text(encoding="utf-8")
-    body = re.search(r"^```\{glossary\}\n(.*?)^```", text, flags=re.M | re.S)[1]
+    body = not_none(re.search(r"^```\{glossary\}\n(.*?)^```", text, flags=re.M | re.S))[1]
     entries = re.findall(r"^(\S.*)\n((?:[ ].*\n)+)", body, flags=re.M)
     return {term: definition.strip() for term, definition in entries}
 

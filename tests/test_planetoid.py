@@ -14,14 +14,17 @@ import tarfile
 import threading
 import zipfile
 from collections import defaultdict
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any, ClassVar
 
 import networkx as nx
 import numpy as np
 import pytest
 import scipy.sparse as sparse
 import torch
+from helpers import not_none
 from torch.nn.functional import cross_entropy
 
 import gatutils.planetoid as module
@@ -51,6 +54,8 @@ OLD = {
 class Python2(pickle._Pickler):
     """Writes bytes as Python 2's strings, and names where Python 2 had them."""
 
+    write: Callable[[bytes], object]  # the base class sets it
+
     def save_bytes(self, value):
         self.write(pickle.BINSTRING + struct.pack("<i", len(value)) + value)
 
@@ -58,7 +63,7 @@ class Python2(pickle._Pickler):
         place = OLD.get(value.__module__, value.__module__)
         self.write(f"c{place}\n{value.__name__}\n".encode())
 
-    dispatch = {**pickle._Pickler.dispatch, bytes: save_bytes}  # noqa: RUF012
+    dispatch: ClassVar[dict[type, Any]] = {**pickle._Pickler.dispatch, bytes: save_bytes}
 
 
 def dump(value):
@@ -76,7 +81,7 @@ def one_hot(rows):
 
 
 def contents():
-    graph = defaultdict(list)
+    graph: defaultdict[int, list[int]] = defaultdict(list)
     graph.update(GRAPH)
     parts = [matrix(ALLX[:3]), matrix(TX), matrix(ALLX)]
     parts += [one_hot(ALLY[:3]), one_hot(TY), one_hot(ALLY), graph]
@@ -148,10 +153,11 @@ def test_every_part_is_in_its_place(tiny, tmp_path):
     expected = torch.zeros(10, 4)
     expected[:6] = torch.tensor(ALLX)
     expected[9, 0], expected[6, 1], expected[7, 2] = 9, 6, 7
-    assert graph.features.dtype == torch.float32
-    assert torch.equal(graph.features, expected)
-    assert graph.labels.dtype == torch.int64
-    assert graph.labels.tolist() == [0, 1, 0, 1, 1, 0, 0, 1, -1, 1]
+    features, labels = not_none(graph.features), not_none(graph.labels)
+    assert features.dtype == torch.float32
+    assert torch.equal(features, expected)
+    assert labels.dtype == torch.int64
+    assert labels.tolist() == [0, 1, 0, 1, 1, 0, 0, 1, -1, 1]
     for mask, nodes in ((data.train, [0, 1, 2]), (data.valid, [3, 4]), (data.test, [6, 7, 9])):
         assert mask.dtype == torch.bool
         assert mask.nonzero().flatten().tolist() == nodes
@@ -545,7 +551,7 @@ def test_a_file_is_stored_whole_or_not_at_all(server, cache, monkeypatch):
         seen.append((Path(source).read_bytes(), Path(target).name, Path(target).exists()))
         raise OSError("disk full")
 
-    monkeypatch.setattr(module.os, "replace", fail)
+    monkeypatch.setattr(os, "replace", fail)
     with pytest.raises(FileNotFoundError, match="disk full"):
         planetoid("Cora")
     assert seen == [(server.files["ind.cora.x"], "ind.cora.x", False)]

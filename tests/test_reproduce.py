@@ -12,9 +12,11 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, fields, replace
 from threading import Barrier
+from typing import Any
 
 import pytest
 import torch
+from helpers import not_none
 
 from gatutils.book import protocols, reproduce, results
 from gatutils.book.experiments import (
@@ -133,7 +135,7 @@ def small():
             counted_on=replace(drawn, count=2, seed=8),
         )
         translated = {"batch_size": 8, "test": SentenceSample(clauses=(0, 1), count=2)}
-        less = {
+        less: dict[str, dict[str, Any]] = {
             **dict.fromkeys(TRANSLATIONS, translated),
             "alignment": {**translated, "alignment": alignment},
             "witnesses": {"test_count": 30},
@@ -193,7 +195,7 @@ def test_a_run_tells_what_it_found_and_what_it_cost(row):
     model = next(iter(ROWS[row].models))
     done = done_once(row, model, 1, 2)
     assert set(done) == set(results.runs(row, model)[0])
-    plan = ROWS[row].models[model]
+    plan: Any = ROWS[row].models[model]
     keys = {"model", "seed", "scores", "loss", "parameters", "cpu_seconds"}
     weights = {"weights", "aligned"} if plan.alignment else set()
     assert set(done) == keys | weights | ({"losses"} if plan.losses_every else set())
@@ -215,7 +217,7 @@ def test_a_run_on_graphs_has_as_many_scores_as_its_row_says(row, model):
 @pytest.fixture
 def trained(monkeypatch):
     """With what a run trains, instead of the training."""
-    seen = {}
+    seen: dict[str, Any] = {}
 
     def spy(answer):
         def train(*arguments, **options):
@@ -246,7 +248,7 @@ def test_a_run_trains_the_network_of_its_plan(row, model, trained):
         return
     graph, train, seed = trained["given"]
     assert seed == 1
-    assert torch.equal(train, graph_tasks.split(scipy_api().graph.labels, 20, 1)[0])
+    assert torch.equal(train, graph_tasks.split(not_none(scipy_api().graph.labels), 20, 1)[0])
     kind, _, number = model.partition(", ")
     free, added = number.startswith("free, "), number.startswith("added, ")
     amount = [trained[name] for name in ("steps", "lr", "weight_decay")]
@@ -349,7 +351,7 @@ def test_a_run_trains_the_attention_of_its_plan(row, model, trained):
     done = run(row, model, seed=1)
     graph, train, seed = trained["given"]
     assert seed == 1
-    plain = scipy_api().graph
+    plain: Any = scipy_api().graph
     assert torch.equal(train, graph_tasks.split(plain.labels, 20, 1)[0])
     assert (graph.num_edges, graph.num_nodes) == (
         2 * 2309 + plain.num_nodes,
@@ -386,7 +388,7 @@ def test_a_run_hears_the_witnesses_of_its_plan(row, model, trained, monkeypatch)
     assert len(layers) == (2 if kind == "MLP, GCN" else 1)
     assert trained["given"] == (int(guessing), 2)
     assert (trained["steps"], trained["size"], trained["lr"]) == (300, 200, 0.05)
-    one = draw_witnesses(30, int(guessing), torch.Generator().manual_seed(10**6))
+    one: Any = draw_witnesses(30, int(guessing), torch.Generator().manual_seed(10**6))
     for _, graph in asked:  # the same for each seed
         assert torch.equal(graph.features, one.features)
         assert torch.equal(graph.labels, one.labels)
@@ -514,16 +516,16 @@ def test_a_model_departs_from_its_budget_as_its_plan_says():
     plan = replace(BUDGET, hidden=8, embedding=4)
     assert plan.build().encoder.width == 16
     assert plan.build().decoder.score is None
-    narrow = replace(plan, direction=4, score="scaled dot", layout="after").build()
+    narrow: Any = replace(plan, direction=4, score="scaled dot", layout="after").build()
     assert narrow.encoder.width == 8
     assert type(narrow.decoder.score).__name__ == "ScaledDot"
     assert narrow.decoder.layout == "after"
-    cosine = replace(plan, direction=4, score="cosine")
+    cosine: Any = replace(plan, direction=4, score="cosine")
     assert cosine.build().decoder.score.temperature == 1
     assert replace(cosine, temperature=0.1).build().decoder.score.temperature == 0.1
     assert cosine.build().decoder.score.log_temperature is None
     assert replace(cosine, learned=True).build().decoder.score.log_temperature is not None
-    alone = TransformerPlan(dim=6, heads=3, layers=2, hidden=5, norm="post").build()
+    alone: Any = TransformerPlan(dim=6, heads=3, layers=2, hidden=5, norm="post").build()
     (block, _) = alone.encoder.blocks
     assert (block.self_attn.heads, block.feed_forward[0].out_features, block.norm) == (3, 5, "post")
     assert alone.decoder.embed.embedding_dim == 6
@@ -991,7 +993,7 @@ def test_ctrl_c_ends_the_processes_too(tmp_path):
     ask = [sys.executable, "-c", INTERRUPTED, "relay", "--jobs", "2", "--out", str(tmp_path)]
     bars = {**os.environ, "GATUTILS_PROGRESS": "1"}
     command = subprocess.Popen(ask, env=bars, stderr=subprocess.PIPE, start_new_session=True)
-    assert command.stderr.read(1) == b"\r"  # the bar: the processes are being started
+    assert not_none(command.stderr).read(1) == b"\r"  # the bar: the processes are being started
     command.send_signal(signal.SIGINT)
     assert b"interrupted; what had been stored is kept" in command.communicate(timeout=300)[1]
     assert command.returncode == 130

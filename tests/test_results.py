@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -50,6 +51,11 @@ SEEDS = {
 every_row = pytest.mark.parametrize("row", ROWS)
 
 
+def plan_of(row: str, model: str) -> Any:
+    """A plan of any type."""
+    return ROWS[row].models[model]
+
+
 def as_json(value):
     return json.loads(json.dumps(value))
 
@@ -75,7 +81,7 @@ def keys_of(row):
 
 def scores_of(row, model):
     """How many scores a run has."""
-    plan = ROWS[row].models[model]
+    plan = plan_of(row, model)
     if row == "relay":
         return len(plan.test_lengths)
     if row == "puzzles":
@@ -114,7 +120,7 @@ def test_a_stored_file_is_written_as_it_stands(row):
 @every_row
 def test_the_stored_losses_are_one_for_every_so_many_steps(row):
     for done in stored_runs(row):
-        plan = ROWS[row].models[done["model"]]
+        plan = plan_of(row, done["model"])
         every = plan.losses_every if row in TRANSLATIONS else None
         assert ("losses" in done) == (every is not None)
         if every is not None:
@@ -125,7 +131,7 @@ def test_the_stored_losses_are_one_for_every_so_many_steps(row):
 @pytest.mark.parametrize("row", [row for row in ROWS if row not in TRANSLATIONS])
 def test_the_stored_runs_on_graphs_hold_what_their_row_says(row):
     for done in stored_runs(row):
-        plan = ROWS[row].models[done["model"]]
+        plan = plan_of(row, done["model"])
         assert set(done) == keys_of(row)
         if row == "dictionary":
             assert len(done["validation"]) == plan.steps // plan.every
@@ -163,8 +169,8 @@ def test_stored_runs_of_one_model_in_two_rows_agree():
     """The same model, budget and seed, trained on two days."""
     compared = 0
     for model in ("one vector", "additive"):
-        plan = replace(ROWS["lengths"].models[model], losses_every=20)  # which changes no score
-        assert plan == ROWS["transformers"].models[model]
+        plan = replace(plan_of("lengths", model), losses_every=20)  # which changes no score
+        assert plan == plan_of("transformers", model)
         one, other = (
             {done["seed"]: done for done in stored_runs(row) if done["model"] == model}
             for row in ("lengths", "transformers")
@@ -178,7 +184,7 @@ def test_stored_runs_of_one_model_in_two_rows_agree():
 
 def test_stored_looks_are_of_the_sentence_and_of_the_model_of_chapter_2():
     lengths = {done["seed"]: done for done in stored_runs("lengths") if done["model"] == "additive"}
-    words = ROWS["alignment"].models["additive"].alignment.sentence.split()
+    words = plan_of("alignment", "additive").alignment.sentence.split()
     for done in stored_runs("alignment"):
         assert done["scores"] == lengths[done["seed"]]["scores"]
         weights = torch.tensor(done["weights"])
@@ -190,14 +196,17 @@ def test_stored_looks_are_of_the_sentence_and_of_the_model_of_chapter_2():
 @pytest.mark.parametrize(("row", "model"), [pair for pair in MODELS if pair[0] in TRANSLATIONS])
 def test_each_model_is_as_large_as_the_one_that_ran(row, model):
     (parameters,) = {done["parameters"] for done in stored_runs(row) if done["model"] == model}
-    built = ROWS[row].models[model].build()
+    built = plan_of(row, model).build()
     assert sum(p.numel() for p in built.parameters()) == parameters
 
 
 def test_the_rows_of_chapters_10_and_11_are_tested_on_many():
-    assert {plan.test_count for plan in ROWS["dictionary"].models.values()} == {512}
-    tests = {(plan.test_count, plan.test_seed) for plan in ROWS["witnesses"].models.values()}
-    assert tests == {(5000, 10**6)}
+    for row, model in MODELS:
+        if row == "dictionary":
+            assert plan_of(row, model).test_count == 512
+        if row == "witnesses":
+            plan = plan_of(row, model)
+            assert (plan.test_count, plan.test_seed) == (5000, 10**6)
 
 
 @every_row
@@ -528,7 +537,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
         assert any(p.suffix == ".tmp" for p in tmp_path.iterdir())  # a part was written
         raise error
 
-    monkeypatch.setattr(store.os, moment, fail)
+    monkeypatch.setattr(os, moment, fail)
     with pytest.raises(type(error)) as raised:
         add(path, PROTOCOL, HERE, some("one", 1))
     if isinstance(error, OSError):
@@ -539,7 +548,8 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
 
 def test_a_file_that_is_being_read_is_replaced_a_moment_later(tmp_path, monkeypatch):
     """Windows refuses to replace a file that is open."""
-    refused, replace = [], os.replace
+    refused: list[object] = []
+    replace = os.replace
 
     def busy(*names):
         if len(refused) < 3:
@@ -547,8 +557,8 @@ def test_a_file_that_is_being_read_is_replaced_a_moment_later(tmp_path, monkeypa
             raise PermissionError(errno.EACCES, "in use")
         replace(*names)
 
-    monkeypatch.setattr(store.os, "replace", busy)
-    monkeypatch.setattr(store.time, "sleep", lambda _: None)
+    monkeypatch.setattr(os, "replace", busy)
+    monkeypatch.setattr(time, "sleep", lambda _: None)
     add(tmp_path / "some.json", PROTOCOL, HERE, some("one", 0))
     assert len(refused) == 3
     assert load(tmp_path / "some.json")["runs"] == [some("one", 0)]

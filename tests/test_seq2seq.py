@@ -1,12 +1,14 @@
 import itertools
 import re
+from collections.abc import Callable
 
 import pytest
 import torch
+from helpers import not_none
 from precision import HALVES, assert_model_near, learned_from
 from torch import nn
 
-from gatutils.attention import Additive, Cosine, Dot, General, ScaledDot
+from gatutils.attention import Additive, Cosine, Dot, General, ScaledDot, Score
 from gatutils.decoding import Translator, beam_search, greedy
 from gatutils.seq2seq import (
     Decoder,
@@ -58,7 +60,8 @@ def test_encoder_equals_two_cells_by_hand():
         cells.append(cell)
     for row, length in enumerate(mask.sum(dim=1).tolist()):
         words = encoder.embed(source[row, :length])
-        forward, backward = [], []
+        forward: list[torch.Tensor] = []
+        backward: list[torch.Tensor] = []
         state = torch.zeros(WIDTH)
         for word in words:
             state = cells[0](word, state)
@@ -175,8 +178,9 @@ def test_greedy_takes_the_likeliest_word_each_time(kind, layout):
             assert found.log_probability == pytest.approx(expected, abs=1e-4)
         if kind != "none":
             length = int(seen.sum())
-            assert found.weights.shape == (len(found.words) + found.finished, length)
-            torch.testing.assert_close(found.weights.sum(1), torch.ones(len(found.weights)))
+            weights = not_none(found.weights)
+            assert weights.shape == (len(found.words) + found.finished, length)
+            torch.testing.assert_close(weights.sum(1), torch.ones(len(weights)))
 
 
 @every_kind
@@ -204,7 +208,7 @@ def test_a_wide_beam_finds_the_best_of_all(seed):
     source, mask = sentences((4,), seed)
     found = beam_search(model, source, mask, width=400, max_length=4)[0]
     others = [w for w in range(TARGET) if w != 2]
-    scores = {}
+    scores: dict[tuple[int, ...], float] = {}
     for n in range(4):  # all sentences of one length at once
         every = torch.tensor(list(itertools.product(others, repeat=n)), dtype=torch.long)
         given = torch.nn.functional.pad(every, (1, 0), value=1)
@@ -216,7 +220,7 @@ def test_a_wide_beam_finds_the_best_of_all(seed):
     assert [h.words for h in found[:10]] == best
     for hypothesis in found[:10]:
         assert hypothesis.log_probability == pytest.approx(scores[hypothesis.words], abs=1e-4)
-        assert hypothesis.weights.shape == (len(hypothesis.words) + 1, 4)
+        assert not_none(hypothesis.weights).shape == (len(hypothesis.words) + 1, 4)
 
 
 def test_beam_never_does_worse_than_greedy_here():
@@ -268,12 +272,12 @@ def test_loss_leaves_out_padding():
         (lambda m, s, k: m(s, k, s + 90), ValueError, "target_in: expected words 0 to 6"),
         (lambda m, s, k: beam_search(m, s, k, width=0), ValueError, "width: .*got 0"),
         (lambda m, s, k: greedy(m, s, k, max_length=0), ValueError, "max_length: .*got 0"),
-        (lambda m, s, k: Decoder(5, 4, 4, 8, None, "middle"), ValueError, "layout: .*'middle'"),
+        (lambda m, s, k: Decoder(5, 4, 4, 8, None, "middle"), ValueError, "layout: .*'middle'"),  # type: ignore[arg-type]
         (lambda m, s, k: Seq2Seq(5, 5, 4, 4, Dot())(s % 5, k, s % 5), ValueError, "score: .*4.*8"),
         (lambda m, s, k: Decoder(5, 4, 4, 8, General(3, 8)), ValueError, "score: .*4"),
         (lambda m, s, k: Seq2Seq(5, 5, 4, 4, Dot(), direction=3), ValueError, "score: .*4.*6"),
         (lambda m, s, k: Seq2Seq(5, 5, direction=0), ValueError, "direction: .*at least 1, got 0"),
-        (lambda m, s, k: Seq2Seq(5, 5, direction=2.5), TypeError, "direction: .*int, got 2.5"),
+        (lambda m, s, k: Seq2Seq(5, 5, direction=2.5), TypeError, "direction: .*int, got 2.5"),  # type: ignore[arg-type]
         (lambda m, s, k: sequence_loss(torch.zeros(1, 2, 3), s), ValueError, "target_out: "),
         (
             lambda m, s, k: sequence_loss(torch.zeros(3, 5, 7), s * 0),
@@ -296,8 +300,8 @@ def test_loss_leaves_out_padding():
         (lambda m, s, k: m(s, k, s[None]), ValueError, "target_in: expected 2 axes"),
         (lambda m, s, k: greedy(m, s, k, bos=99), ValueError, "bos: expected a word below 7"),
         (lambda m, s, k: beam_search(m, s, k, eos=99), ValueError, "eos: expected a word below 7"),
-        (lambda m, s, k: beam_search(m, s, k, width=2.5), TypeError, "width: .*int, got 2.5"),
-        (lambda m, s, k: Seq2Seq(5, 5, score="additive"), TypeError, "score: .*'additive'"),
+        (lambda m, s, k: beam_search(m, s, k, width=2.5), TypeError, "width: .*int, got 2.5"),  # type: ignore[arg-type]
+        (lambda m, s, k: Seq2Seq(5, 5, score="additive"), TypeError, "score: .*'additive'"),  # type: ignore[arg-type]
     ],
 )
 def test_bad_input_names_the_argument(unchecked, call, error, words):
@@ -316,8 +320,10 @@ def test_scores_without_widths_need_equal_ones():
 def test_decoding_keeps_no_graph():
     model = translator("additive")
     source, mask = sentences()
-    assert not greedy(model, source, mask, max_length=3)[0].weights.requires_grad
-    assert not beam_search(model, source, mask, width=2, max_length=3)[0][0].weights.requires_grad
+    found = greedy(model, source, mask, max_length=3)[0]
+    assert not not_none(found.weights).requires_grad
+    found = beam_search(model, source, mask, width=2, max_length=3)[0][0]
+    assert not not_none(found.weights).requires_grad
 
 
 def test_the_first_state_is_the_tanh_of_the_context():
@@ -331,7 +337,8 @@ def test_the_first_state_is_the_tanh_of_the_context():
 
 def patient_beam(model, source, mask, width, max_length):
     """A beam that never stops early, on lists: (words, sum of log-probabilities)."""
-    beam, done = [((), 0.0)], []
+    beam: list[tuple[tuple[int, ...], float]] = [((), 0.0)]
+    done = []
     for _ in range(max_length):
         grown = []
         for words, total in beam:
@@ -374,7 +381,7 @@ def test_the_encoder_may_have_a_width_of_its_own(direction):
     memory, state = model.begin(source, mask)
     assert model.encoder.width == 2 * each
     assert memory.states.shape == (3, 5, 2 * each)
-    assert memory.context.shape == (3, 2 * each)
+    assert not_none(memory.context).shape == (3, 2 * each)
     assert state.shape == (3, WIDTH)
     assert model(source, mask, source % TARGET)[0].shape == (3, 5, TARGET)
 
@@ -388,7 +395,7 @@ def test_half_the_width_makes_states_comparable(score, layout):
     logits, weights = model(source, mask, source % TARGET)
     torch.testing.assert_close(weights.sum(dim=-1), torch.ones(3, 5))
     logits.square().sum().backward()
-    assert all(p.grad.abs().sum() > 0 for p in model.parameters())
+    assert all(not_none(p.grad).abs().sum() > 0 for p in model.parameters())
     for other in (None, WIDTH // 2 - 1, WIDTH // 2 + 1):
         with pytest.raises(ValueError, match=f"score: .*state .{WIDTH}. and keys as wide as"):
             Seq2Seq(SOURCE, TARGET, 4, WIDTH, score(), layout, direction=other)
@@ -415,7 +422,7 @@ def test_a_model_of_the_right_form_can_be_decoded():
 
 # ---- Mixed precision --------------------------------------------------------------------------
 
-SCORES = {
+SCORES: dict[str, Callable[[], Score | None]] = {
     "none": lambda: None,
     "dot": Dot,
     "scaled": ScaledDot,

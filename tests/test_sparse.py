@@ -3,7 +3,7 @@ import pickle
 
 import pytest
 import torch
-from helpers import few, multigraphs, normal, plain
+from helpers import few, multigraphs, normal, not_none, plain
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -367,7 +367,7 @@ def test_other_devices_take_no_step_that_only_the_cpu_and_cuda_have():
 
     bad = ("segment_reduce", "embedding_bag", "sampled_addmm", "sparse")
     for fused in ({"cpu"}, set()):
-        met = set()
+        met: set[str] = set()
         with pytest.MonkeyPatch.context() as patch, Names():
             patch.setattr(_kernels, "FUSED", fused)
             for run, inputs in operations(MIXED).values():
@@ -409,7 +409,7 @@ def test_the_first_of_equal_largest_values_receives_the_gradient(device):
     x = torch.tensor([[1.0], [2.0], [2.0]]).requires_grad_()
     graph = plain(3, [(0, 1), (2, 1), (1, 1), (0, 0)])
     row_maxima(x, graph.pattern).sum().backward()
-    assert x.grad.tolist() == [[1.0], [0.0], [1.0]]
+    assert not_none(x.grad).tolist() == [[1.0], [0.0], [1.0]]
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script")

@@ -10,15 +10,17 @@ import itertools
 import math
 import random
 from collections import Counter
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import networkx as nx
 import numpy as np
 import pytest
 import torch
-from helpers import load_script
+from helpers import load_script, not_none
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jaxtyping import Bool, Int
@@ -368,7 +370,7 @@ def test_same_seed_same_pairs_on_every_machine():
 
 
 def test_seeds_and_purposes_have_streams_of_their_own():
-    streams = [sample_pairs(8, 5, seed=seed) for seed in (0, 1, -1)]
+    streams: list[Sequence[Pair]] = [sample_pairs(8, 5, seed=seed) for seed in (0, 1, -1)]
     streams += [next(batches(8, 5, 0)).pairs, next(batches(8, 5, 0, "test")).pairs]
     streams += [sample_pairs(8, 5, "test", 0)]
     sentences = [pair.english for stream in streams for pair in stream]
@@ -435,8 +437,8 @@ def test_unknown_words_name_their_neighbours():
 def test_batches_are_padded_and_masked(draws):
     pairs = [drawn(*draw) for draw in draws]
     batch = collate(pairs)
-    assert isinstance(batch.source, Int[Tensor, "batch source"])
-    assert isinstance(batch.source_mask, Bool[Tensor, "batch source"])
+    assert isinstance(batch.source, Int[Tensor, "batch source"])  # type: ignore[arg-type]
+    assert isinstance(batch.source_mask, Bool[Tensor, "batch source"])  # type: ignore[arg-type]
     assert batch.source.dtype == batch.target_in.dtype == batch.target_out.dtype == torch.int64
     assert batch.pairs == pairs
     assert batch.source.shape == (len(pairs), max(len(p.english) for p in pairs))
@@ -475,51 +477,51 @@ FOREIGN = Pair(("the", "unicorn"), ("개",), 0, (1,))
     [
         (lambda: sample_pair(-1, RNG), ValueError, "clauses.*at least 0.*-1"),
         (lambda: sample_pair(True, RNG), TypeError, "clauses.*True"),
-        (lambda: sample_pair(1.0, RNG), TypeError, "clauses.*1.0"),
-        (lambda: sample_pair(1, random), TypeError, "rng"),
+        (lambda: sample_pair(1.0, RNG), TypeError, "clauses.*1.0"),  # type: ignore[arg-type]
+        (lambda: sample_pair(1, random), TypeError, "rng"),  # type: ignore[arg-type]
         (lambda: sample_pairs(-1, 1), ValueError, "count.*-1"),
-        (lambda: sample_pairs(2.0, 1), TypeError, "count"),
+        (lambda: sample_pairs(2.0, 1), TypeError, "count"),  # type: ignore[arg-type]
         (lambda: sample_pairs(True, 1), TypeError, "count"),
         (lambda: sample_pairs(1, -2), ValueError, "clauses.*-2"),
         (lambda: sample_pairs(1, [0, -2]), ValueError, "clauses.*-2"),
         (lambda: sample_pairs(1, []), ValueError, "clauses"),
         (lambda: sample_pairs(1, True), TypeError, "clauses"),
         (lambda: sample_pairs(1, [1, False]), TypeError, "clauses.*False"),
-        (lambda: sample_pairs(1, 2.0), TypeError, "clauses"),
-        (lambda: sample_pairs(1, "12"), TypeError, "clauses"),
+        (lambda: sample_pairs(1, 2.0), TypeError, "clauses"),  # type: ignore[arg-type]
+        (lambda: sample_pairs(1, "12"), TypeError, "clauses"),  # type: ignore[arg-type]
         (lambda: sample_pairs(0, 1, "valid"), ValueError, "split.*'test'.*'valid'"),
-        (lambda: sample_pairs(1, 1, seed=None), TypeError, "seed"),
+        (lambda: sample_pairs(1, 1, seed=None), TypeError, "seed"),  # type: ignore[arg-type]
         (lambda: sample_pairs(1, 1, seed=True), TypeError, "seed"),
         (lambda: batches(0, 1, 0), ValueError, "size.*at least 1.*0"),  # at the call, before next()
-        (lambda: batches(1.5, 1, 0), TypeError, "size"),
+        (lambda: batches(1.5, 1, 0), TypeError, "size"),  # type: ignore[arg-type]
         (lambda: batches(1, -1, 0), ValueError, "clauses.*-1"),
-        (lambda: batches(1, 1, "train"), TypeError, "seed"),
+        (lambda: batches(1, 1, "train"), TypeError, "seed"),  # type: ignore[arg-type]
         (lambda: batches(1, 1, 0, "dev"), ValueError, "split.*'dev'"),
         (lambda: split_of("the cat"), TypeError, "english.*the cat"),
-        (lambda: split_of(["the", 3]), TypeError, "english.*3"),
-        (lambda: split_of(None), TypeError, "english"),
+        (lambda: split_of(["the", 3]), TypeError, "english.*3"),  # type: ignore[list-item]
+        (lambda: split_of(None), TypeError, "english"),  # type: ignore[arg-type]
         (lambda: Vocabulary(["a", "b", "a"]), ValueError, "words.*'a'"),
         (lambda: Vocabulary(["<eos>"]), ValueError, "words.*<eos>"),
-        (lambda: Vocabulary(["a", 1]), TypeError, "words.*1"),
+        (lambda: Vocabulary(["a", 1]), TypeError, "words.*1"),  # type: ignore[list-item]
         (lambda: ENGLISH.encode("the"), TypeError, "tokens.*the"),
-        (lambda: ENGLISH.encode(["the", 3]), TypeError, "tokens.*3"),
+        (lambda: ENGLISH.encode(["the", 3]), TypeError, "tokens.*3"),  # type: ignore[list-item]
         (lambda: ENGLISH.decode([29]), ValueError, "ids.*28.*29"),
         (lambda: ENGLISH.decode([-1]), ValueError, "ids.*-1"),
-        (lambda: ENGLISH.decode([1.0]), TypeError, "ids"),
+        (lambda: ENGLISH.decode([1.0]), TypeError, "ids"),  # type: ignore[list-item]
         (lambda: ENGLISH.decode([True]), TypeError, "ids"),
-        (lambda: ENGLISH.decode("3"), TypeError, "ids"),
+        (lambda: ENGLISH.decode("3"), TypeError, "ids"),  # type: ignore[arg-type]
         (lambda: ENGLISH.decode(torch.zeros(1, 2, dtype=torch.int64)), TypeError, "ids"),
         (lambda: collate([]), ValueError, "pairs"),
-        (lambda: collate(PAIR), TypeError, "pairs"),
-        (lambda: collate([PAIR, "the cat"]), TypeError, "pairs"),
+        (lambda: collate(PAIR), TypeError, "pairs"),  # type: ignore[arg-type]
+        (lambda: collate([PAIR, "the cat"]), TypeError, "pairs"),  # type: ignore[list-item]
         (lambda: collate([FOREIGN]), ValueError, "tokens.*'unicorn'"),
         (lambda: exact_match([], [PAIR]), ValueError, "predictions.*0.*1"),
         (lambda: exact_match([], []), ValueError, "pairs"),
         (lambda: exact_match(["개 가"], [PAIR]), TypeError, "predictions"),
         (lambda: exact_match("개", [PAIR]), TypeError, "predictions"),
-        (lambda: exact_match([[1]], [PAIR]), TypeError, "predictions"),
-        (lambda: exact_match([[]], [None]), TypeError, "pairs"),
-        (lambda: Pair("cat", ("개",), 0, (0,)), TypeError, "english"),
+        (lambda: exact_match([[1]], [PAIR]), TypeError, "predictions"),  # type: ignore[list-item]
+        (lambda: exact_match([[]], [None]), TypeError, "pairs"),  # type: ignore[list-item]
+        (lambda: Pair("cat", ("개",), 0, (0,)), TypeError, "english"),  # type: ignore[arg-type]
         (lambda: Pair(("cat",), (), 0, ()), ValueError, "korean"),
         (lambda: Pair(("cat",), ("개",), -1, (0,)), ValueError, "clauses"),
         (lambda: Pair(("cat",), ("개",), 0, ()), ValueError, "alignment.*1 entries"),
@@ -534,7 +536,7 @@ def test_bad_input_is_named(call, error, words):
 
 def korean_roles(pair):
     """The same as `verb_roles`, read off the particles: 이, 가 mark who does it, 을, 를 whom."""
-    english = [None if j is None else pair.english[j] for j in pair.alignment]
+    english: list[Any] = [None if j is None else pair.english[j] for j in pair.alignment]
     marked, roles = [], {}  # marked: nouns with their particle that still wait for a verb
     for k, j in enumerate(pair.alignment):
         if j is None:
@@ -726,13 +728,14 @@ class C(Base):
 def test_counts_of_the_scipy_graph():
     graph = SCIPY.graph
     assert (graph.num_nodes, graph.num_edges, len(SCIPY.words)) == (1091, 2 * 2309, 431)
-    sizes = dict(zip(SCIPY.classes, graph.labels.bincount().tolist(), strict=True))
+    labels = not_none(graph.labels)
+    sizes = dict(zip(SCIPY.classes, labels.bincount().tolist(), strict=True))
     assert sizes == {
         "interpolate": 53, "linalg": 90, "ndimage": 66, "optimize": 60,
         "signal": 159, "sparse": 85, "special": 230, "stats": 348,
     }  # fmt: skip
     assert min(sizes.values()) >= 40
-    same = graph.labels[graph.source] == graph.labels[graph.target]
+    same = labels[graph.source] == labels[graph.target]
     assert same.float().mean().item() == pytest.approx(0.794, abs=5e-4)
 
 
@@ -745,7 +748,7 @@ def test_the_scipy_graph_is_simple_and_leaves_nobody_out():
 
 def test_names_are_sorted_and_begin_with_their_class():
     assert list(SCIPY.names) == sorted(set(SCIPY.names))
-    labels = [SCIPY.classes[label] for label in SCIPY.graph.labels]
+    labels = [SCIPY.classes[label] for label in not_none(SCIPY.graph.labels)]
     assert labels == [name.partition(".")[0] for name in SCIPY.names]
 
 
@@ -783,7 +786,7 @@ def test_words_do_not_tell_the_class_and_make_no_sentence():
 
 
 def test_features_are_shares_of_words():
-    features = SCIPY.graph.features
+    features = not_none(SCIPY.graph.features)
     assert features.shape == (1091, 431)
     sums = features.sum(dim=1)
     some = sums > 0
@@ -810,7 +813,7 @@ def test_split_shows_as_many_of_each_class(per_class, seed, more):
 
 
 def test_split_is_drawn_by_its_seed():
-    labels = SCIPY.graph.labels
+    labels = not_none(SCIPY.graph.labels)
     state = torch.get_rng_state()
     first, again = (graph_tasks.split(labels, 20, 1)[0] for _ in range(2))
     assert torch.equal(torch.get_rng_state(), state)
@@ -824,7 +827,7 @@ def test_split_is_drawn_by_its_seed():
 @pytest.mark.parametrize(
     ("call", "error", "words"),
     [
-        (lambda: graph_tasks.split([0, 1], 1, 0), TypeError, "labels.*list"),
+        (lambda: graph_tasks.split([0, 1], 1, 0), TypeError, "labels.*list"),  # type: ignore[arg-type]
         (lambda: graph_tasks.split(torch.ones(4), 1, 0), TypeError, "labels.*float"),
         (
             lambda: graph_tasks.split(torch.zeros(2, 2, dtype=torch.long), 1, 0),
@@ -837,8 +840,8 @@ def test_split_is_drawn_by_its_seed():
             "more than 1.*class 1",
         ),
         (lambda: graph_tasks.split(torch.tensor([0, 0]), 0, 0), ValueError, "per_class.*0"),
-        (lambda: graph_tasks.split(torch.tensor([0, 0]), 1.0, 0), TypeError, "per_class.*1.0"),
-        (lambda: graph_tasks.split(torch.tensor([0, 0]), 1, None), TypeError, "seed.*None"),
+        (lambda: graph_tasks.split(torch.tensor([0, 0]), 1.0, 0), TypeError, "per_class.*1.0"),  # type: ignore[arg-type]
+        (lambda: graph_tasks.split(torch.tensor([0, 0]), 1, None), TypeError, "seed.*None"),  # type: ignore[arg-type]
     ],
 )
 @pytest.mark.usefixtures("unchecked")
@@ -852,8 +855,9 @@ def test_karate_is_zachary_s():
     assert (graph.num_nodes, graph.num_edges) == (34, 2 * 78)
     assert torch.equal(graph.mask(), graph.mask().T)
     assert graph.degree[[0, 33, 32]].tolist() == [16, 17, 12]  # both leaders, and one more
-    assert graph.labels.bincount().tolist() == [17, 17]
-    assert graph.labels[[0, 33]].tolist() == [0, 1]
+    labels = not_none(graph.labels)
+    assert labels.bincount().tolist() == [17, 17]
+    assert labels[[0, 33]].tolist() == [0, 1]
     assert graph.features is None
 
 
@@ -916,7 +920,7 @@ def test_random_graphs_are_simple_and_of_the_sizes_promised():
     assert len(graphs) == 300
     assert {graph.num_nodes for graph in graphs} == set(range(3, 9))
     for graph in graphs:
-        assert torch.equal(graph.features, torch.ones(graph.num_nodes, 1))
+        assert torch.equal(not_none(graph.features), torch.ones(graph.num_nodes, 1))
         mask = graph.mask()  # which refuses an edge that is there twice
         assert torch.equal(mask, mask.T)
         assert not mask.diagonal().any()
@@ -946,12 +950,13 @@ def test_relay_holds_a_token_to_carry(length):
         ends = torch.stack([batch.source[mine], batch.target[mine]]) - start
         assert set(map(tuple, ends.T.tolist())) == path
         assert ends.shape[1] == len(path)
-    tokens, flag = batch.features.view(300, length + 1, TOKENS + 1).split([TOKENS, 1], dim=2)
+    features, labels = not_none(batch.features), not_none(batch.labels)
+    tokens, flag = features.view(300, length + 1, TOKENS + 1).split([TOKENS, 1], dim=2)
     assert (tokens.sum(dim=2) == 1).all()
     assert tokens.unique().tolist() == [0, 1]
     assert torch.equal(flag.squeeze(2), torch.tensor([1.0] + [0.0] * length).expand(300, -1))
     held = tokens.argmax(dim=2)
-    assert torch.equal(batch.labels.view(300, -1), held[:, :1].expand(-1, length + 1))
+    assert torch.equal(labels.view(300, -1), held[:, :1].expand(-1, length + 1))
     for node in range(length + 1):  # no token is favoured, and none is the first one's again
         assert set(held[:, node].tolist()) == set(range(TOKENS))
         assert held[:, node].bincount().max() < 2 * 300 / TOKENS
@@ -961,25 +966,26 @@ def test_relay_holds_a_token_to_carry(length):
 def test_relay_is_drawn_by_its_generator():
     state = torch.get_rng_state()
     generator = torch.Generator().manual_seed(1)
-    one, next_one = relay(3, 9, generator), relay(3, 9, generator)
+    one, next_one = (not_none(relay(3, 9, generator).features) for _ in range(2))
     assert torch.equal(torch.get_rng_state(), state)
-    assert torch.equal(relay(3, 9, torch.Generator().manual_seed(1)).features, one.features)
-    assert not torch.equal(next_one.features, one.features)
+    again = relay(3, 9, torch.Generator().manual_seed(1))
+    assert torch.equal(not_none(again.features), one)
+    assert not torch.equal(next_one, one)
 
 
 @pytest.mark.parametrize(
     ("call", "error", "words"),
     [
-        (lambda: atlas_split("0"), TypeError, "seed.*'0'"),
+        (lambda: atlas_split("0"), TypeError, "seed.*'0'"),  # type: ignore[arg-type]
         (lambda: atlas_split(0, 0), ValueError, "count.*0"),
-        (lambda: atlas_split(0, 1.0), TypeError, "count.*1.0"),
+        (lambda: atlas_split(0, 1.0), TypeError, "count.*1.0"),  # type: ignore[arg-type]
         (lambda: atlas_split(0, 1252), ValueError, "count.*less than 1252.*1252"),
         (lambda: random_graphs(0, 0), ValueError, "count.*0"),
-        (lambda: random_graphs(1, None), TypeError, "seed.*None"),
+        (lambda: random_graphs(1, None), TypeError, "seed.*None"),  # type: ignore[arg-type]
         (lambda: random_graphs(1, 0, 0, 3), ValueError, "least.*0"),
         (lambda: random_graphs(1, 0, 4, 3), ValueError, "most.*4.*3"),
         (lambda: relay(0, 1, torch.Generator()), ValueError, "length.*0"),
-        (lambda: relay(2.0, 1, torch.Generator()), TypeError, "length.*2.0"),
+        (lambda: relay(2.0, 1, torch.Generator()), TypeError, "length.*2.0"),  # type: ignore[arg-type]
         (lambda: relay(1, 0, torch.Generator()), ValueError, "count.*0"),
     ],
 )
@@ -1145,22 +1151,22 @@ def test_a_batch_of_puzzles_holds_every_fact_and_the_question(task):
     ("call", "error", "words"),
     [
         (lambda: deduction(0, RNG), ValueError, "size.*at least 1.*0"),
-        (lambda: deduction(1.0, RNG), TypeError, "size.*1.0"),
+        (lambda: deduction(1.0, RNG), TypeError, "size.*1.0"),  # type: ignore[arg-type]
         (lambda: next_step(1, RNG), ValueError, "size.*at least 2.*1"),
         (lambda: next_step(7, RNG), ValueError, "size.*2 to 6.*7"),
         (lambda: next_step(True, RNG), TypeError, "size.*True"),
         (lambda: sample_puzzles("chess", 1, 1), ValueError, "task.*'deduction' or 'path'.*'chess'"),
         (lambda: sample_puzzles("path", -1, 2), ValueError, "count.*-1"),
-        (lambda: sample_puzzles("path", 1.0, 2), TypeError, "count.*1.0"),
+        (lambda: sample_puzzles("path", 1.0, 2), TypeError, "count.*1.0"),  # type: ignore[arg-type]
         (lambda: sample_puzzles("path", 1, []), ValueError, r"sizes.*at least one.*\[\]"),
-        (lambda: sample_puzzles("path", 1, [2.0]), TypeError, "sizes.*2.0"),
-        (lambda: sample_puzzles("path", 1, "2"), TypeError, "sizes.*'2'"),
+        (lambda: sample_puzzles("path", 1, [2.0]), TypeError, "sizes.*2.0"),  # type: ignore[list-item]
+        (lambda: sample_puzzles("path", 1, "2"), TypeError, "sizes.*'2'"),  # type: ignore[arg-type]
         (lambda: sample_puzzles("path", 1, [7]), ValueError, "size.*7"),
         (lambda: sample_puzzles("path", 1, 2, "dev"), ValueError, "split.*'dev'"),
-        (lambda: sample_puzzles("path", 1, 2, seed=None), TypeError, "seed.*None"),
+        (lambda: sample_puzzles("path", 1, 2, seed=None), TypeError, "seed.*None"),  # type: ignore[arg-type]
         (lambda: collate_puzzles([]), ValueError, "puzzles.*none"),
-        (lambda: collate_puzzles(TINY), TypeError, "puzzles"),
-        (lambda: collate_puzzles([TINY, PAIR]), TypeError, "puzzles"),
+        (lambda: collate_puzzles(TINY), TypeError, "puzzles"),  # type: ignore[arg-type]
+        (lambda: collate_puzzles([TINY, PAIR]), TypeError, "puzzles"),  # type: ignore[list-item]
         (lambda: collate_puzzles([TINY, deduction(1, RNG)]), ValueError, "puzzles.*one task and"),
         (lambda: collate_puzzles([TINY, next_step(2, RNG)]), ValueError, "puzzles.*one task and"),
     ],
@@ -1197,19 +1203,20 @@ def test_there_are_twelve_witnesses_and_four_answers():
 def test_who_asks_looks_at_twelve_witnesses_of_its_own(count, guessing):
     graph = witnesses(count, guessing, drawn_by(0))
     assert graph.num_nodes == 13 * count
-    assert graph.features.shape == (13 * count, 5)
+    features, labels = not_none(graph.features), not_none(graph.labels)
+    assert features.shape == (13 * count, 5)
     assert graph.degree.tolist() == [12] * count + [0] * (12 * count)
     assert sorted(graph.source.tolist()) == list(range(count, 13 * count))
-    assert (graph.features[:count] == 0).all()
-    told, marks = graph.features[count:, :4], graph.features[count:, 4]
+    assert (features[:count] == 0).all()
+    told, marks = features[count:, :4], features[count:, 4]
     assert set(told.flatten().tolist()) == {0, 1}
     assert (told.sum(dim=1) == 1).all()
     assert set(marks.tolist()) <= {0, 1}
     for k in range(count):
         own = graph.source[graph.target == k]
-        assert graph.features[own, 4].sum() == guessing
-    assert set(graph.labels[:count].tolist()) <= {0, 1, 2, 3}
-    assert (graph.labels[count:] == -1).all()
+        assert features[own, 4].sum() == guessing
+    assert set(labels[:count].tolist()) <= {0, 1, 2, 3}
+    assert (labels[count:] == -1).all()
 
 
 def near(counts, shares):
@@ -1224,11 +1231,12 @@ def near(counts, shares):
 def test_who_saw_it_is_right_in_six_of_ten_and_who_guesses_in_a_quarter():
     count = 4000
     graph = witnesses(count, 6, drawn_by(1))
-    truth = graph.labels[graph.target]
-    assert near(graph.labels[:count].bincount().tolist(), [1 / 4] * 4)
-    named = graph.features[graph.source, :4].argmax(dim=1)
+    features, labels = not_none(graph.features), not_none(graph.labels)
+    truth = labels[graph.target]
+    assert near(labels[:count].bincount().tolist(), [1 / 4] * 4)
+    named = features[graph.source, :4].argmax(dim=1)
     off = (named - truth) % 4  # 0 where the witness is right
-    guesses = graph.features[graph.source, 4] == 1
+    guesses = features[graph.source, 4] == 1
     saw = off[~guesses].bincount(minlength=4).tolist()
     assert near(saw, [0.6, *[0.4 / 3] * 3])
     assert near(off[guesses].bincount(minlength=4).tolist(), [1 / 4] * 4)
@@ -1244,7 +1252,8 @@ def test_who_saw_it_is_right_in_six_of_ten_and_who_guesses_in_a_quarter():
 
 
 def test_all_may_guess_or_none():
-    marks = [witnesses(50, guessing, drawn_by(0)).features[50:, 4] for guessing in (0, 12)]
+    graphs = [witnesses(50, guessing, drawn_by(0)) for guessing in (0, 12)]
+    marks = [not_none(graph.features)[50:, 4] for graph in graphs]
     assert [set(of.tolist()) for of in marks] == [{0}, {1}]
 
 
@@ -1281,10 +1290,11 @@ def test_every_query_looks_at_every_key_of_its_dictionary(keys, count):
         for query in range(keys)
         for key in range(keys)
     }
-    assert graph.features.shape == (graph.num_nodes, 2 * keys)
-    eye, labels = torch.eye(keys), graph.labels.view(count, 2 * keys)
+    features, labels = not_none(graph.features), not_none(graph.labels)
+    assert features.shape == (graph.num_nodes, 2 * keys)
+    eye, labels = torch.eye(keys), labels.view(count, 2 * keys)
     values = permutations_of(graph, keys)
-    for row, states in enumerate(graph.features.view(count, 2 * keys, 2 * keys)):
+    for row, states in enumerate(features.view(count, 2 * keys, 2 * keys)):
         assert sorted(values[row]) == list(range(keys))
         assert torch.equal(states[:keys], torch.cat([eye, torch.zeros(keys, keys)], dim=1))
         assert torch.equal(states[keys:], torch.cat([eye, eye[list(values[row])]], dim=1))
@@ -1331,14 +1341,14 @@ def test_the_generator_draws_the_dictionaries():
     ("call", "error", "words"),
     [
         (lambda: witnesses(0, 1, drawn_by(0)), ValueError, "count: .*at least 1, got 0"),
-        (lambda: witnesses(2.0, 1, drawn_by(0)), TypeError, "count: .*2.0"),
+        (lambda: witnesses(2.0, 1, drawn_by(0)), TypeError, "count: .*2.0"),  # type: ignore[arg-type]
         (lambda: witnesses(2, -1, drawn_by(0)), ValueError, "guessing: .*at least 0, got -1"),
         (lambda: witnesses(2, 13, drawn_by(0)), ValueError, "guessing: .*at most 12, got 13"),
         (lambda: witnesses(2, True, drawn_by(0)), TypeError, "guessing: .*True"),
         (lambda: dictionaries(1, 1, drawn_by(0)), ValueError, "keys: .*at least 2, got 1"),
-        (lambda: dictionaries(2.0, 1, drawn_by(0)), TypeError, "keys: .*2.0"),
+        (lambda: dictionaries(2.0, 1, drawn_by(0)), TypeError, "keys: .*2.0"),  # type: ignore[arg-type]
         (lambda: dictionaries(2, 0, drawn_by(0)), ValueError, "count: .*at least 1, got 0"),
-        (lambda: dictionaries(2, None, drawn_by(0)), TypeError, "count: .*None"),
+        (lambda: dictionaries(2, None, drawn_by(0)), TypeError, "count: .*None"),  # type: ignore[arg-type]
         (
             lambda: dictionaries(2, 1, drawn_by(0), [(0, 1), (1, 0)]),
             ValueError,

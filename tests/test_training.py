@@ -1,5 +1,6 @@
 import math
 import re
+from typing import Any
 
 import pytest
 import torch
@@ -43,18 +44,18 @@ def test_fit_learns_and_records_every_step():
 def test_same_seed_same_weights_and_the_generator_is_put_back():
     results = []
     for _ in range(2):
-        model, batches = line()
-        model = nn.Sequential(nn.Dropout(0.5), model)
+        inner, batches = line()
+        model = nn.Sequential(nn.Dropout(0.5), inner)
         before = torch.get_rng_state()
         fit(model, batches, squared, 20, seed=7)
         assert torch.equal(torch.get_rng_state(), before)
-        results.append(model[1].weight.item())
+        results.append(inner.weight.item())
         torch.rand(3)  # what others draw must not matter
     assert results[0] == results[1]
-    model, batches = line()
-    model = nn.Sequential(nn.Dropout(0.5), model)
+    inner, batches = line()
+    model = nn.Sequential(nn.Dropout(0.5), inner)
     fit(model, batches, squared, 20, seed=8)
-    assert model[1].weight.item() != results[0]
+    assert inner.weight.item() != results[0]
 
 
 def test_seed_everything_seeds_all_three():
@@ -163,11 +164,12 @@ def test_a_loss_that_is_not_finite_stops_before_the_weights_are_lost():
 
 def test_what_an_evaluation_draws_does_not_change_the_training():
     weights = []
-    for options in ({}, {"evaluate": lambda m: torch.rand(1).item(), "every": 2}):
-        model, batches = line()
-        model = nn.Sequential(nn.Dropout(0.5), model)
+    evaluating: dict[str, Any] = {"evaluate": lambda m: torch.rand(1).item(), "every": 2}
+    for options in ({}, evaluating):
+        inner, batches = line()
+        model = nn.Sequential(nn.Dropout(0.5), inner)
         fit(model, batches, squared, 10, **options)
-        weights.append(model[1].weight.item())
+        weights.append(inner.weight.item())
     assert weights[0] == weights[1]
 
 
@@ -181,7 +183,7 @@ def test_an_infinite_loss_stops_too(bad):
 def test_a_gradient_that_is_not_finite_stops_before_the_weights_are_lost():
     model, batches = line()
     with pytest.raises(FloatingPointError, match="loss: its gradient is nan at step 0"):
-        fit(model, batches, lambda m, x: (m.weight * 0).abs().sqrt().sum(), 3)
+        fit(model, batches, lambda *_: (model.weight * 0).abs().sqrt().sum(), 3)
     assert model.weight.isfinite().all()
 
 
@@ -349,7 +351,7 @@ def test_stop_ends_the_training_after_its_step(last):
             taken.append(batch)
             yield batch
 
-    constant = {"lr": 0.1, "warmup": 0, "cosine": False}
+    constant: dict[str, Any] = {"lr": 0.1, "warmup": 0, "cosine": False}
     model, batches = noisy()
     history = fit(model, watched(batches), squared, 20, stop=stop, **constant)
     assert len(history.loss) == len(history.lr) == len(history.gradient) == last
@@ -380,14 +382,14 @@ def test_an_evaluation_comes_before_the_end():
 
 def test_patience_stops_a_training_and_puts_the_best_weights_back():
     course = [(1.0, 0.5), (0.9, 0.6), (0.8, 0.6), (0.9, 0.6), (0.9, 0.5), (1.0, 0.5), (0.1, 0.9)]
-    constant = {"lr": 0.1, "warmup": 0, "cosine": False}
+    constant: dict[str, Any] = {"lr": 0.1, "warmup": 0, "cosine": False}
     model, batches = noisy()
     rule = EarlyStopping(tell(course), 2)
     assert len(fit(model, batches, squared, 50, stop=rule, **constant).loss) == 6
     rule.restore(model)
     best, batches = noisy()
-    fit(best, batches, squared, rule.best + 1, **constant)
     assert rule.best == 2
+    fit(best, batches, squared, rule.best + 1, **constant)
     assert torch.equal(model[1].weight, best[1].weight)
 
 

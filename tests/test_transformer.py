@@ -1,9 +1,11 @@
 import itertools
 import math
 import re
+from typing import Any
 
 import pytest
 import torch
+from helpers import not_none
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from precision import HALVES, assert_model_near, learned_from
@@ -124,7 +126,7 @@ def torch_layer(block, cross_attention):
         batch_first=True,
         norm_first=block.norm == "pre",
     ).double()
-    pairs = [(layer.self_attn, block.self_attn)] + (
+    pairs: list[tuple[Any, Any]] = [(layer.self_attn, block.self_attn)] + (
         [(layer.multihead_attn, block.cross_attn)] if cross_attention else []
     )
     with torch.no_grad():
@@ -352,8 +354,9 @@ def test_greedy_takes_the_likeliest_word_each_time(norm, seed):
         if found.finished:
             expected = log_probability(model, alone, seen, found.words)
             assert found.log_probability == pytest.approx(expected, abs=1e-6)
-        assert found.weights.shape == (len(found.words) + found.finished, int(seen.sum()))
-        sums = found.weights.sum(dim=1)
+        weights = not_none(found.weights)
+        assert weights.shape == (len(found.words) + found.finished, int(seen.sum()))
+        sums = weights.sum(dim=1)
         torch.testing.assert_close(sums, torch.ones_like(sums))
 
 
@@ -444,7 +447,9 @@ def test_without_places_order_does_not_count(norm, order):
 
 def test_decoding_keeps_no_graph():
     model = translator()
-    assert not greedy(model, *sentences(), max_length=3)[0].weights.requires_grad
+    source, mask = sentences()
+    found = greedy(model, source, mask, max_length=3)[0]
+    assert not not_none(found.weights).requires_grad
 
 
 def block(cross_attention=False):
@@ -464,25 +469,25 @@ X, LOOK = torch.zeros(2, 3, 4), torch.ones(3, 3, dtype=torch.bool)
         ),
         (lambda m, s, k: sinusoidal_encoding(3, 0), ValueError, "dim: .*at least 2, got 0"),
         (lambda m, s, k: sinusoidal_encoding(-1, 4), ValueError, "length: .*at least 0, got -1"),
-        (lambda m, s, k: sinusoidal_encoding(2.0, 4), TypeError, "length: .*int, got 2.0"),
+        (lambda m, s, k: sinusoidal_encoding(2.0, 4), TypeError, "length: .*int, got 2.0"),  # type: ignore[arg-type]
         (lambda m, s, k: causal_mask(-1), ValueError, "length: .*at least 0, got -1"),
-        (lambda m, s, k: causal_mask("3"), TypeError, "length: .*int, got '3'"),
-        (lambda m, s, k: Block(4, 2, 8, "middle"), ValueError, "norm: .*'middle'"),
+        (lambda m, s, k: causal_mask("3"), TypeError, "length: .*int, got '3'"),  # type: ignore[arg-type]
+        (lambda m, s, k: Block(4, 2, 8, "middle"), ValueError, "norm: .*'middle'"),  # type: ignore[arg-type]
         (lambda m, s, k: Block(4, 2, 0), ValueError, "hidden: .*at least 1, got 0"),
         (lambda m, s, k: Block(4, 3, 8), ValueError, "heads: expected a divisor of dim"),
-        (lambda m, s, k: Block(4, 2, 8.5), TypeError, "hidden: .*int, got 8.5"),
+        (lambda m, s, k: Block(4, 2, 8.5), TypeError, "hidden: .*int, got 8.5"),  # type: ignore[arg-type]
         (lambda m, s, k: block()(X, LOOK.int()), TypeError, "mask: expected a bool.*int32"),
         (lambda m, s, k: block()(X, LOOK[:2]), ValueError, r"mask: .*\(2, 3, 3\).*\(2, 3\)"),
         (lambda m, s, k: block(True)(X, LOOK), ValueError, "source: expected .*got None"),
         (lambda m, s, k: block()(X, LOOK, X), ValueError, r"source: expected None.*\(2, 3, 4\)"),
         (lambda m, s, k: Transformer(5, 5, 7, 1), ValueError, "dim: .*even number, got 7"),
         (lambda m, s, k: Transformer(5, 5, -8), ValueError, "dim: .*at least 2, got -8"),
-        (lambda m, s, k: Transformer(5, 5, 8.0), TypeError, "dim: .*int, got 8.0"),
+        (lambda m, s, k: Transformer(5, 5, 8.0), TypeError, "dim: .*int, got 8.0"),  # type: ignore[arg-type]
         (lambda m, s, k: Transformer(5, 5, 8, 3), ValueError, "heads: .*divisor of dim .8., got 3"),
         (lambda m, s, k: Transformer(5, 5, layers=0), ValueError, "layers: .*at least 1, got 0"),
         (lambda m, s, k: Transformer(0, 5), ValueError, "vocabulary: .*at least 1, got 0"),
-        (lambda m, s, k: Transformer(5, 5.5), TypeError, "vocabulary: .*int, got 5.5"),
-        (lambda m, s, k: Transformer(5, 5, norm="both"), ValueError, "norm: .*'both'"),
+        (lambda m, s, k: Transformer(5, 5.5), TypeError, "vocabulary: .*int, got 5.5"),  # type: ignore[arg-type]
+        (lambda m, s, k: Transformer(5, 5, norm="both"), ValueError, "norm: .*'both'"),  # type: ignore[arg-type]
         (lambda m, s, k: TransformerDecoder(5, 8, 2, 1, 0), ValueError, "hidden: .*got 0"),
         (lambda m, s, k: m(s.float(), k, s), TypeError, "source: expected an int.*float32"),
         (

@@ -78,7 +78,7 @@ def read(source: str | Path) -> dict[str, list[list[float]]]:
     """
     stored = runs_in(load(source), _path(source))
     found: dict[str, list[list[float]]] = {run["model"]: [] for run in stored}
-    for run in sorted(stored, key=lambda run: cast(int, run["seed"])):
+    for run in sorted(stored, key=lambda run: run["seed"]):
         found[run["model"]].append(run["scores"])
     return found
 
@@ -157,5 +157,4 @@ def runs_in(stored: dict[str, Any], path: Path) -> list[dict[str, Any]]:
 
 
 def _finite(score: object) -> bool:
-    number = isinstance(score, int | float) and not isinstance(score, bool)
-    return number and math.isfinite(cast(float, score))
+    return isinstance(score, int | float) and not isinstance(score, bool) and math.isfinite(score)
