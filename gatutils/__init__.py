@@ -61,7 +61,6 @@ from gatutils.training import (
     History,
     fit,
     learning_rate,
-    longest_chain,
     seed_everything,
 )
 from gatutils.transformer import (
@@ -116,7 +115,6 @@ __all__ = [
     "from_pyg",
     "greedy",
     "learning_rate",
-    "longest_chain",
     "readout",
     "seed_everything",
     "sequence_loss",

@@ -5,7 +5,7 @@ import os
 import random
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from gatutils._checks import expect, expect_int
 
-__all__ = ["EarlyStopping", "History", "fit", "learning_rate", "longest_chain", "seed_everything"]
+__all__ = ["EarlyStopping", "History", "fit", "learning_rate", "seed_everything"]
 
 Batch = TypeVar("Batch")
 T = TypeVar("T")
@@ -210,28 +210,3 @@ def _look(look: Callable[[nn.Module], T], model: nn.Module) -> T:
             return look(model)
     finally:
         model.train()
-
-
-def longest_chain(out: Tensor) -> int:
-    """Return how many operations must be computed one after another to obtain ``out``.
-
-    This is the length of the longest path in autograd's graph from ``out`` back to a leaf that
-    requires a gradient. However many processors there are, these operations cannot run in
-    parallel. An operation that is fused inside torch counts once, whatever it does.
-
-    Raises:
-        ValueError: If ``out`` does not require a gradient.
-    """
-    expect(out.grad_fn is not None, "out", "a tensor with a gradient", "one without")
-    depth: dict[Any, int] = {}
-    todo: list[Any] = [out.grad_fn]
-    while todo:  # not recursive: a long sentence's graph exceeds Python's recursion limit
-        node = todo[-1]
-        below = [f for f, _ in node.next_functions if f is not None]
-        missing = [f for f in below if f not in depth]
-        if missing:
-            todo.extend(missing)
-        else:
-            depth[node] = 1 + max(depth[f] for f in below) if below else 0
-            todo.pop()
-    return depth[out.grad_fn]

@@ -18,6 +18,7 @@ from torch.func import functional_call
 from torch.nn.functional import leaky_relu
 
 from gatutils import _kernels, interop
+from gatutils.attention import MultiHeadAttention
 from gatutils.graph import Graph
 from gatutils.graph_attention import GATConv, GATv2Conv, attend_edges
 from gatutils.message_passing import (
@@ -382,3 +383,44 @@ def test_a_network_drops_inputs_once_and_its_layers_drop_weights():
     values = torch.stack(seen)
     assert set(values.unique().tolist()) == {0.0, 2.0}
     assert (values == 0).double().mean().item() == pytest.approx(0.5, abs=0.1)
+
+
+# ---- What the README says about torch's transforms -----------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["GAT", "SAGE mean"])  # compiling takes seconds
+@pytest.mark.usefixtures("unchecked")
+def test_a_compiled_layer_is_the_layer(name):
+    layer, x = made(LAYERS[name]()), normal(6, 3).requires_grad_()
+    torch._dynamo.reset()
+    compiled = torch.compile(layer, backend="eager")
+    out, expected = compiled(x, HUB), layer(x, HUB)
+    near(out, expected)
+    near(*(torch.autograd.grad(y.square().sum(), x) for y in (out, expected)))
+
+
+@every_layer
+@pytest.mark.usefixtures("unchecked")
+def test_transforms_that_a_layer_on_graphs_does_not_have_raise(name):
+    layer, x = made(LAYERS[name]()), normal(6, 3)
+    for transform in (torch.func.jacrev, torch.func.jacfwd):
+        with pytest.raises(RuntimeError, match="functorch transforms"):
+            transform(lambda z: layer(z, HUB))(x)
+    with pytest.raises(RuntimeError, match="vmap"):
+        torch.vmap(lambda z: layer(z, HUB))(torch.stack([x, x]))
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_transforms_of_dense_attention():
+    heads, x = made(MultiHeadAttention(4, 2)), normal(1, 3, 4)
+
+    def out(z):
+        return heads(z, z)[0]
+
+    expected = torch.autograd.functional.jacobian(out, x)
+    near(torch.func.jacrev(out)(x), expected)
+    near(torch.func.jacfwd(out)(x), expected)
+    torch._dynamo.reset()
+    near(torch.compile(heads, backend="eager")(x, x)[0], out(x))
+    with pytest.raises(RuntimeError, match="vmap"):
+        torch.vmap(out)(torch.stack([x, x]))

@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from gatutils.book.experiments.translation import longest_chain
 from gatutils.training import (
     EarlyStopping,
     fit,
     learning_rate,
-    longest_chain,
     seed_everything,
 )
 

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from gatutils._checks import expect
 from gatutils.attention import Additive, Cosine, Dot, General, ScaledDot, Score
 from gatutils.book.experiments.plan import Plan
 from gatutils.book.tasks.sentences import (
@@ -254,6 +255,31 @@ def aligned(
         if j is not None and pair.english[j] in content
     ]
     return torch.stack(own).float().mean(dim=0)
+
+
+def longest_chain(out: Tensor) -> int:
+    """Return how many operations must be computed one after another to obtain ``out``.
+
+    This is the length of the longest path in autograd's graph from ``out`` back to a leaf that
+    requires a gradient. However many processors there are, these operations cannot run in
+    parallel. An operation that is fused inside torch counts once, whatever it does.
+
+    Raises:
+        ValueError: If ``out`` does not require a gradient.
+    """
+    expect(out.grad_fn is not None, "out", "a tensor with a gradient", "one without")
+    depth: dict[Any, int] = {}
+    todo: list[Any] = [out.grad_fn]
+    while todo:  # not recursive: a long sentence's graph exceeds Python's recursion limit
+        node = todo[-1]
+        below = [f for f, _ in node.next_functions if f is not None]
+        missing = [f for f in below if f not in depth]
+        if missing:
+            todo.extend(missing)
+        else:
+            depth[node] = 1 + max(depth[f] for f in below) if below else 0
+            todo.pop()
+    return depth[out.grad_fn]
 
 
 def training_batches(plan: TranslationPlan, seed: int) -> Iterator[Batch]:
