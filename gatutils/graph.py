@@ -329,7 +329,7 @@ class Graph:
 
     @derived
     def indptr(self) -> Int[Tensor, " nodes_and_one"]:
-        """Where the edges of each target begin.
+        """Where the edges of each target begin, shape (num_nodes + 1,).
 
         Those of i are ``indptr[i]`` to ``indptr[i + 1] - 1``.
         """

@@ -188,6 +188,35 @@ def test_text_in_drawings_follows_the_scheme(visits: Any, page: str) -> None:
 
 
 @every_page
+def test_no_letter_stands_for_an_icon_that_its_font_does_not_have(visits: Any, page: str) -> None:
+    """Icons are private characters; only the icon font has them."""
+    found = visits(page).page.evaluate(
+        """() => [...document.querySelectorAll('body, body *')].flatMap(e =>
+          ['::before', '::after'].map(part => getComputedStyle(e, part))
+            .filter(style => /[\ue000-\uf8ff]/.test(style.content)
+              && !style.fontFamily.includes('Font Awesome'))
+            .map(style => `${e.tagName} ${e.className} ${style.content}`))"""
+    )
+    assert not found
+
+
+@pytest.mark.parametrize("page", ["notebooks/05-transformer"], scope="module")
+def test_a_page_asks_for_little(visits: Any, page: str) -> None:
+    """The icons are a font, not a script of 1.5 MB; the rest is the page, MathJax and the theme."""
+    visit = visits(page)
+    names = visit.page.evaluate(
+        """() => [...document.querySelectorAll('script[src], link[rel=stylesheet], img')]
+          .map(element => element.src || element.href)"""
+    )
+    files = [Path(unquote(urlsplit(name).path)) for name in {*names, visit.page.url}]
+    weights = {file.name: file.stat().st_size for file in files if file.is_file()}
+    assert "tex-mml-chtml.js" in weights
+    assert sum(weights.values()) < 2.8e6, weights
+    font = "document.fonts.check('900 16px \"Font Awesome 6 Free\"', '\\uf185')"
+    assert visit.page.evaluate(font)  # the sun of the switch
+
+
+@every_page
 def test_headings_are_in_order(visits: Any, page: str) -> None:
     levels = visits(page).page.evaluate(
         """() => [...document.querySelectorAll('article :is(h1, h2, h3, h4, h5, h6)')]
