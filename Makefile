@@ -1,5 +1,6 @@
 # make book    the HTML, warnings as errors; the last line is the page to open
 # make test    the tests, then every notebook re-executed and compared with what is stored
+#              (the book that its tests read is built if `make book` has not done so)
 # make test-portable   the notebooks again, as processors with other instruction sets run them
 #                      (all three; or one: make test-portable UNDER=default)
 # make lab     open the notebooks

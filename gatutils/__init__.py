@@ -1,7 +1,7 @@
 """gatutils: one function, from a Python ``dict`` to a graph attention layer.
 
-``from gatutils import attend, MultiHeadAttention, Graph, GATConv`` is all that a user needs; the
-modules below are where each name lives. Each module imports only those above it.
+Every public name below, except those of ``planetoid``, can be imported from ``gatutils``. Each of
+these modules imports only those above it, and private ones.
 
 ``attention``
     score -> mask -> softmax -> weighted sum of values; score functions; multi-head attention.
@@ -14,13 +14,13 @@ modules below are where each name lives. Each module imports only those above it
 ``sparse``
     A sparse matrix in compressed rows, for features such as bags of words.
 ``message_passing``
-    Aggregate, combine, read out: GCNConv, GraphSAGE, GINConv, gated graphs.
+    Aggregate, combine, read out: GCNConv, SAGEConv, GINConv, GatedGraphConv.
 ``graph_attention``
     Attention along the edges: GAT and GATv2.
 ``training``
     One training loop for every model.
 ``planetoid``
-    Cora, Citeseer and Pubmed, read from files whose checksums hold.
+    Cora, Citeseer and Pubmed, read from files whose checksums are verified.
 ``interop``
     Layers to PyTorch Geometric and back.
 

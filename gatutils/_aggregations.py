@@ -57,11 +57,11 @@ class _RowMaxima(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> Any:
         (first,) = ctx.saved_tensors
         columns, entries = ctx.pattern.indices, len(ctx.pattern.indices)
-        none = gradient.new_zeros(ctx.pattern.num_columns, gradient.shape[1])
+        zeros = gradient.new_zeros(ctx.pattern.num_columns, gradient.shape[1])
         if not entries:
-            return none, None
+            return zeros, None
         gradient = gradient.masked_fill(first == entries, 0)
-        return none.scatter_add(0, columns[first.clamp(max=entries - 1)], gradient), None
+        return zeros.scatter_add(0, columns[first.clamp(max=entries - 1)], gradient), None
 
 
 def _largest(values: Tensor, pattern: Pattern) -> tuple[Tensor, Tensor]:

@@ -19,7 +19,7 @@ Value = TypeVar("Value")
 
 
 def is_real(value: Tensor) -> bool:
-    """Tell whether a tensor holds numbers, rather than being a tracer's placeholder."""
+    """Return whether a tensor holds numbers, rather than being a tracer's placeholder."""
     try:
         value.untyped_storage()
     except NotImplementedError:  # a tensor of torch.func
@@ -52,7 +52,7 @@ class derived(Generic[Value]):  # noqa: N801 (used as a decorator, like property
             return self
         with torch.inference_mode(False):  # else training could not use what evaluation cached
             value = self.compute(instance)
-        # A pattern or a graph holds numbers where its indptr does.
+        # A pattern or a graph holds numbers if its indptr does.
         if is_real(value if isinstance(value, Tensor) else cast(Any, value).indptr):
             instance.__dict__[self.name] = value  # from now on found before this descriptor
         return value

@@ -275,10 +275,10 @@ class _PairSums(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> Any:
         """Return for each row and for each column the sum of its entries' gradients."""
         pattern = ctx.pattern
-        none = gradient.new_zeros(len(gradient), pattern.num_columns)
+        zeros = gradient.new_zeros(len(gradient), pattern.num_columns)
         return (
             entry_sums(gradient, pattern),
-            none.index_add(1, pattern.indices, gradient),
+            zeros.index_add(1, pattern.indices, gradient),
             None,
         )
 

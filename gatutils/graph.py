@@ -28,8 +28,9 @@ class Graph:
     The graph holds exactly what it is given: no self-loop, reverse edge or node is added, and an
     edge given twice counts twice.
 
-    A graph is immutable. Assigning to an attribute is an error; methods that change something
-    return a new graph. ``source`` and ``target`` are copied; ``features`` and ``labels`` are
+    A graph is immutable. Assigning to an attribute is an error, and its tensors must not be changed
+    in place, since what was derived from them is cached; methods that change something return a
+    new graph. ``source`` and ``target`` are copied; ``features`` and ``labels`` are
     stored as given.
 
     Because the edges are sorted, edge k of the graph is not edge k of what was given.
@@ -137,20 +138,22 @@ class Graph:
             expect(not got, "sizes", "no edge from one graph to another", got)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what it consists of, for copies and pickles; the rest is derived again."""
+        """Return the state to be copied or pickled; what is derived from it is recomputed."""
         return {name: part for name, part in self.__dict__.items() if name in _PARTS}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
 
     def __setattr__(self, name: str, value: object) -> None:
-        raise AttributeError(f"{name}: a Graph is immutable; {_INSTEAD.get(name, 'make another')}")
+        raise AttributeError(
+            f"{name}: a Graph is immutable; {_INSTEAD.get(name, 'create a new one')}"
+        )
 
     def __delattr__(self, name: str) -> None:
         self.__setattr__(name, None)
 
     def _with(self, **parts: Any) -> Graph:
-        """Return a graph with other parts, which fit and are sorted: nothing is validated again."""
+        """Return a copy with some parts replaced, which must be valid and sorted."""
         graph = object.__new__(type(self))
         graph.__setstate__(self.__getstate__() | parts)
         return graph
@@ -338,7 +341,7 @@ class Graph:
 
     @derived
     def pattern(self) -> Pattern:
-        """The places of the adjacency matrix's entries; targets are rows, sources are columns."""
+        """The positions of the adjacency matrix's entries; rows are targets, columns sources."""
         return Pattern(self.indptr, self.source, self.num_nodes, self.target)
 
     @derived
@@ -350,7 +353,7 @@ class Graph:
 
     @property
     def by_source(self) -> Int[Tensor, " num_edges"]:
-        """The edges in the order of their sources, as the backward pass needs them."""
+        """The edges in the order of their sources."""
         return self.pattern.order
 
     @property

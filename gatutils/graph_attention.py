@@ -118,21 +118,23 @@ def _attend_edges(
 class GraphAttention(nn.Module):
     """What GAT and GATv2 share: score, softmax over the neighbours, weighted sum, join the heads.
 
-    A subclass has its projections (:meth:`project`) and the score of one query and one key
-    (:meth:`score`).
+    A subclass implements :meth:`project` (queries, keys and values), :meth:`score` (one score per
+    edge and head) and ``_init_score`` (the parameters of the score).
 
     Args:
         in_features: Width of a state.
         out_features: Width of a new state in each head.
         heads: Number of attention heads.
-        concat: Concatenate the heads (inside a network); otherwise average them (at its end).
+        concat: Concatenate the heads (usual in hidden layers); otherwise average them (usual in
+            the output layer).
         negative_slope: Slope of the LeakyReLU for negative inputs, 0 to 1.
         dropout: Probability of setting an attention weight to zero in training. The inputs are
             not dropped: ``GraphNet(dropout=...)`` does that, before each layer.
         bias: Add a bias :math:`b`.
         add_self_loops: Let each node attend to itself too, exactly once, whether or not the graph
-            has the self-loop already. The layer has no other way to see a node's own state.
-            By default it attends along the edges of the graph it is given, and no others.
+            has the self-loop already. Without it, a node's own state affects the scores but is
+            not among the values that are summed. Off by default, unlike in PyTorch Geometric:
+            the layer uses the edges of the graph that it is given.
     """
 
     def __init__(
@@ -192,7 +194,7 @@ class GraphAttention(nn.Module):
     def forward(
         self, states: States, graph: Graph, return_attention_weights: bool = False
     ) -> Tensor | tuple[Tensor, Tensor]:
-        r"""Let every node attend to its neighbours, along the edges of ``graph`` and no others.
+        r"""Let every node attend to the sources of its incoming edges.
 
         A node attends to itself if the graph has a self-loop there, or the layer adds one. A node
         that attends to nothing receives zeros, plus the bias. Gradients of any order are correct;
@@ -232,7 +234,7 @@ class GraphAttention(nn.Module):
 
         The scores form a whole matrix per head, in which the mask hides the pairs without an
         edge. Memory and time grow with the square of the number of nodes: it is meant for graphs
-        that one can look at. Dropout draws other weights than in :meth:`forward`, and under
+        small enough to inspect. Dropout drops other weights than in :meth:`forward`, and under
         autocast the sums are taken in lower precision.
 
         Args:

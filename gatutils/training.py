@@ -193,8 +193,8 @@ def fit(
             history.lr.append(rate)
             history.gradient.append(norm.item())
             if evaluate is not None and (step + 1) % every == 0:
-                history.scores.append((step + 1, _look(evaluate, model)))
-            stopped = stop is not None and _look(stop, model)
+                history.scores.append((step + 1, _evaluate(evaluate, model)))
+            stopped = stop is not None and _evaluate(stop, model)
             bar.set_postfix_str(f"loss {value.item():.3f}", refresh=False)
             bar.update()
             if stopped:
@@ -202,11 +202,11 @@ def fit(
     return history
 
 
-def _look(look: Callable[[nn.Module], T], model: nn.Module) -> T:
-    """Call ``look`` in evaluation mode, without affecting the random numbers of the training."""
+def _evaluate(function: Callable[[nn.Module], T], model: nn.Module) -> T:
+    """Call a function in evaluation mode, without affecting the random numbers of the training."""
     model.eval()
     try:
         with torch.no_grad(), torch.random.fork_rng():
-            return look(model)
+            return function(model)
     finally:
         model.train()

@@ -1,7 +1,8 @@
 """Shapes and types are checked at run time in every test; all share one book and one browser.
 
-The book is built once into a temporary folder, or taken from the folder that ``GATUTILS_BOOK``
-names (the one with ``index.html``). The browser is ``GATUTILS_CHROMIUM`` or a Chromium on the
+The book is built once into a temporary folder. If ``make book`` has built it since its sources last
+changed, that book is taken, or the one in the folder that ``GATUTILS_BOOK`` names (the one with
+``index.html``). The browser is ``GATUTILS_CHROMIUM`` or a Chromium on the
 path. Without one the tests that need it skip; ``GATUTILS_REQUIRE_BROWSER=1`` makes that a failure.
 With pytest-xdist each process has a browser of its own, and all read the same book.
 """
@@ -170,6 +171,16 @@ def axe() -> Callable[..., dict[str, list[str]]]:
     return look
 
 
+def is_current(page: Path) -> bool:
+    """Return whether a page of the book was built after its sources last changed."""
+    folders = [ROOT / name for name in ("book", "gatutils", "notebooks")]
+    files = [
+        file for folder in folders for file in folder.rglob("*") if "__pycache__" not in file.parts
+    ]
+    sources = [*files, *map(ROOT.joinpath, ("_config.yml", "_toc.yml", "README.md"))]
+    return page.is_file() and page.stat().st_mtime > max(file.stat().st_mtime for file in sources)
+
+
 @pytest.fixture(scope="session")
 def book(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder with the book's finished HTML."""
@@ -178,6 +189,8 @@ def book(tmp_path_factory: pytest.TempPathFactory) -> Path:
         html = Path(given).resolve()
         assert (html / "index.html").is_file(), f"GATUTILS_BOOK: no index.html in {html}"
         return html
+    if is_current(ROOT / "_build" / "html" / "index.html"):
+        return ROOT / "_build" / "html"
     pytest.importorskip("jupyter_book")
     shared = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:

@@ -251,11 +251,24 @@ def test_a_phone_shows_the_page_without_scrolling_sideways(visits: Any, page: st
     assert wide == {"page": 0, "elements": []}
 
 
+def press_tab_until(tab: Any, condition: str, most: int) -> bool:
+    """Hold Tab down until a condition in JavaScript holds, for at most so many stops."""
+    try:
+        for _ in range(0, most, 10):
+            for _ in range(10):
+                tab.keyboard.down("Tab")
+            if tab.evaluate(condition):
+                return True
+        return False
+    finally:
+        tab.keyboard.up("Tab")
+
+
 @pytest.mark.parametrize("page", VISITED[:-1], scope="module")
 def test_the_keyboard_reaches_the_next_chapter(visits: Any, page: str) -> None:
-    """With Tab held down; on a page of very many stops, from the three hundredth before the end."""
+    """Tab leaves each interactive figure, and comes to the link at the end of the page."""
     tab = visits(page).page
-    tab.evaluate(
+    figures = tab.evaluate(
         """() => {
           const next = document.querySelector('a.right-next');
           window.rings = [];
@@ -266,19 +279,25 @@ def test_the_keyboard_reaches_the_next_chapter(visits: Any, page: str) -> None:
             window.followed = event.defaultPrevented || event.target.closest('a')?.href;
             event.preventDefault();
           }, {once: true});
-          document.activeElement.blur();
-          window.scrollTo(0, 0);
-          const stops = [...document.querySelectorAll('a[href], button, summary, input')];
-          const before = stops.slice(0, stops.indexOf(next)).filter(e => e.checkVisibility());
-          before.at(-300)?.focus();
+          window.figures = [...document.querySelectorAll('article *')]
+            .filter(e => e.localName.startsWith('gat-'));
+          window.before = (element, count) => {  // focus the stop that lies so many before it
+            const stops = [...document.querySelectorAll('a[href], button, summary, input')];
+            const earlier = stops.filter(e => e.checkVisibility()
+              && element.compareDocumentPosition(e) & Node.DOCUMENT_POSITION_PRECEDING);
+            (earlier.at(-count) ?? earlier[0]).focus();
+          };
+          return figures.length;
         }"""
     )
-    for _ in range(20):
-        for _ in range(20):
-            tab.keyboard.down("Tab")
-        if ring := tab.evaluate("rings[0]"):
-            break
-    tab.keyboard.up("Tab")
+    for k in range(figures):
+        tab.evaluate("k => before(figures[k], 1)", k)
+        left = f"""() => figures[{k}].compareDocumentPosition(document.activeElement)
+          & Node.DOCUMENT_POSITION_FOLLOWING"""
+        assert press_tab_until(tab, left, 200), f"Tab does not leave figure {k + 1}"
+    tab.evaluate("before(document.querySelector('a.right-next'), 40)")
+    press_tab_until(tab, "rings.length", 200)
+    ring = tab.evaluate("rings[0]")
     assert ring, "Tab does not come to the link to the next page"
     assert ring != "none", "the focus is not to be seen"
     tab.locator("a.right-next").press("Enter")

@@ -282,7 +282,7 @@ def test_fit_question_learns(question, fits):
     torch.manual_seed(0)
     model = question_net("sum", "sum", 16)
     before = grade(model, question, SMALL)
-    fit_question(model, question, SMALL, steps=150, size=10)
+    fit_question(model, question, SMALL, steps=150, batch_size=10)
     ((history, steps, options),) = fits
     assert fell(history)
     assert (steps, options["lr"]) == (150, 5e-3)
@@ -293,7 +293,7 @@ def test_fit_question_learns(question, fits):
 def test_fit_question_is_drawn_by_its_seed():
     same = same_weights(
         lambda: question_net("sum", "mean", 4),
-        lambda model, seed: fit_question(model, "a triangle", SMALL, seed, steps=4, size=7),
+        lambda model, seed: fit_question(model, "a triangle", SMALL, seed, steps=4, batch_size=7),
     )
     assert same == [True, False]
 
@@ -310,7 +310,7 @@ def test_every_graph_comes_once_an_epoch():
             seen.append(tuple(graph.sizes.tolist()))
             return self.bias.expand(graph.num_graphs, 1)
 
-    fit_question(Watch(), "a triangle", SMALL, steps=8, size=8)
+    fit_question(Watch(), "a triangle", SMALL, steps=8, batch_size=8)
     sizes = [graph.num_nodes for graph in SMALL]
     parts = [tuple(sizes[k : k + 8]) for k in (0, 8, 16, 24)]
     assert sorted(seen[:4]) == sorted(seen[4:]) == sorted(parts)
@@ -411,7 +411,7 @@ def test_carry_draws_paths_of_the_lengths_by_its_seed():
 
     same = same_weights(
         lambda: Watch("GCN", 4),
-        lambda model, seed: fit_relay(model, seed, lengths=[2, 3, 5], steps=12, size=4),
+        lambda model, seed: fit_relay(model, seed, lengths=[2, 3, 5], steps=12, batch_size=4),
     )
     assert same == [True, False]
     assert {graphs for graphs, _, _ in seen} == {4}
@@ -612,7 +612,7 @@ def test_fit_puzzles_is_drawn_by_its_seed():
     puzzles = sample_puzzles("path", 9, 2)
     same = same_weights(
         lambda: Solver(1, 2, 1, width=4),
-        lambda model, seed: fit_puzzles(model, puzzles, seed, steps=5, size=2),
+        lambda model, seed: fit_puzzles(model, puzzles, seed, steps=5, batch_size=2),
     )
     assert same == [True, False]
 
@@ -626,7 +626,7 @@ def test_every_puzzle_comes_once_an_epoch():
             return super().forward(batch)
 
     puzzles = sample_puzzles("path", 7, 2)
-    fit_puzzles(Watch(1, 2, 0, width=2), puzzles, steps=6, size=3)
+    fit_puzzles(Watch(1, 2, 0, width=2), puzzles, steps=6, batch_size=3)
     parts = [tuple(puzzles[k : k + 3]) for k in (0, 3, 6)]
     assert set(seen[:3]) == set(seen[3:]) == set(parts)
 
@@ -760,7 +760,7 @@ def test_hear_learns_from_fresh_draws(fits, monkeypatch):
     net = witness_net("GAT")
     test = witnesses(1000, 9, drawn_by(10**6))
     before = witness_accuracy(net, test)
-    fit_witnesses(net, 9, steps=60, size=50)
+    fit_witnesses(net, 9, steps=60, batch_size=50)
     ((history, steps, options),) = fits
     assert (steps, options["lr"], options["seed"]) == (60, 0.05, 0)
     assert len(seen) == 60
@@ -781,7 +781,8 @@ def test_hear_learns_from_fresh_draws(fits, monkeypatch):
 
 def test_hear_is_drawn_by_its_seed():
     same = same_weights(
-        lambda: witness_net("GCN"), lambda net, seed: fit_witnesses(net, 3, seed, steps=3, size=5)
+        lambda: witness_net("GCN"),
+        lambda net, seed: fit_witnesses(net, 3, seed, steps=3, batch_size=5),
     )
     assert same == [True, False]
 
@@ -1026,7 +1027,7 @@ def drawn(monkeypatch):
 def test_look_up_never_trains_on_what_it_is_tested_on(drawn, fits):
     torch.manual_seed(0)
     net = Lookup(4, "GAT", width=4)
-    grown, share = fit_lookup(net, 4, steps=30, size=16, every=10, test=6, lr=0.02)
+    grown, share = fit_lookup(net, 4, steps=30, batch_size=16, every=10, test_count=6, lr=0.02)
     ((history, steps, options),) = fits
     assert (steps, options["lr"], options["every"], options["seed"]) == (30, 0.02, 10, 0)
     tested, watched, *trained = drawn
@@ -1053,7 +1054,7 @@ def test_look_up_has_its_defaults(drawn, fits):
 
 def test_look_up_is_drawn_by_its_seed():
     def train(net, seed):
-        fit_lookup(net, 6, seed, steps=2, size=2, every=1, test=3)
+        fit_lookup(net, 6, seed, steps=2, batch_size=2, every=1, test_count=3)
 
     assert same_weights(lambda: Lookup(6, "GATv2", width=4), train) == [True, False]
 
@@ -1063,7 +1064,7 @@ def test_gatv2_learns_to_look_up_and_one_head_of_gat_does_not():
     for kind in ("GAT", "GATv2"):
         torch.manual_seed(0)
         net = Lookup(5, kind, width=32)
-        _, shares[kind] = fit_lookup(net, 5, steps=150, every=150, test=12, lr=0.02)
+        _, shares[kind] = fit_lookup(net, 5, steps=150, every=150, test_count=12, lr=0.02)
     assert shares["GATv2"] > 0.95
     assert shares["GAT"] < 0.6  # a fifth by chance
 

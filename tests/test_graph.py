@@ -463,14 +463,14 @@ def test_the_edge_index_is_sources_above_targets():
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("num_nodes", "make another"),
-        ("source", "make another"),
-        ("edge_order", "make another"),
-        ("indptr", "make another"),
+        ("num_nodes", "create a new one"),
+        ("source", "create a new one"),
+        ("edge_order", "create a new one"),
+        ("indptr", "create a new one"),
         ("features", "with_features returns one with other features"),
         ("labels", r"with_features\(features, labels\)"),
         ("sizes", r"Graph\(\.\.\., sizes=\.\.\.\) or Graph.from_graphs"),
-        ("weights", "make another"),
+        ("weights", "create a new one"),
     ],
 )
 def test_no_attribute_can_be_set_or_deleted(name, words):

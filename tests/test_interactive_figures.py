@@ -397,7 +397,7 @@ def test_a_word_is_chosen_by_mouse_and_by_touch_and_stays(show):
 def test_whom_a_word_asks_is_said(show):
     five = heads(torch.full((1, 1, 5), 0.2), ["f"], list("abcde"), "all alike")
     page = show(HEADS, ACROSS, five)
-    assert state(page, 2)["says"] == "“f” asks: a 0.20, b 0.20, c 0.20, d 0.20 …"
+    assert state(page, 2)["says"] == "“f” attends to: a 0.20, b 0.20, c 0.20, d 0.20 …"
     for role, name in (("group", "looks for"), ("list", "is found"), ("group", "head")):
         assert page.get_by_role(role, name=name, exact=True).count() > 0
     head, row = 2, 7
@@ -406,7 +406,7 @@ def test_whom_a_word_asks_is_said(show):
     best = WEIGHTS[head, row].sort(descending=True)
     pairs = [(WORDS[j], w) for w, j in zip(*(x.tolist() for x in best), strict=True) if w >= 0.05]
     words = ", ".join(f"{word} {w:.2f}" for word, w in pairs[:4])
-    assert state(page)["says"].removesuffix(" …") == f"“bit” asks: {words}"
+    assert state(page)["says"].removesuffix(" …") == f"“bit” attends to: {words}"
     page.get_by_role("radio", name="head 2").check()
     page.get_by_role("button", name="dog").hover()
     found = state(page)

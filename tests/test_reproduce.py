@@ -289,7 +289,7 @@ def test_a_run_asks_the_question_of_its_plan(row, model, trained, small, monkeyp
         (GINConv, how)
     ] * 2
     assert trained["model"].aggr == read_by
-    assert (trained["steps"], trained["size"]) == (2000 if row == "triangles" else 600, 50)
+    assert (trained["steps"], trained["batch_size"]) == (2000 if row == "triangles" else 600, 50)
     assert [given[:2] for given in graded] == [(trained["model"], question)] * 2
     unseen, large = (given[2] for given in graded)
     assert len(unseen) == 252
@@ -311,7 +311,7 @@ def test_a_run_carries_over_the_lengths_of_its_plan(row, model, trained, monkeyp
     assert net.residual == (more == "added")
     assert trained["given"] == (1,)
     assert trained["lengths"] == ((16,) if more == "one length" else tuple(range(1, 17)))
-    assert (trained["steps"], trained["size"], trained["lr"]) == (1500, 16, 0.01)
+    assert (trained["steps"], trained["batch_size"], trained["lr"]) == (1500, 16, 0.01)
     assert asked == [(trained["model"], 1, 4), (trained["model"], 3, 4)]
 
 
@@ -336,7 +336,7 @@ def test_a_run_solves_the_puzzles_of_its_plan(row, model, trained, monkeypatch):
         assert (type(made), made.width) == (Solver, 32)
         assert isinstance(made.layer, GatedGraphConv) == (kind == "gated")
         assert made.rounds == int(rounds[0].split()[0])
-    amount = tuple(trained[name] for name in ("steps", "size", "lr"))
+    amount = tuple(trained[name] for name in ("steps", "batch_size", "lr"))
     assert amount == {
         "gated": (300, 50, 5e-3), "SAGE": (300, 50, 3e-3), "tokens": (600, 50, 3e-3),
     }[kind]  # fmt: skip
@@ -387,7 +387,7 @@ def test_a_run_hears_the_witnesses_of_its_plan(row, model, trained, monkeypatch)
     assert [type(layer) for layer in layers[-1:]] == made
     assert len(layers) == (2 if kind == "MLP, GCN" else 1)
     assert trained["given"] == (int(guessing), 2)
-    assert (trained["steps"], trained["size"], trained["lr"]) == (300, 200, 0.05)
+    assert (trained["steps"], trained["batch_size"], trained["lr"]) == (300, 200, 0.05)
     one: Any = draw_witnesses(30, int(guessing), torch.Generator().manual_seed(10**6))
     for _, graph in asked:  # the same for each seed
         assert torch.equal(graph.features, one.features)
@@ -407,7 +407,7 @@ def test_a_run_looks_up_as_its_plan_says(row, model, trained):
         assert net.layer.heads == int(heads.split()[0])
     assert net.embed.weight.shape == (64, 2 * int(keys.split()[0]))
     assert trained["given"] == (int(keys.split()[0]), 1)
-    amount = tuple(trained[name] for name in ("steps", "size", "lr", "every", "test"))
+    amount = tuple(trained[name] for name in ("steps", "batch_size", "lr", "every", "test_count"))
     assert amount == (1500, 32, 0.01, 50, 6)
     assert (done["scores"], done["validation"]) == ([0.6543], [0.1235, 0.5])
 

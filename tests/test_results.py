@@ -541,7 +541,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
     with pytest.raises(type(error)) as raised:
         add(path, PROTOCOL, HERE, some("one", 1))
     if isinstance(error, OSError):
-        assert str(raised.value) == f"{path}: cannot be written (full), and stays as it was"
+        assert str(raised.value) == f"{path}: cannot be written (full), and is unchanged"
     assert path.read_bytes() == before
     assert {p.name for p in tmp_path.iterdir()} - {".some.json.lock"} == {"some.json"}
 

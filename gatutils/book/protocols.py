@@ -232,35 +232,23 @@ ATTENTION = {
 """In chapter 10, compared with the models of chapter 8 on the same budget."""
 
 
-_GUESSING = (0, 3, 6, 9, 11)
-
-
-WITNESS = {
-    f"{name}, {guessing}": replace(plan, guessing=guessing)
-    for guessing in _GUESSING
-    for name, plan in {
-        "GCN": WitnessPlan(layer="GCN", guessing=0),
-        "GAT": WitnessPlan(layer="GAT", guessing=0),
-        "MLP, GCN": WitnessPlan(layer="GCN", mlp=True, guessing=0),
-    }.items()
-}
+WITNESS: dict[str, Plan] = {}
+for _count in (0, 3, 6, 9, 11):
+    WITNESS[f"GCN, {_count}"] = WitnessPlan(layer="GCN", guessing=_count)
+    WITNESS[f"GAT, {_count}"] = WitnessPlan(layer="GAT", guessing=_count)
+    WITNESS[f"MLP, GCN, {_count}"] = WitnessPlan(layer="GCN", mlp=True, guessing=_count)
 """In chapter 10, which layers distinguish witnesses who saw the event from those who guess."""
 
 
-_LOOKUPS = {
-    "GAT, 1 head": DictionaryPlan(layer="GAT", heads=1, keys=10),
-    "GAT, 8 heads": DictionaryPlan(layer="GAT", heads=8, keys=10),
-    "GATv2, 1 head": DictionaryPlan(layer="GATv2", heads=1, keys=10),
-    "dot, 1 head": DictionaryPlan(layer="dot", heads=1, keys=10),
-    "mean, 1 head": DictionaryPlan(layer="mean", heads=1, keys=10),
-}
-
-
-DICTIONARY = {
-    f"{name}, {keys} keys": replace(plan, keys=keys)
-    for keys in (10, 20)
-    for name, plan in _LOOKUPS.items()
-}
+DICTIONARY: dict[str, Plan] = {}
+for _keys in (10, 20):
+    DICTIONARY |= {
+        f"GAT, 1 head, {_keys} keys": DictionaryPlan(layer="GAT", heads=1, keys=_keys),
+        f"GAT, 8 heads, {_keys} keys": DictionaryPlan(layer="GAT", heads=8, keys=_keys),
+        f"GATv2, 1 head, {_keys} keys": DictionaryPlan(layer="GATv2", heads=1, keys=_keys),
+        f"dot, 1 head, {_keys} keys": DictionaryPlan(layer="dot", heads=1, keys=_keys),
+        f"mean, 1 head, {_keys} keys": DictionaryPlan(layer="mean", heads=1, keys=_keys),
+    }
 """In chapter 11, which layers can look up values as a dictionary does."""
 
 
@@ -360,13 +348,14 @@ def run(row: str, model: str, seed: int, steps: int | None = None) -> dict[str, 
     expect(model in models, "model", f"one of {', '.join(models)}", repr(model))
     plan = models[model] if steps is None else replace(models[model], steps=steps)
     start = time.process_time()
-    found = {name: _rounded(value, DECIMALS.get(name, 4)) for name, value in plan.run(seed).items()}
+    found = {
+        name: _rounded(value, _DECIMALS.get(name, 4)) for name, value in plan.run(seed).items()
+    }
     took = round(time.process_time() - start)
     return {"model": model, "seed": seed, **found, "cpu_seconds": took}
 
 
-DECIMALS = {"weights": 6}
-"""What is stored with more or fewer decimals than four."""
+_DECIMALS = {"weights": 6}  # of each stored field, where not four
 
 
 def _rounded(value: Any, decimals: int) -> Any:

@@ -55,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return _compare(options) if options.compare else _complete(options)
     except KeyboardInterrupt:
-        print("interrupted; what had been stored is kept", file=sys.stderr)
+        print("interrupted; what has been stored is kept", file=sys.stderr)
         return 130
     except (OSError, ValueError) as error:
         print(f"{parser.prog}: error: {error}", file=sys.stderr)
@@ -65,27 +65,35 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m gatutils.book.reproduce",
-        description="Do the longer runs whose results the book stores. A run that is stored is not "
-        "done again, so a stopped command goes on where it was.",
+        description="Run the longer experiments whose results the book stores. Stored runs are "
+        "skipped, so an interrupted command resumes where it stopped.",
     )
     folder = str(FOLDER).replace("%", "%%")
     rows = f"what to reproduce: {', '.join(ROWS)}"
     parser.add_argument("row", choices=list(ROWS), metavar="row", help=rows)
-    parser.add_argument("--seeds", type=_count, help="how many seeds (default 5; to compare, 1)")
-    parser.add_argument("--models", nargs="+", help="some of the row's models (default all)")
-    parser.add_argument("--steps", type=_count, help="instead of the protocol's, for a quick look")
-    parser.add_argument("--jobs", type=_count, default=1, help="how many processes (default 1)")
     parser.add_argument(
-        "--out", type=Path, metavar="FOLDER", help=f"where the results are (default {folder})"
+        "--seeds", type=_count, help="number of seeds (default 5, or 1 with --compare)"
+    )
+    parser.add_argument("--models", nargs="+", help="only these models (default: all)")
+    parser.add_argument(
+        "--steps",
+        type=_count,
+        help="number of training steps instead of the protocol's, for a quick trial",
+    )
+    parser.add_argument(
+        "--jobs", type=_count, default=1, help="number of parallel processes (default 1)"
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="FOLDER", help=f"folder of the results (default {folder})"
     )
     parser.add_argument(
         "--compare",
         action="store_true",
-        help="store nothing, but run the first seeds again and say for each model whether every "
-        "score agrees with those stored: it may be lower than the lowest or higher than the "
-        "highest of them by the difference between the two, or by 0.25 divided by the number of "
-        "stored runs if that is more. The exit status is 1 if a model does not agree. About two "
-        "runs in a hundred fall outside by chance; then try more seeds",
+        help="store nothing; repeat the first seeds and report for each model whether every score "
+        "lies within the range of the stored ones, widened on each side by the width of that range "
+        "or by 0.25 divided by the number of stored runs, whichever is larger. The exit status is "
+        "1 if a model does not agree. About two runs in a hundred fall outside by chance; then try "
+        "more seeds",
     )
     return parser
 
@@ -174,23 +182,23 @@ _Finished = Generator[dict[str, Any], None, None]
 def _runs(options: argparse.Namespace, plan: list[tuple[str, int]]) -> _Finished:
     """Do the runs, yielding each as it finishes, and show a progress bar."""
     hidden = os.environ.get("GATUTILS_PROGRESS", "1") == "0"
-    do = _one_by_one if options.jobs == 1 else _side_by_side
+    do = _run_serially if options.jobs == 1 else _run_in_parallel
     with closing(do(options, plan)) as finished:
         yield from tqdm(finished, total=len(plan), unit="run", disable=hidden)
 
 
-def _one_by_one(options: argparse.Namespace, plan: list[tuple[str, int]]) -> _Finished:
+def _run_serially(options: argparse.Namespace, plan: list[tuple[str, int]]) -> _Finished:
     for model, seed in plan:
         with _named(options.row, model, seed):
             found = run(options.row, model, seed, options.steps)
         yield found
 
 
-def _side_by_side(options: argparse.Namespace, plan: list[tuple[str, int]]) -> _Finished:
+def _run_in_parallel(options: argparse.Namespace, plan: list[tuple[str, int]]) -> _Finished:
     """Do the runs in several processes; after an error, start no more but finish the others."""
     spawn = multiprocessing.get_context("spawn")
     before = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(min(options.jobs, len(plan)), spawn, _alone)
+    pool = ProcessPoolExecutor(min(options.jobs, len(plan)), spawn, _init_worker)
     running: dict[Future[dict[str, Any]], tuple[str, int]] = {}
     waiting, failed = list(reversed(plan)), None
     try:
@@ -217,7 +225,7 @@ def _side_by_side(options: argparse.Namespace, plan: list[tuple[str, int]]) -> _
         pool.shutdown(cancel_futures=True)
 
 
-def _alone() -> None:
+def _init_worker() -> None:
     """Prepare a process for its runs: one thread, no bars, and no traceback on Ctrl-C."""
     torch.set_num_threads(1)
     os.environ["GATUTILS_PROGRESS"] = "0"

@@ -17,9 +17,7 @@ from gatutils.graph_attention import (
     GATv2Conv,
     GraphAttention,
 )
-from gatutils.message_passing import (
-    GraphNet,
-)
+from gatutils.message_passing import GraphNet
 from gatutils.sparse import CSRMatrix
 from gatutils.training import seed_everything
 
@@ -54,9 +52,8 @@ def normalised_entropy(
     """Return the normalised entropy of each head's weights: 1 if they are uniform.
 
     It is the entropy of each node's weights, summed over the nodes, divided by what this sum would
-    be if the weights were uniform. It is 0 if every node attends to a single neighbour although
-    some node has several. If no node has two neighbours, the weights cannot be other than uniform,
-    and it is 1.
+    be if the weights were uniform. It is 0 if each node puts all its weight on one edge. If no node
+    has more than one incoming edge, it is defined as 1.
 
     Args:
         weights: The attention weights, shape (num_edges, heads), in the order of the graph's edges.
@@ -120,7 +117,7 @@ class AttentionPlan(NodePlan):
     Attributes:
         layer: Name of the layers.
         heads: See :func:`attention_net`.
-        equal: Whether a stays zero, so that all weights of a node are equal.
+        equal: Whether ``a`` is fixed at zero, so that all weights of a node are equal.
     """
 
     layer: Literal["GAT", "GATv2"]

@@ -20,9 +20,7 @@ from gatutils.graph_attention import (
     GATv2Conv,
     attend_edges,
 )
-from gatutils.message_passing import (
-    SAGEConv,
-)
+from gatutils.message_passing import SAGEConv
 from gatutils.training import fit, seed_everything
 
 
@@ -65,7 +63,7 @@ class Lookup(nn.Module):
         width: Width of a state, and of all heads together.
 
     Source:
-        Brody et al. (2022), section 4.1, with a layer of each kind.
+        Brody et al. (2022), section 4.1, with each type of layer.
     """
 
     def __init__(self, keys: int, layer: str, heads: int = 1, width: int = 64) -> None:
@@ -97,10 +95,10 @@ def fit_lookup(
     seed: int = 0,
     *,
     steps: int = 600,
-    size: int = 32,
+    batch_size: int = 32,
     lr: float = 0.01,
     every: int = 50,
-    test: int = 512,
+    test_count: int = 512,
 ) -> tuple[list[float], float]:
     """Train ``net`` to look up values, on fresh dictionaries for each batch.
 
@@ -113,21 +111,21 @@ def fit_lookup(
         keys: k.
         seed: Seed of the dictionaries.
         steps: Number of batches.
-        size: Number of dictionaries in a batch.
+        batch_size: Number of dictionaries in a batch.
         lr: See :func:`~gatutils.training.fit`.
         every: Steps between two evaluations on the validation set.
-        test: Number of dictionaries in the test set, and in the validation set.
+        test_count: Number of dictionaries in the test set, and in the validation set.
 
     Returns:
         The accuracy on the queries of the validation set, once per ``every`` steps, and that on the
         test set.
     """
     generator = torch.Generator().manual_seed(seed)
-    tested = dictionaries(keys, test, generator)
-    held = set(map(tuple, labels_of(tested).view(test, -1)[:, :keys].tolist()))
-    watched = dictionaries(keys, test, generator, held)
-    held |= set(map(tuple, labels_of(watched).view(test, -1)[:, :keys].tolist()))
-    stream = (dictionaries(keys, size, generator, held) for _ in iter(int, 1))
+    test = dictionaries(keys, test_count, generator)
+    excluded = set(map(tuple, labels_of(test).view(test_count, -1)[:, :keys].tolist()))
+    validation = dictionaries(keys, test_count, generator, excluded)
+    excluded |= set(map(tuple, labels_of(validation).view(test_count, -1)[:, :keys].tolist()))
+    stream = (dictionaries(keys, batch_size, generator, excluded) for _ in iter(int, 1))
     history = fit(
         net,
         stream,
@@ -135,10 +133,10 @@ def fit_lookup(
         steps,
         lr=lr,
         seed=seed,
-        evaluate=lambda model: witness_accuracy(model, watched),
+        evaluate=lambda model: witness_accuracy(model, validation),
         every=every,
     )
-    return [score for _, score in history.scores], witness_accuracy(net, tested)
+    return [score for _, score in history.scores], witness_accuracy(net, test)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,9 +175,9 @@ class DictionaryPlan(Plan):
             self.keys,
             seed,
             steps=self.steps,
-            size=self.batch_size,
+            batch_size=self.batch_size,
             lr=self.lr,
             every=self.every,
-            test=self.test_count,
+            test_count=self.test_count,
         )
         return {"scores": [accuracy], "validation": validation}

@@ -1,4 +1,4 @@
-"""Chapters 7 to 9: classify the nodes of one graph."""
+"""Chapters 7 to 10: classify the nodes of one graph."""
 
 import itertools
 from collections.abc import Sequence
@@ -94,7 +94,7 @@ def fit_nodes(
         net: Called as ``net(features, graph)``; its parameters are not reinitialised.
         graph: The graph, with features and labels.
         train: True at the nodes whose labels enter the loss.
-        seed: Seed of the randomness in training.
+        seed: Seed of dropout.
         steps: Number of steps, each on the whole graph.
         lr: See :func:`~gatutils.training.fit`.
         weight_decay: See :func:`~gatutils.training.fit`.
@@ -131,7 +131,7 @@ class NodePlan(Plan):
     Attributes:
         per_class: Number of labelled nodes per class; all other nodes form the test set.
         hidden: Width of the hidden states.
-        dropout: Probability of dropout on the inputs of each layer.
+        dropout: Probability of dropout on the inputs of layers; attention layers also drop weights.
         lr: See :func:`~gatutils.training.fit`.
         weight_decay: See :func:`~gatutils.training.fit`.
     """
@@ -146,8 +146,15 @@ class NodePlan(Plan):
     def fit_and_score(self, net: nn.Module, graph: Graph, seed: int) -> list[float]:
         """Train a network on the split drawn with the seed, and return its scores."""
         train, test = split(labels_of(graph), self.per_class, seed)
-        amount = {"lr": self.lr, "weight_decay": self.weight_decay}
-        fit_nodes(net, graph, train, seed, steps=self.steps, **amount)
+        fit_nodes(
+            net,
+            graph,
+            train,
+            seed,
+            steps=self.steps,
+            lr=self.lr,
+            weight_decay=self.weight_decay,
+        )
         return [accuracy(net, graph, nodes) for nodes in (test, train)]
 
 

@@ -9,8 +9,9 @@ from typing import Any
 class Plan(ABC):
     """The settings of one model: how it is built, trained and tested.
 
-    Each experiment has a subclass. Its fields are the whole protocol, and the results are stored
-    with them; the defaults are the experiment's budget, from which its models depart.
+    Each experiment has a subclass, whose fields are stored with the results. Their defaults are
+    the experiment's standard settings, which individual models override. What is not among them
+    has the default of the function that trains.
 
     Attributes:
         steps: Number of training steps.
@@ -23,7 +24,7 @@ class Plan(ABC):
         """Train and test the model.
 
         Args:
-            seed: Seed of the initial parameters, of the training data and of the training.
+            seed: Seed of the initial parameters, of the training data and of dropout.
 
         Returns:
             ``scores``, a list of numbers, and whatever else is to be stored about the run.

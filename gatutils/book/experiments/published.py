@@ -42,21 +42,22 @@ def fit_gat(
 ) -> dict[str, Any]:
     """Train a network of :func:`gat_net` with the paper's protocol, and return the results.
 
-    Training stops once neither the validation loss nor the validation accuracy has improved for
-    100 steps; the parameters are those of the last step at which both did.
+    Training stops after 100 consecutive steps in which neither the validation loss nor the
+    validation accuracy equals or improves on its best value so far. The parameters restored are
+    those of the last step at which both did.
 
     Args:
         net: Trained in place; its parameters are not reinitialised.
         data: The data set.
-        seed: Seed of the randomness in training.
+        seed: Seed of dropout.
         steps: Maximum number of steps.
         lr: Learning rate of Adam, which is constant.
         weight_decay: Weight decay on all parameters.
 
     Returns:
         ``scores``, the accuracies on the test set and on the validation set; ``steps``, the number
-        of training steps; ``best``, the step whose parameters are used; ``normalised_entropy``,
-        that of each head in each layer.
+        of training steps; ``best``, the step, counted from 1, whose parameters are used;
+        ``normalised_entropy``, that of each head in each layer.
 
     Source:
         Velickovic et al. (2018), section 3.3.
@@ -96,7 +97,7 @@ def fit_gat(
 
 
 def gcn_net(words: int, classes: int) -> GraphNet:
-    """Return the untrained network of the GCN paper, whose layers have no bias.
+    """Return the untrained network of the GCN paper; its biases stay zero, as it has none.
 
     Args:
         words: Width of the features.
@@ -117,12 +118,13 @@ def fit_gcn(
 ) -> dict[str, Any]:
     """Train a network of :func:`gcn_net` with the paper's protocol, and return the results.
 
-    Training stops once the validation loss exceeds its mean over the previous ten steps.
+    From step 12 on, training stops once the validation loss (cross-entropy plus the weight decay's
+    penalty) exceeds its mean over the previous ten steps.
 
     Args:
         net: Trained in place; its parameters are not reinitialised.
         data: The data set.
-        seed: Seed of the randomness in training.
+        seed: Seed of dropout.
         steps: Maximum number of steps.
         lr: Learning rate of Adam, which is constant.
         weight_decay: Weight decay on the first weight matrix only.
@@ -202,7 +204,7 @@ class PublishedPlan(Plan):
         data: Name of the data set.
         steps: Maximum number of steps.
         lr: Learning rate of Adam.
-        weight_decay: On the parameters that the paper's protocol says.
+        weight_decay: Weight decay, on the parameters named in the paper's protocol.
     """
 
     data: Literal["cora", "citeseer", "pubmed"]
@@ -236,8 +238,9 @@ class GATPlan(PublishedPlan):
     def train(self, data: Planetoid, words: int, seed: int) -> dict[str, Any]:
         """Build and train the network, and return what :func:`fit_gat` returns."""
         net = gat_net(words, data.classes, self.heads_out)
-        amount = {"lr": self.lr, "weight_decay": self.weight_decay}
-        return fit_gat(net, data, seed, steps=self.steps, **amount)
+        return fit_gat(
+            net, data, seed, steps=self.steps, lr=self.lr, weight_decay=self.weight_decay
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -251,5 +254,6 @@ class GCNPlan(PublishedPlan):
     def train(self, data: Planetoid, words: int, seed: int) -> dict[str, Any]:
         """Build and train the network, and return what :func:`fit_gcn` returns."""
         net = gcn_net(words, data.classes)
-        amount = {"lr": self.lr, "weight_decay": self.weight_decay}
-        return fit_gcn(net, data, seed, steps=self.steps, **amount)
+        return fit_gcn(
+            net, data, seed, steps=self.steps, lr=self.lr, weight_decay=self.weight_decay
+        )

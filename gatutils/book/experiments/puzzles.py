@@ -83,7 +83,7 @@ class Solver(nn.Module):
         super().__init__()
         expect_int(rounds, "rounds", least=0)
         expect(layer in ("gated", "SAGE"), "layer", "'gated' or 'SAGE'", repr(layer))
-        expect(width >= marks, "width", f"{marks} or more, one a mark", width)
+        expect(width >= marks, "width", f"{marks} or more, one per mark", width)
         self.layer = (
             GatedGraphConv(width, kinds) if layer == "gated" else RelationalSAGE(width, kinds)
         )
@@ -130,7 +130,7 @@ def fit_puzzles(
     seed: int = 0,
     *,
     steps: int = 300,
-    size: int = 50,
+    batch_size: int = 50,
     lr: float = 5e-3,
 ) -> None:
     """Train ``model`` to predict the answer of each puzzle.
@@ -140,12 +140,12 @@ def fit_puzzles(
         puzzles: The training set, of one task, all with the same number of facts and of entities.
         seed: Seed of the order of the batches.
         steps: Number of batches.
-        size: Number of puzzles in a batch.
+        batch_size: Number of puzzles in a batch.
         lr: See :func:`~gatutils.training.fit`.
     """
     expect(len(puzzles) > 0, "puzzles", "one or more", "none")
-    starts = range(0, len(puzzles), size)
-    made = [collate_puzzles(puzzles[k : k + size]) for k in starts]
+    starts = range(0, len(puzzles), batch_size)
+    made = [collate_puzzles(puzzles[k : k + batch_size]) for k in starts]
 
     def loss(model: nn.Module, batch: PuzzleBatch) -> Tensor:
         return cross_entropy(model(batch), batch.answer)
@@ -197,7 +197,7 @@ class PuzzlePlan(Plan):
         seed_everything(seed)
         model = self.build(test[0])
         train = sample_puzzles(self.task, self.examples, self.sizes, seed=seed)
-        fit_puzzles(model, train, seed, steps=self.steps, size=self.batch_size, lr=self.lr)
+        fit_puzzles(model, train, seed, steps=self.steps, batch_size=self.batch_size, lr=self.lr)
         parts = [[puzzle for puzzle in test if puzzle.size == size] for size in self.sizes]
         groups = [test, *parts] if len(parts) > 1 else [test]
         return {"scores": [puzzle_accuracy(model, group) for group in groups]}

@@ -6,9 +6,7 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import (
-    binary_cross_entropy_with_logits,
-)
+from torch.nn.functional import binary_cross_entropy_with_logits
 
 from gatutils._checks import expect
 from gatutils.book.experiments.batching import reshuffled
@@ -40,7 +38,7 @@ def fit_question(
     seed: int = 0,
     *,
     steps: int = 600,
-    size: int = 50,
+    batch_size: int = 50,
     lr: float = 5e-3,
 ) -> None:
     """Train ``model`` to answer one question about each graph.
@@ -51,14 +49,14 @@ def fit_question(
         graphs: The training set.
         seed: Seed of the order of the batches.
         steps: Number of batches.
-        size: Number of graphs in a batch.
+        batch_size: Number of graphs in a batch.
         lr: See :func:`~gatutils.training.fit`.
     """
     expect(len(graphs) > 0, "graphs", "one graph or more", "none")
-    starts = range(0, len(graphs), size)
+    starts = range(0, len(graphs), batch_size)
     made = [
         (Graph.from_graphs(g), _answers(question, g))
-        for g in (graphs[k : k + size] for k in starts)
+        for g in (graphs[k : k + batch_size] for k in starts)
     ]
 
     def loss(model: nn.Module, batch: tuple[Graph, Tensor]) -> Tensor:
@@ -116,7 +114,9 @@ class QuestionPlan(Plan):
         train, unseen = atlas_split(seed, self.train_count)
         seed_everything(seed)
         model = question_net(self.aggr, self.readout, self.width, self.layers)
-        fit_question(model, self.question, train, seed, steps=self.steps, size=self.batch_size)
+        fit_question(
+            model, self.question, train, seed, steps=self.steps, batch_size=self.batch_size
+        )
         large = random_graphs(self.large_count, seed, *self.large_nodes)
         return {"scores": [grade(model, self.question, graphs) for graphs in (unseen, large)]}
 

@@ -8,9 +8,7 @@ from typing import Any, Literal, cast
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import (
-    cross_entropy,
-)
+from torch.nn.functional import cross_entropy
 
 from gatutils._checks import expect, expect_int
 from gatutils.book.experiments.plan import Plan
@@ -35,8 +33,8 @@ class Relay(nn.Module):
             ``"tanh"`` is a plain recurrent cell, the tanh of a SAGE layer with a sum.
         width: Width of a state.
         residual: Whether the layer's output is added to the state instead of replacing it.
-        untied: If given, so many layers that share no parameters are applied one after another,
-            and there are at most so many rounds.
+        untied: If given, the number of layers with parameters of their own, applied one after
+            another. If more rounds are requested, only this many are run.
     """
 
     def __init__(
@@ -82,7 +80,7 @@ def fit_relay(
     *,
     lengths: Sequence[int] = tuple(range(1, 17)),
     steps: int = 1500,
-    size: int = 16,
+    batch_size: int = 16,
     lr: float = 0.01,
 ) -> None:
     """Train ``model`` to carry a token along paths, which are drawn afresh for each batch.
@@ -92,7 +90,7 @@ def fit_relay(
         seed: Seed of the paths.
         lengths: The numbers of edges, from which one is drawn for each batch.
         steps: Number of batches.
-        size: Number of paths in a batch.
+        batch_size: Number of paths in a batch.
         lr: See :func:`~gatutils.training.fit`.
     """
     rng = random.Random(seed)
@@ -101,7 +99,7 @@ def fit_relay(
     def stream() -> Iterator[tuple[Graph, int]]:
         while True:
             length = rng.choice(lengths)
-            yield relay(length, size, generator), length + 1
+            yield relay(length, batch_size, generator), length + 1
 
     def loss(model: nn.Module, batch: tuple[Graph, int]) -> Tensor:
         graph, rounds = batch
@@ -154,6 +152,12 @@ class RelayPlan(Plan):
         """Train the network with one seed, and test it."""
         seed_everything(seed)
         net = Relay(self.layer, self.width, self.residual, self.untied)
-        amount = {"steps": self.steps, "size": self.batch_size}
-        fit_relay(net, seed, lengths=self.lengths, **amount, lr=self.lr)
+        fit_relay(
+            net,
+            seed,
+            lengths=self.lengths,
+            steps=self.steps,
+            batch_size=self.batch_size,
+            lr=self.lr,
+        )
         return {"scores": [relay_accuracy(net, n, self.test_count) for n in self.test_lengths]}

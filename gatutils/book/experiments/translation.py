@@ -123,7 +123,7 @@ class TranslationPlan(Plan):
             pair = next(p for p in drawn if " ".join(p.english) == self.alignment.sentence)
             found["weights"] = teacher_forced_weights(model, [pair])[0].tolist()
             counted = sample_pairs(**asdict(self.alignment.counted_on))
-            found["aligned"] = float(aligned(teacher_forced_weights(model, counted), counted))
+            found["aligned"] = aligned(teacher_forced_weights(model, counted), counted).tolist()
         if every := self.losses_every:
             starts = range(0, len(losses), every)
             found["losses"] = [_mean(losses[k : k + every]) for k in starts]

@@ -5,18 +5,14 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import (
-    cross_entropy,
-)
+from torch.nn.functional import cross_entropy
 
 from gatutils._checks import expect
 from gatutils.book.experiments.nodes import accuracy, features_and_labels, labels_of
 from gatutils.book.experiments.plan import Plan
 from gatutils.book.tasks.witnesses import ANSWERS, witnesses
 from gatutils.graph import Graph
-from gatutils.graph_attention import (
-    GATConv,
-)
+from gatutils.graph_attention import GATConv
 from gatutils.message_passing import (
     GCNConv,
     GraphNet,
@@ -69,8 +65,14 @@ class WitnessPlan(Plan):
         test = witnesses(self.test_count, self.guessing, generator)
         seed_everything(seed)
         net = witness_net(self.layer, self.mlp)
-        amount = {"steps": self.steps, "size": self.batch_size}
-        fit_witnesses(net, self.guessing, seed, **amount, lr=self.lr)
+        fit_witnesses(
+            net,
+            self.guessing,
+            seed,
+            steps=self.steps,
+            batch_size=self.batch_size,
+            lr=self.lr,
+        )
         return {"scores": [witness_accuracy(net, test)]}
 
 
@@ -87,7 +89,7 @@ def fit_witnesses(
     seed: int = 0,
     *,
     steps: int = 300,
-    size: int = 200,
+    batch_size: int = 200,
     lr: float = 0.05,
 ) -> None:
     """Train ``net`` on fresh draws of :func:`~gatutils.book.tasks.witnesses.witnesses`.
@@ -97,11 +99,11 @@ def fit_witnesses(
         guessing: How many witnesses of each target node guess.
         seed: Seed of the draws.
         steps: Number of batches.
-        size: Number of target nodes in a batch.
+        batch_size: Number of target nodes in a batch.
         lr: See :func:`~gatutils.training.fit`.
     """
     generator = torch.Generator().manual_seed(seed)
-    stream = (witnesses(size, guessing, generator) for _ in iter(int, 1))
+    stream = (witnesses(batch_size, guessing, generator) for _ in iter(int, 1))
     fit(net, stream, answer_loss, steps, lr=lr, seed=seed)
 
 

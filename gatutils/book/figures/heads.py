@@ -24,8 +24,8 @@ def heads(
     names: Sequence[str] | None = None,
     caption: str = "",
     start: tuple[int, int] = (0, 0),
-    asks: str = "asks",
-    answers: str = "is asked",
+    asks: str = "attends to",
+    answers: str = "is attended to",
     tolerance: float = TOLERANCE,
 ) -> Picture:
     """Let the reader choose a head and a word, and see which words it attends to.

@@ -25,9 +25,9 @@ from gatutils.book.results import load, runs_in
 __all__ = ["MATTERS", "add", "differences", "existing", "expect_alike", "prepare", "versions"]
 
 MATTERS = ("torch", "python", "machine")
-"""The versions that can change a result. Operators, initialisation and random numbers depend on
-torch; ``random``, which draws the sentences and puzzles, depends on Python. Of both, only the first
-two numbers of the version are compared, since the third changes only with bug fixes. For the
+"""What can change a result. Operators, initialisation and random numbers depend on torch;
+``random``, which draws the sentences and puzzles, depends on Python. For both, only the major and
+the minor version are compared, since the third number changes only with bug fixes. For the
 machine, the processor family is compared, since the rounding of sums depends on it. The protocol is
 compared separately.
 """
@@ -116,7 +116,7 @@ def expect_alike(path: Path, stored: dict[str, Any], here: dict[str, Any]) -> No
     """
     if stored["runs"] and (parts := differences(stored["versions"], here)):
         raise ValueError(
-            f"{path}: its runs were made with {', '.join(parts)}, and are not mixed with others; "
+            f"{path}: its runs were made with {', '.join(parts)}, and cannot be mixed with others; "
             "start a new file with --out FOLDER, or see with --compare whether new runs agree"
         )
 
@@ -178,7 +178,7 @@ def _write(path: Path, text: str) -> None:
         _replace(draft, path)
     except OSError as error:
         why = error.strerror or error
-        raise OSError(f"{path}: cannot be written ({why}), and stays as it was") from error
+        raise OSError(f"{path}: cannot be written ({why}), and is unchanged") from error
     finally:  # also after Ctrl-C
         with contextlib.suppress(OSError):
             draft.unlink(missing_ok=True)
