@@ -446,7 +446,7 @@ def test_heads_are_tables_and_rounded_data():
         assert shown == [[f"{w:.2f}" for w in row] for row in head]
     assert data["weights"][1][1] == [0.3333, 0.6667]
     assert (data["rows"], data["columns"], data["names"]) == (ASKS, ASKED, ["one", "<two>"])
-    assert (data["start"], data["asks"], data["answers"]) == ([1, 2], "asks", "gives")
+    assert (data["start"], data["asks"], data["answers"]) == ([1, 2], "attends to", "gives")
     assert parts(asking())[1]["names"] == ["head 1", "head 2"]
     assert asking().content.count(".gat-heat{") == 1
     nudged = asking(weights=GIVEN + 1e-6 * torch.tensor([1, -1]) * (GIVEN > 0.26) * (GIVEN < 1))

@@ -784,7 +784,7 @@ def test_a_full_disk_keeps_what_was_stored(tmp_path, asked, monkeypatch, capsys)
 
     monkeypatch.setattr(os, "fsync", full)
     said = refused(quick(tmp_path, "triangles", "--seeds", "2"), capsys)
-    assert said == f"{path}: cannot be written (No space left on device), and stays as it was\n"
+    assert said == f"{path}: cannot be written (No space left on device), and is unchanged\n"
     assert path.read_bytes() == before
     assert not list(tmp_path.glob("*.tmp"))
 
@@ -812,7 +812,7 @@ def jobs(request, monkeypatch):
 def test_ctrl_c_leaves_a_whole_file(tmp_path, monkeypatch, capsys, jobs):
     monkeypatch.setattr(reproduce, "run", failing(KeyboardInterrupt(), "max", 1))
     assert main(["triangles", "--out", str(tmp_path), *jobs]) == 130
-    assert capsys.readouterr().err == "interrupted; what had been stored is kept\n"
+    assert capsys.readouterr().err == "interrupted; what has been stored is kept\n"
     stored = results.read(tmp_path / "triangles.json")
     counts = {model: len(rows) for model, rows in stored.items()}
     if jobs:  # a run may be done beside the one that is interrupted
@@ -995,7 +995,7 @@ def test_ctrl_c_ends_the_processes_too(tmp_path):
     command = subprocess.Popen(ask, env=bars, stderr=subprocess.PIPE, start_new_session=True)
     assert not_none(command.stderr).read(1) == b"\r"  # the bar: the processes are being started
     command.send_signal(signal.SIGINT)
-    assert b"interrupted; what had been stored is kept" in command.communicate(timeout=300)[1]
+    assert b"interrupted; what has been stored is kept" in command.communicate(timeout=300)[1]
     assert command.returncode == 130
     deadline = time.monotonic() + 60
     while is_alive(command.pid):
