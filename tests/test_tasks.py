@@ -26,9 +26,9 @@ from hypothesis import strategies as st
 from jaxtyping import Bool, Int
 from torch import Tensor
 
+from gatutils.book.tasks import grammar as module
 from gatutils.book.tasks import graphs as graph_tasks
 from gatutils.book.tasks import puzzles as puzzle_tasks
-from gatutils.book.tasks import sentences as module
 from gatutils.book.tasks.dictionaries import dictionaries
 from gatutils.book.tasks.graphs import (
     QUESTIONS,

@@ -114,7 +114,7 @@ class TranslationPlan(Plan):
         ).loss
         model.eval()
         found: dict[str, Any] = {
-            "scores": exact_match(model, **asdict(self.test)),
+            "scores": exact_match_by_clauses(model, **asdict(self.test)),
             "loss": _mean(losses[-20:]),
             "parameters": sum(p.numel() for p in model.parameters()),
         }
@@ -204,7 +204,7 @@ def translation_loss(model: nn.Module, batch: Batch) -> Tensor:
     return sequence_loss(logits, batch.target_out)
 
 
-def exact_match(
+def exact_match_by_clauses(
     model: Translator,
     clauses: Sequence[int] = tuple(range(8)),
     count: int = 200,
