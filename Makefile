@@ -1,6 +1,7 @@
 # make book    the HTML, warnings as errors; the last line is the page to open
 # make test    the tests, then every notebook re-executed and compared with what is stored
-#              (the book that its tests read is built if `make book` has not done so)
+#              (the book that its tests read is built if `make book` has not done so; slow tests
+#              are left out: make test SLOW=1 runs them too, as CI does)
 # make test-portable   the notebooks again, as processors with other instruction sets run them
 #                      (all three; or one: make test-portable UNDER=default)
 # make lab     open the notebooks
@@ -43,7 +44,8 @@ book: env
 
 # A file that is opened without naming its encoding fails the tests: Windows has another default.
 test: env
-	PYTHONWARNDEFAULTENCODING=1 $(BIN)/python -m pytest tests --numprocesses auto --dist worksteal
+	PYTHONWARNDEFAULTENCODING=1 $(BIN)/python -m pytest tests $(if $(SLOW),-m "slow or not slow") \
+		--numprocesses auto --dist worksteal
 	$(COMPARE)
 
 test-portable: $(UNDER:%=under-%)

@@ -316,6 +316,7 @@ def test_axe_finds_nothing_of_our_own(visits: Any, axe: Any, page: str, scheme: 
     assert not news, json.dumps(news, indent=1, ensure_ascii=False)
 
 
+@pytest.mark.slow
 def test_axe_baseline_is_the_bare_theme(browser: Any, axe: Any, bare_book: Path) -> None:
     assert not set(AXE_BASELINE) & set(OF_A_SCHEME), "one scheme tells"
     visit, bare = Visit(browser), set()
@@ -326,6 +327,7 @@ def test_axe_baseline_is_the_bare_theme(browser: Any, axe: Any, bare_book: Path)
     assert not extra, f"not a finding of the bare theme, which has {sorted(bare)}"
 
 
+@pytest.mark.slow
 def test_the_switch_changes_the_scheme_and_the_choice_is_kept(book: Path, open_page: Any) -> None:
     tab = open_page(PAGES[0])
     grounds, chosen = {}, {}
@@ -367,6 +369,7 @@ def shown_by_each_key(page: Any, figure: str, read: str, keys: list[str]) -> lis
     return list(page.evaluate("() => (removeEventListener('keyup', hear), seen)"))
 
 
+@pytest.mark.slow
 def test_chapter_3_slider_gives_what_attend_gives(open_page: Any) -> None:
     page = open_page("notebooks/03-soft-dictionary")
     taste = torch.tensor([[0.0, 1.0], [0.6, 0.8], [0.8, 0.6], [1.0, 0.0]])
@@ -385,6 +388,7 @@ def test_chapter_3_slider_gives_what_attend_gives(open_page: Any) -> None:
     assert shown[40] == [[0.25] * 4, [3.5]]  # the plain mean
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["04-self-attention", "05-transformer"])
 def test_heads_answer_to_the_keyboard(open_page: Any, name: str) -> None:
     """Every word of every head: what is shown is the row of that head's table."""

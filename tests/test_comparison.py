@@ -233,6 +233,7 @@ CHANGES = [  # a cell, what is changed in it, and whether it fails
 ]
 
 
+@pytest.mark.slow
 def test_nbval_compares_figures_by_their_data(tmp_path):
     """The whole chain: a notebook is executed, changed, and run again by nbval."""
     (tmp_path / "tests").mkdir()

@@ -388,6 +388,7 @@ def test_a_network_drops_inputs_once_and_its_layers_drop_weights():
 # ---- What the README says about torch's transforms -----------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["GAT", "SAGE mean"])  # compiling takes seconds
 @pytest.mark.usefixtures("unchecked")
 def test_a_compiled_layer_is_the_layer(name):

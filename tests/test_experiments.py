@@ -1296,6 +1296,7 @@ def test_gcn_against_the_loop_of_its_authors(lr, decay, least):
     assert done["scores"][1] == right.double().mean().item()
 
 
+@pytest.mark.slow
 def test_gat_against_the_loop_of_its_authors():
     """Dense attention, weight decay on everything, and the weights of their checkpoint."""
     net, data = in_the_light("GAT")

@@ -513,6 +513,7 @@ def check_masks(found, i):
         assert panel["says"] == f"{panel['name']}: {words or 'nobody'}"
 
 
+@pytest.mark.slow
 def test_nodes_are_chosen_by_keyboard_in_every_table_and_graph(show):
     page = show(MASKS)
     check_masks(panels(page), 1)

@@ -317,6 +317,7 @@ def test_a_notebook_becomes_a_script(path):
     compile(body, path.stem, "exec")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["book/results", "notebooks/06-masks-are-graphs"])
 def test_a_notebook_runs_in_another_folder(name, tmp_path, execute):
     stored = ROOT / f"{name}.ipynb"

@@ -960,6 +960,7 @@ def test_compare_needs_a_file_with_two_runs_of_the_model(tmp_path, asked, capsys
 COMMAND = [sys.executable, "-m", "gatutils.book.reproduce"]
 
 
+@pytest.mark.slow
 def test_two_commands_at_once_on_one_file_lose_nothing(tmp_path):
     """One with processes of its own; the other, here, begins when the first has stored a run."""
     ask = ["nodes", "--steps", "1", "--out", str(tmp_path), "--seeds"]

@@ -148,6 +148,7 @@ def test_the_stored_runs_on_graphs_hold_what_their_row_says(row):
             assert 12 <= done["best"] == done["steps"] <= plan.steps
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("row", "model", "near"),
     [

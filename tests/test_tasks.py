@@ -623,6 +623,7 @@ needs_scipy = pytest.mark.skipif(
 )
 
 
+@pytest.mark.slow
 @needs_scipy
 def test_the_stored_file_is_what_the_builder_makes(builder, tmp_path):
     """Arrays, not bytes: another build of zlib may pack them otherwise."""
