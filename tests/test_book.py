@@ -306,6 +306,7 @@ def test_the_keyboard_reaches_the_next_chapter(visits: Any, page: str) -> None:
     assert target == here.parents[page.count("/")] / f"{following}.html"
 
 
+@pytest.mark.slow  # on all pages together
 @every_scheme
 @every_page
 def test_axe_finds_nothing_of_our_own(visits: Any, axe: Any, page: str, scheme: str) -> None:
