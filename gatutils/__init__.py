@@ -22,7 +22,7 @@ these modules imports only those above it, and private ones.
 ``planetoid``
     Cora, Citeseer and Pubmed, read from files whose checksums are verified.
 ``interop``
-    Layers to PyTorch Geometric and back.
+    Graphs to networkx and back, layers to PyTorch Geometric and back.
 
 ``gatutils.book`` serves the book alone (figures, tasks, experiments); nothing here imports it.
 """
@@ -40,7 +40,7 @@ from gatutils.attention import (
 from gatutils.decoding import Hypothesis, Translator, beam_search, greedy
 from gatutils.graph import Graph
 from gatutils.graph_attention import GATConv, GATv2Conv, GraphAttention, attend_edges
-from gatutils.interop import from_pyg, to_pyg
+from gatutils.interop import from_networkx, from_pyg, to_networkx, to_pyg
 from gatutils.message_passing import (
     Aggr,
     GatedGraphConv,
@@ -112,6 +112,7 @@ __all__ = [
     "beam_search",
     "causal_mask",
     "fit",
+    "from_networkx",
     "from_pyg",
     "greedy",
     "learning_rate",
@@ -119,6 +120,7 @@ __all__ = [
     "seed_everything",
     "sequence_loss",
     "sinusoidal_encoding",
+    "to_networkx",
     "to_pyg",
 ]
 

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any
 
-import networkx as nx
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -279,40 +278,6 @@ class Graph:
         one = torch.ones(self.num_edges, device=self.source.device)
         return counts.index_put((self.target, self.source), one, accumulate=True)
 
-    @classmethod
-    def from_networkx(
-        cls,
-        graph: nx.Graph,
-        *,
-        features: Float[Tensor, "num_nodes dim"] | None = None,
-        labels: Tensor | None = None,
-    ) -> Graph:
-        """Convert a networkx graph; its nodes are numbered in the order in which it lists them.
-
-        An undirected edge becomes two, one per direction (a self-loop one); parallel edges of a
-        multigraph stay. Node and edge attributes are not converted; ``edge_order`` refers to the
-        edges in the order of ``graph.edges()``, where both directions are one edge.
-        """
-        if not isinstance(graph, nx.Graph):  # the base class of all of networkx's graphs
-            raise TypeError(f"graph: expected a networkx graph, got {type(graph).__name__}")
-        number = {name: i for i, name in enumerate(graph)}
-        edges = [(number[j], number[i]) for j, i in graph.edges()]
-        return cls.from_edges(
-            edges,
-            len(number),
-            undirected=not graph.is_directed(),
-            features=features,
-            labels=labels,
-        )
-
-    def to_networkx(self) -> nx.DiGraph:
-        """Return a directed networkx graph; a multigraph if an edge is duplicated."""
-        edges = list(zip(self.source.tolist(), self.target.tolist(), strict=True))
-        graph = nx.DiGraph() if len(set(edges)) == len(edges) else nx.MultiDiGraph()
-        graph.add_nodes_from(range(self.num_nodes))
-        graph.add_edges_from(edges)
-        return graph
-
     # ---- What a layer needs ----------------------------------------------------------------------
 
     @property
@@ -350,16 +315,6 @@ class Graph:
         nodes = torch.arange(self.num_nodes, device=self.source.device)
         indptr = torch.tensor(_starts(self.sizes.tolist()), device=self.source.device)
         return Pattern(indptr, nodes, self.num_nodes)
-
-    @property
-    def by_source(self) -> Int[Tensor, " num_edges"]:
-        """The edges in the order of their sources."""
-        return self.pattern.order
-
-    @property
-    def source_indptr(self) -> Int[Tensor, " nodes_and_one"]:
-        """Where the edges of each source begin in :attr:`by_source`."""
-        return self.pattern.column_indptr
 
     @property
     def degree(self) -> Int[Tensor, " num_nodes"]:
@@ -403,7 +358,8 @@ class Graph:
 
         The edges of one target are then sorted by their sources.
         """
-        order = self.by_source[self.target[self.by_source].argsort(stable=True)]
+        by_source = self.pattern.order
+        order = by_source[self.target[by_source].argsort(stable=True)]
         ends = self.edge_index[:, order]
         new = torch.ones_like(order, dtype=torch.bool)
         new[1:] = (ends[:, 1:] != ends[:, :-1]).any(dim=0)

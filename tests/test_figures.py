@@ -40,6 +40,7 @@ from gatutils.book.figures import (
 )
 from gatutils.graph import Graph
 from gatutils.graph_attention import GATConv
+from gatutils.interop import from_networkx
 
 GROUNDS = ("#ffffff", "#121212")
 JS = Path(elements.__file__).with_name("js")
@@ -684,7 +685,7 @@ def test_roles_shades_names_notes_titles_and_legend_reach_the_picture():
 
 @pytest.mark.parametrize("columns", [None, 1, 3])
 def test_graphs_stand_in_rows_without_touching(columns):
-    g = Graph.from_networkx(nx.cycle_graph(5)).with_self_loops()
+    g = from_networkx(nx.cycle_graph(5)).with_self_loops()
     notes = ["[1, 0]", "[0.5, 0.5]", "x", "y", "[0.25, 0.75]"]
     panels = [Network(g, title=f"after {k}", notes=notes if columns == 1 else None) for k in "0123"]
     content = networks(panels, "four", columns=columns).content
@@ -707,7 +708,7 @@ def test_graphs_stand_in_rows_without_touching(columns):
 
 def test_a_layout_that_differs_in_its_last_digits_is_the_same_picture():
     club = nx.karate_club_graph()
-    graph, at = Graph.from_networkx(club), nx.kamada_kawai_layout(club)
+    graph, at = from_networkx(club), nx.kamada_kawai_layout(club)
     moved = {node: place + 1e-9 for node, place in at.items()}
     assert net(graph, positions=at) == net(graph, positions=moved)
     flat = [at[node].tolist() for node in range(34)]

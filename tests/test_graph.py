@@ -2,8 +2,8 @@ import copy
 import io
 import pickle
 from collections import Counter
+from operator import attrgetter
 
-import networkx as nx
 import pytest
 import torch
 from helpers import few, multigraphs, not_none, pairs, plain
@@ -67,13 +67,13 @@ def test_offsets_find_the_edges_of_a_target(problem):
 def test_the_way_back_finds_the_edges_of_a_source(problem):
     nodes, edges = problem
     graph = plain(nodes, edges)
-    offsets = graph.source_indptr.tolist()
+    offsets = graph.pattern.column_indptr.tolist()
     assert len(offsets) == nodes + 1
     assert offsets[0] == 0
     assert offsets[-1] == len(edges)
-    assert sorted(graph.by_source.tolist()) == list(range(len(edges)))
+    assert sorted(graph.pattern.order.tolist()) == list(range(len(edges)))
     for j in range(nodes):
-        found = graph.target[graph.by_source[offsets[j] : offsets[j + 1]]].tolist()
+        found = graph.target[graph.pattern.order[offsets[j] : offsets[j + 1]]].tolist()
         assert found == sorted(i for source, i in edges if source == j)
 
 
@@ -132,54 +132,6 @@ def test_a_graph_there_and_back_unless_a_mask_cannot_say_it(problem):
     assert torch.equal(mask, graph.adjacency() == 1)
     again = Graph.from_mask(mask)
     assert (again.num_nodes, Counter(pairs(again))) == (nodes, Counter(set(edges)))
-
-
-# ---- networkx -------------------------------------------------------------------------------
-
-NAMES = ["b", "a", (0, 1), 7, None.__class__, 2.5]  # all that can be hashed is a name
-
-
-@pytest.mark.parametrize("kind", [nx.Graph, nx.DiGraph, nx.MultiGraph, nx.MultiDiGraph])
-@few
-@given(multigraphs())
-def test_from_networkx(kind, problem):
-    nodes, edges = problem
-    theirs = kind()
-    theirs.add_nodes_from(NAMES[:nodes], color="red")
-    theirs.add_edges_from([(NAMES[j], NAMES[i]) for j, i in edges], weight=2)
-    expected = [(NAMES.index(j), NAMES.index(i)) for j, i in theirs.edges()]
-    if not theirs.is_directed():
-        expected += [(i, j) for j, i in expected if i != j]
-    graph = Graph.from_networkx(theirs)
-    assert graph.num_nodes == nodes
-    assert Counter(pairs(graph)) == Counter(expected)
-    assert graph.features is None
-    assert graph.labels is None
-
-
-def test_networkx_counts_as_told():
-    """Numbers in the order of the nodes; features and labels come with the call."""
-    path = nx.Graph([("z", "y"), ("y", "x"), ("x", "x")])
-    features, labels = torch.randn(3, 2), torch.arange(3)
-    graph = Graph.from_networkx(path, features=features, labels=labels)
-    assert sorted(pairs(graph)) == [(0, 1), (1, 0), (1, 2), (2, 1), (2, 2)]
-    assert graph.features is features
-    assert graph.labels is labels
-    twice = nx.MultiGraph([(0, 1), (0, 1), (1, 1), (1, 1)])
-    assert Graph.from_networkx(twice).adjacency().tolist() == [[0, 2], [2, 2]]
-
-
-@given(multigraphs())
-def test_to_networkx_and_back(problem):
-    nodes, edges = problem
-    graph = plain(nodes, edges)
-    theirs = graph.to_networkx()
-    assert theirs.is_directed()
-    assert theirs.is_multigraph() == (len(set(edges)) < len(edges))
-    assert list(theirs) == list(range(nodes))
-    assert Counter(list(theirs.edges())) == Counter(edges)
-    back = Graph.from_networkx(theirs)
-    assert (back.num_nodes, Counter(pairs(back))) == (nodes, Counter(edges))
 
 
 # ---- Graphs made of graphs --------------------------------------------------------------------
@@ -371,24 +323,6 @@ def test_the_edges_of_a_mask_are_its_true_entries_row_by_row(nodes, seed):
     assert torch.equal(scores[mask][graph.edge_order], scores[graph.target, graph.source])
 
 
-@pytest.mark.parametrize("kind", [nx.Graph, nx.DiGraph, nx.MultiGraph, nx.MultiDiGraph])
-@few
-@given(multigraphs())
-def test_edge_order_counts_in_the_edges_of_networkx(kind, problem):
-    nodes, edges = problem
-    theirs = kind()
-    theirs.add_nodes_from(range(nodes))
-    theirs.add_edges_from(edges)
-    for number, (*_, data) in enumerate(theirs.edges(data=True)):
-        data["number"] = number
-    graph = Graph.from_networkx(theirs)
-    numbers = torch.tensor([data["number"] for *_, data in theirs.edges(data=True)]).long()
-    for (j, i), number in zip(pairs(graph), numbers[graph.edge_order].tolist(), strict=True):
-        between = theirs.get_edge_data(j, i)
-        several = between.values() if theirs.is_multigraph() else [between]
-        assert number in [data["number"] for data in several]
-
-
 STEPS = [
     "with_self_loops",
     "without_self_loops",
@@ -537,12 +471,12 @@ COPIES = {
 def test_copies_are_whole_and_frozen_too(aggr, problem):
     graph = Graph.from_graphs([full(*problem), full(1, [(0, 0)])])
     for original in (graph, graph.with_self_loops()):
-        _ = original.indptr, original.by_source
+        _ = original.indptr, original.pattern.order
         other = COPIES[aggr](original)
         assert other is not original
         assert_same(other, original)
         assert_same(other.with_self_loops(), original.with_self_loops())
-        assert torch.equal(other.source_indptr, original.source_indptr)
+        assert torch.equal(other.pattern.column_indptr, original.pattern.column_indptr)
         assert_same(Graph.from_graphs([other, other]), Graph.from_graphs([original, original]))
         with pytest.raises(AttributeError, match="features: a Graph is immutable"):
             other.features = None
@@ -551,7 +485,7 @@ def test_copies_are_whole_and_frozen_too(aggr, problem):
 def test_a_copy_carries_nothing_that_was_made_on_the_way():
     graph = full(200, [(k, k + 1) for k in range(199)])
     small = len(pickle.dumps(graph))
-    _ = graph.with_self_loops().by_source, graph.indptr
+    _ = graph.with_self_loops().pattern.order, graph.indptr
     assert len(pickle.dumps(graph)) == small
 
 
@@ -586,7 +520,13 @@ class Layer(torch.nn.Module):
 def uses(graph):
     """All that is made when it is first needed."""
     looped = graph.with_self_loops()
-    return [graph.indptr, graph.by_source, graph.source_indptr, looped.source, looped.indptr]
+    return [
+        graph.indptr,
+        graph.pattern.order,
+        graph.pattern.column_indptr,
+        looped.source,
+        looped.indptr,
+    ]
 
 
 def exported(graph, make, strict):
@@ -598,9 +538,9 @@ def exported(graph, make, strict):
 
 def faked(graph):
     with FakeTensorMode(allow_non_fake_inputs=True):
-        for use in ("by_source", "indptr", "source_indptr", "with_self_loops"):
+        for use in ("pattern.order", "indptr", "pattern.column_indptr", "with_self_loops"):
             try:
-                found = getattr(graph, use)
+                found = attrgetter(use)(graph)
                 found = found() if callable(found) else found
             except Exception:
                 continue
@@ -639,7 +579,7 @@ def test_no_tracer_leaves_a_stand_in_behind(unchecked, aggr):
         assert mine.tolist() == whole.tolist()
         assert copy.deepcopy(mine).tolist() == whole.tolist()
     states = torch.ones(4, 2, requires_grad=True)
-    (states[graph.by_source].sum() + states[graph.with_self_loops().source].sum()).backward()
+    (states[graph.pattern.order].sum() + states[graph.with_self_loops().source].sum()).backward()
     assert not_none(states.grad).isfinite().all()
 
 
@@ -744,8 +684,6 @@ WITH, LABELED = Graph(3, NONE, NONE, ROWS), Graph(3, NONE, NONE, labels=ROWS)
         (lambda: Graph.from_mask(ROWS), TypeError, "mask: expected a bool tensor.*float32"),
         (lambda: Graph.from_mask(ROWS[0] > 0), ValueError, "mask: expected 2 axes"),
         (lambda: Graph.from_mask([[True]]), TypeError, "mask: expected a bool tensor, got list"),  # type: ignore[arg-type]
-        (lambda: Graph.from_networkx([(0, 1)]), TypeError, "graph: .*networkx graph, got list"),
-        (lambda: Graph.from_networkx(PATH), TypeError, "graph: .*networkx graph, got Graph"),
         (lambda: PATH.with_features(ROWS[:2]), ValueError, "features: expected 3 rows, got 2"),
         (lambda: PATH.with_features(ROWS, [1]), TypeError, "labels: .*tensor, got list"),  # type: ignore[arg-type]
         (lambda: PATH.permute(TWO), ValueError, r"order: .*0 to 2 once, got \[0, 1\]"),

@@ -4,23 +4,105 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import networkx as nx
 import pytest
 import torch
 import torch_geometric.nn as pyg
-from helpers import few, normal, pairs, plain, problems, side_by_side
+from helpers import few, multigraphs, normal, pairs, plain, problems, side_by_side
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
 from gatutils.graph import Graph
 from gatutils.graph_attention import GATConv, GATv2Conv
-from gatutils.interop import from_pyg, to_pyg
+from gatutils.interop import from_networkx, from_pyg, to_networkx, to_pyg
 from gatutils.message_passing import (
     GatedGraphConv,
     GCNConv,
     GINConv,
     SAGEConv,
 )
+
+# ---- networkx -------------------------------------------------------------------------------
+
+NAMES = ["b", "a", (0, 1), 7, None.__class__, 2.5]  # all that can be hashed is a name
+
+
+@pytest.mark.parametrize("kind", [nx.Graph, nx.DiGraph, nx.MultiGraph, nx.MultiDiGraph])
+@few
+@given(multigraphs())
+def test_from_networkx(kind, problem):
+    nodes, edges = problem
+    theirs = kind()
+    theirs.add_nodes_from(NAMES[:nodes], color="red")
+    theirs.add_edges_from([(NAMES[j], NAMES[i]) for j, i in edges], weight=2)
+    expected = [(NAMES.index(j), NAMES.index(i)) for j, i in theirs.edges()]
+    if not theirs.is_directed():
+        expected += [(i, j) for j, i in expected if i != j]
+    graph = from_networkx(theirs)
+    assert graph.num_nodes == nodes
+    assert Counter(pairs(graph)) == Counter(expected)
+    assert graph.features is None
+    assert graph.labels is None
+
+
+def test_networkx_counts_as_told():
+    """Numbers in the order of the nodes; features and labels come with the call."""
+    path = nx.Graph([("z", "y"), ("y", "x"), ("x", "x")])
+    features, labels = torch.randn(3, 2), torch.arange(3)
+    graph = from_networkx(path, features=features, labels=labels)
+    assert sorted(pairs(graph)) == [(0, 1), (1, 0), (1, 2), (2, 1), (2, 2)]
+    assert graph.features is features
+    assert graph.labels is labels
+    twice = nx.MultiGraph([(0, 1), (0, 1), (1, 1), (1, 1)])
+    assert from_networkx(twice).adjacency().tolist() == [[0, 2], [2, 2]]
+
+
+@given(multigraphs())
+def test_to_networkx_and_back(problem):
+    nodes, edges = problem
+    graph = plain(nodes, edges)
+    theirs = to_networkx(graph)
+    assert theirs.is_directed()
+    assert theirs.is_multigraph() == (len(set(edges)) < len(edges))
+    assert list(theirs) == list(range(nodes))
+    assert Counter(list(theirs.edges())) == Counter(edges)
+    back = from_networkx(theirs)
+    assert (back.num_nodes, Counter(pairs(back))) == (nodes, Counter(edges))
+
+
+@pytest.mark.parametrize("kind", [nx.Graph, nx.DiGraph, nx.MultiGraph, nx.MultiDiGraph])
+@few
+@given(multigraphs())
+def test_edge_order_counts_in_the_edges_of_networkx(kind, problem):
+    nodes, edges = problem
+    theirs = kind()
+    theirs.add_nodes_from(range(nodes))
+    theirs.add_edges_from(edges)
+    for number, (*_, data) in enumerate(theirs.edges(data=True)):
+        data["number"] = number
+    graph = from_networkx(theirs)
+    numbers = torch.tensor([data["number"] for *_, data in theirs.edges(data=True)]).long()
+    for (j, i), number in zip(pairs(graph), numbers[graph.edge_order].tolist(), strict=True):
+        between = theirs.get_edge_data(j, i)
+        several = between.values() if theirs.is_multigraph() else [between]
+        assert number in [data["number"] for data in several]
+
+
+@pytest.mark.parametrize(
+    ("call", "problem"),
+    [
+        (lambda: from_networkx([(0, 1)]), "graph: .*networkx graph, got list"),
+        (lambda: from_networkx(plain(2, [])), "graph: .*networkx graph, got Graph"),
+        (lambda: to_networkx(nx.Graph()), "graph: expected a gatutils.Graph, got .*networkx"),
+    ],
+)
+def test_graphs_of_another_type_are_refused(unchecked, call, problem):
+    with pytest.raises(TypeError, match=problem):
+        call()
+
+
+# ---- PyTorch Geometric ------------------------------------------------------------------------
 
 assert_near = partial(torch.testing.assert_close, rtol=1e-10, atol=1e-10)
 

@@ -4,6 +4,7 @@ import functools
 import itertools
 import math
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -18,7 +19,7 @@ from gatutils.graph_attention import GATConv
 from gatutils.message_passing import GCNConv, GraphNet
 from gatutils.planetoid import Planetoid, normalised, planetoid
 from gatutils.sparse import CSRMatrix
-from gatutils.training import EarlyStopping, fit, seed_everything
+from gatutils.training import EarlyStopping, History, fit, seed_everything
 
 
 def gat_net(words: int, classes: int, heads_out: int = 1) -> GraphNet:
@@ -72,20 +73,7 @@ def fit_gat(
         return float(value), accuracy
 
     patience = EarlyStopping(validate)
-    history = fit(
-        net,
-        itertools.repeat(None),
-        loss,
-        steps,
-        lr=lr,
-        warmup=0,
-        clip=math.inf,
-        cosine=False,
-        weight_decay=weight_decay,
-        seed=seed,
-        stop=patience,
-        progress=False,
-    )
+    history = _fit(net, loss, steps, lr=lr, weight_decay=weight_decay, seed=seed, stop=patience)
     patience.restore(net)
     taken = len(history.loss)
     return {
@@ -152,22 +140,26 @@ def fit_gcn(
         losses.append(float(loss_on(model, data.valid)))
         return len(losses) > 11 and losses[-1] > sum(losses[-11:-1]) / 10
 
-    history = fit(
+    history = _fit(net, loss=loss, steps=steps, lr=lr, weight_decay=0, seed=seed, stop=rises)
+    taken = len(history.loss)
+    return {"scores": _scores(net, features, graph, data), "steps": taken, "best": taken}
+
+
+def _fit(
+    net: GraphNet, loss: Callable[[nn.Module, object], Tensor], steps: int, **settings: Any
+) -> History:
+    """Train as both papers do: the whole graph in each step, a constant learning rate."""
+    return fit(
         net,
         itertools.repeat(None),
         loss,
         steps,
-        lr=lr,
         warmup=0,
         clip=math.inf,
         cosine=False,
-        weight_decay=0,
-        seed=seed,
-        stop=rises,
         progress=False,
+        **settings,
     )
-    taken = len(history.loss)
-    return {"scores": _scores(net, features, graph, data), "steps": taken, "best": taken}
 
 
 def _inputs(data: Planetoid) -> tuple[CSRMatrix, Graph]:

@@ -17,6 +17,7 @@ from gatutils._checks import (
     expect_tensor,
 )
 from gatutils.graph import Graph
+from gatutils.interop import from_networkx
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def karate() -> Graph:
     """
     club = nx.karate_club_graph()
     labels = torch.tensor([int(went == "Officer") for _, went in club.nodes(data="club")])
-    return Graph.from_networkx(club, labels=labels)
+    return from_networkx(club, labels=labels)
 
 
 def atlas() -> list[Graph]:
@@ -121,8 +122,7 @@ def atlas() -> list[Graph]:
         Read and Wilson (1998), An Atlas of Graphs; the data come with networkx.
     """
     return [
-        Graph.from_networkx(graph, features=torch.ones(len(graph), 1))
-        for graph in nx.graph_atlas_g()
+        from_networkx(graph, features=torch.ones(len(graph), 1)) for graph in nx.graph_atlas_g()
     ]
 
 
@@ -172,5 +172,5 @@ def random_graphs(count: int, seed: int, least: int = 15, most: int = 40) -> lis
         nodes = rng.randint(least, most)
         edges = rng.randint(nodes // 2, nodes + nodes // 2)
         drawn = nx.gnm_random_graph(nodes, edges, seed=rng.randrange(2**32))
-        graphs.append(Graph.from_networkx(drawn, features=torch.ones(nodes, 1)))
+        graphs.append(from_networkx(drawn, features=torch.ones(nodes, 1)))
     return graphs
