@@ -14,6 +14,7 @@ import torch
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from gatutils.decoding import beam_search, greedy
 from gatutils.graph import Graph
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -102,6 +103,51 @@ def kinds(nodes, edges):
         "a self-loop twice": any(counts[j, i] > 1 for j, i in edges if j == i),
         "an edge twice": any(counts[j, i] > 1 for j, i in edges if j != i),
     }
+
+
+# ---- Decoding --------------------------------------------------------------------------------
+
+
+def log_probability(model, source, mask, words, eos=2):
+    """Of words and the end mark, by teacher forcing."""
+    logits, _ = model(source, mask, torch.tensor([[1, *words]]))
+    out = [*words, eos]
+    return logits[0].log_softmax(dim=-1)[range(len(out)), out].sum().item()
+
+
+def assert_greedy(model, source, mask, *, max_length, atol):
+    """Greedy decoding takes the likeliest word each time, and counts and weights what it took."""
+    for row, found in enumerate(greedy(model, source, mask, max_length=max_length)):
+        alone, seen = source[row : row + 1], mask[row : row + 1]
+        words = [1]
+        while len(words) <= max_length:
+            best = int(model(alone, seen, torch.tensor([words]))[0][0, -1].argmax())
+            if best == 2:
+                break
+            words.append(best)
+        assert found.words == tuple(words[1:])
+        assert found.finished == (len(words) <= max_length)
+        if found.finished:
+            expected = log_probability(model, alone, seen, found.words)
+            assert found.log_probability == pytest.approx(expected, abs=atol)
+        if found.weights is not None:
+            steps = len(found.words) + found.finished
+            assert found.weights.shape == (steps, int(seen.sum()))
+            sums = found.weights.sum(dim=1)
+            torch.testing.assert_close(sums, torch.ones_like(sums))
+
+
+def assert_a_beam_of_one_is_greedy(model, source, mask, *, max_length, atol):
+    """The same words, probability and weights, and no second hypothesis."""
+    singles = greedy(model, source, mask, max_length=max_length)
+    beams = beam_search(model, source, mask, width=1, max_length=max_length)
+    for one, (best, *rest) in zip(singles, beams, strict=True):
+        assert (best.words, best.finished) == (one.words, one.finished)
+        assert best.log_probability == pytest.approx(one.log_probability, abs=atol)
+        assert (best.weights is None) == (one.weights is None)
+        if one.weights is not None:
+            torch.testing.assert_close(best.weights, one.weights)
+        assert not rest
 
 
 # ---- The book and its pages ------------------------------------------------------------------

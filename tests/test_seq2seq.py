@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from helpers import not_none
+from helpers import assert_a_beam_of_one_is_greedy, assert_greedy, log_probability, not_none
 from precision import HALVES, assert_model_near, learned_from
 from torch import nn
 
@@ -150,53 +150,21 @@ def test_gradient_reaches_every_parameter(kind, layout):
         assert parameter.grad.abs().sum() > 0, name
 
 
-def log_probability(model, source, mask, words, eos=2):
-    """Of words and the end mark, by teacher forcing."""
-    target_in = torch.tensor([[1, *words]])
-    logits, _ = model(source, mask, target_in)
-    out = torch.tensor([*words, eos])
-    return logits[0].log_softmax(dim=-1)[range(len(out)), out].sum().item()
-
-
 @every_kind
 @every_layout
 def test_greedy_takes_the_likeliest_word_each_time(kind, layout):
     model = translator(kind, layout, seed=3)
     source, mask = sentences()
-    for row, found in enumerate(greedy(model, source, mask, max_length=12)):
-        alone, seen = source[row : row + 1], mask[row : row + 1]
-        words = [1]
-        while len(words) <= 12:
-            best = int(model(alone, seen, torch.tensor([words]))[0][0, -1].argmax())
-            if best == 2:
-                break
-            words.append(best)
-        assert found.words == tuple(words[1:])
-        assert found.finished == (len(words) <= 12)
-        if found.finished:
-            expected = log_probability(model, alone, seen, found.words)
-            assert found.log_probability == pytest.approx(expected, abs=1e-4)
-        if kind != "none":
-            length = int(seen.sum())
-            weights = not_none(found.weights)
-            assert weights.shape == (len(found.words) + found.finished, length)
-            torch.testing.assert_close(weights.sum(1), torch.ones(len(weights)))
+    assert_greedy(model, source, mask, max_length=12, atol=1e-4)
+    assert (greedy(model, source, mask, max_length=1)[0].weights is None) == (kind == "none")
 
 
 @every_kind
 @pytest.mark.parametrize("seed", range(5))
 def test_a_beam_of_one_is_greedy(kind, seed):
-    model = translator(kind, seed=seed)
-    source, mask = sentences(seed=seed)
-    for one, (best, *rest) in zip(
-        greedy(model, source, mask, max_length=9),
-        beam_search(model, source, mask, width=1, max_length=9),
-        strict=True,
-    ):
-        assert best.words == one.words
-        assert best.finished == one.finished
-        assert best.log_probability == pytest.approx(one.log_probability, abs=1e-4)
-        assert not rest
+    assert_a_beam_of_one_is_greedy(
+        translator(kind, seed=seed), *sentences(seed=seed), max_length=9, atol=1e-4
+    )
 
 
 @pytest.mark.parametrize("seed", range(5))

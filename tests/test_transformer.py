@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import not_none
+from helpers import assert_a_beam_of_one_is_greedy, assert_greedy, log_probability, not_none
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from precision import HALVES, assert_model_near, learned_from
@@ -329,48 +329,17 @@ def test_all_steps_at_once_equal_step_by_step(norm):
         assert torch.equal(state, target[:, : i + 1])
 
 
-def log_probability(model, source, mask, words, eos=2):
-    """Of words and the end mark, by teacher forcing."""
-    logits, _ = model(source, mask, torch.tensor([[1, *words]]))
-    out = [*words, eos]
-    return logits[0].log_softmax(dim=-1)[range(len(out)), out].sum().item()
-
-
 @every_norm
 @pytest.mark.parametrize("seed", range(3))
 def test_greedy_takes_the_likeliest_word_each_time(norm, seed):
-    model = translator(norm, seed)
-    source, mask = sentences(seed=seed)
-    for row, found in enumerate(greedy(model, source, mask, max_length=8)):
-        alone, seen = source[row : row + 1], mask[row : row + 1]
-        words = [1]
-        while len(words) <= 8:
-            best = int(model(alone, seen, torch.tensor([words]))[0][0, -1].argmax())
-            if best == 2:
-                break
-            words.append(best)
-        assert found.words == tuple(words[1:])
-        assert found.finished == (len(words) <= 8)
-        if found.finished:
-            expected = log_probability(model, alone, seen, found.words)
-            assert found.log_probability == pytest.approx(expected, abs=1e-6)
-        weights = not_none(found.weights)
-        assert weights.shape == (len(found.words) + found.finished, int(seen.sum()))
-        sums = weights.sum(dim=1)
-        torch.testing.assert_close(sums, torch.ones_like(sums))
+    assert_greedy(translator(norm, seed), *sentences(seed=seed), max_length=8, atol=1e-6)
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_a_beam_of_one_is_greedy(seed):
-    model = translator(seed=seed)
-    source, mask = sentences(seed=seed)
-    singles = greedy(model, source, mask, max_length=8)
-    beams = beam_search(model, source, mask, width=1, max_length=8)
-    for one, (best, *rest) in zip(singles, beams, strict=True):
-        assert (best.words, best.finished) == (one.words, one.finished)
-        assert best.log_probability == pytest.approx(one.log_probability, abs=1e-6)
-        torch.testing.assert_close(best.weights, one.weights)
-        assert not rest
+    assert_a_beam_of_one_is_greedy(
+        translator(seed=seed), *sentences(seed=seed), max_length=8, atol=1e-6
+    )
 
 
 def test_each_of_a_beam_is_as_likely_as_it_says():
