@@ -11,11 +11,14 @@ __all__ = [
     "autocasts",
     "expect",
     "expect_device",
+    "expect_ends",
     "expect_finite",
     "expect_int",
     "expect_list",
+    "expect_node_data",
     "expect_same_dtype",
     "expect_sentences",
+    "expect_sizes",
     "expect_targets",
     "expect_tensor",
     "expect_words",
@@ -223,3 +226,56 @@ def expect_targets(target_in: Tensor, sentences: int, vocabulary: int) -> None:
     fits = target_in.shape[0] == sentences and target_in.shape[1] > 0
     expect(fits, "target_in", f"shape ({sentences}, at least 1)", tuple(target_in.shape))
     expect_words(target_in, "target_in", vocabulary)
+
+
+def expect_ends(source: Tensor, target: Tensor, num_nodes: int) -> None:
+    """Raise unless ``source`` and ``target`` are the ends of edges between ``num_nodes`` nodes.
+
+    Raises:
+        TypeError: If one is not an integer tensor.
+        ValueError: If one is not a vector or is on ``"meta"``, a node index is out of range, or
+            their lengths differ.
+    """
+    for ends, name in ((source, "source"), (target, "target")):
+        expect_tensor(ends, name, "int", ndim=1, exact=True)
+        expect(not ends.is_meta, name, "a tensor that holds numbers", "one on 'meta'")
+        if ends.numel():
+            low, high = int(ends.min()), int(ends.max())
+            none = "no edges, since there are no nodes"
+            wanted = f"nodes 0 to {num_nodes - 1}" if num_nodes else none
+            expect(low >= 0 and high < num_nodes, name, wanted, f"{low} to {high}")
+    expect(len(source) == len(target), "target", f"{len(source)} like source", len(target))
+
+
+def expect_node_data(features: Tensor | None, labels: Tensor | None, num_nodes: int) -> None:
+    """Raise unless each that is given has one row per node.
+
+    Raises:
+        TypeError: If ``features`` is not a float tensor, or ``labels`` not a tensor.
+        ValueError: If the number of rows is wrong, or ``features`` is not a matrix.
+    """
+    if features is not None:
+        expect_tensor(features, "features", "float", ndim=2, exact=True)
+        expect(len(features) == num_nodes, "features", f"{num_nodes} rows", len(features))
+    if labels is not None:
+        if not isinstance(labels, Tensor):
+            raise TypeError(f"labels: expected a tensor, got {type(labels).__name__}")
+        fits = labels.ndim > 0 and len(labels) == num_nodes
+        expect(fits, "labels", f"{num_nodes} of them", f"shape {tuple(labels.shape)}")
+
+
+def expect_sizes(sizes: Tensor | Sequence[int], num_nodes: int) -> Tensor:
+    """Return the number of nodes of each graph as a tensor, or raise if they are not that.
+
+    Raises:
+        TypeError: If they are not integers.
+        ValueError: If there are none, one is negative, or they do not sum to ``num_nodes``.
+    """
+    if not isinstance(sizes, Tensor):
+        expect_list(sizes, "sizes", int)
+        sizes = torch.tensor(sizes, dtype=torch.long)
+    expect_tensor(sizes, "sizes", "int", ndim=1, exact=True)
+    sizes = sizes.to("cpu", torch.long, copy=True)
+    fits = len(sizes) > 0 and bool((sizes >= 0).all()) and int(sizes.sum()) == num_nodes
+    expect(fits, "sizes", f"numbers of nodes that sum to {num_nodes}", sizes.tolist())
+    return sizes

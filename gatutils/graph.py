@@ -15,7 +15,16 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from gatutils._checks import expect, expect_device, expect_int, expect_list, expect_tensor
+from gatutils._checks import (
+    expect,
+    expect_device,
+    expect_ends,
+    expect_int,
+    expect_list,
+    expect_node_data,
+    expect_sizes,
+    expect_tensor,
+)
 from gatutils._csr import Pattern, derived
 
 __all__ = ["Graph"]
@@ -95,23 +104,8 @@ class Graph:
         sizes: Int[Tensor, " num_graphs"] | Sequence[int] | None = None,
     ) -> None:
         expect_int(num_nodes, "num_nodes", least=0)
-        for ends, name in ((source, "source"), (target, "target")):
-            expect_tensor(ends, name, "int", ndim=1, exact=True)
-            expect(not ends.is_meta, name, "a tensor that holds numbers", "one on 'meta'")
-            if ends.numel():
-                low, high = int(ends.min()), int(ends.max())
-                none = "no edges, since there are no nodes"
-                wanted = f"nodes 0 to {num_nodes - 1}" if num_nodes else none
-                expect(low >= 0 and high < num_nodes, name, wanted, f"{low} to {high}")
-        expect(len(source) == len(target), "target", f"{len(source)} like source", len(target))
-        if features is not None:
-            expect_tensor(features, "features", "float", ndim=2, exact=True)
-            expect(len(features) == num_nodes, "features", f"{num_nodes} rows", len(features))
-        if labels is not None:
-            if not isinstance(labels, Tensor):
-                raise TypeError(f"labels: expected a tensor, got {type(labels).__name__}")
-            fits = labels.ndim > 0 and len(labels) == num_nodes
-            expect(fits, "labels", f"{num_nodes} of them", f"shape {tuple(labels.shape)}")
+        expect_ends(source, target, num_nodes)
+        expect_node_data(features, labels, num_nodes)
         # Copies, because the caller's tensors may change.
         source, target = (ends.to(torch.long, copy=True) for ends in (source, target))
         if bool((target[1:] >= target[:-1]).all()):
@@ -126,7 +120,9 @@ class Graph:
                 "target": target,
                 "features": features,
                 "labels": labels,
-                "sizes": torch.tensor([num_nodes]) if sizes is None else _sizes(sizes, num_nodes),
+                "sizes": torch.tensor([num_nodes])
+                if sizes is None
+                else expect_sizes(sizes, num_nodes),
                 "edge_order": order,
                 "_given": len(order),
             }
@@ -370,8 +366,7 @@ class Graph:
     ) -> Graph:
         """Return the same nodes and edges with other features, and with other labels if given."""
         labels = self.labels if labels is None else labels
-        # An empty graph with as many nodes validates them.
-        Graph(self.num_nodes, self.source[:0], self.target[:0], features, labels)
+        expect_node_data(features, labels, self.num_nodes)
         return self._with(features=features, labels=labels)
 
     def without_edges(self) -> Graph:
@@ -468,18 +463,6 @@ _INSTEAD = {
     "labels": "with_features(features, labels) returns one with other labels",
     "sizes": "Graph(..., sizes=...) or Graph.from_graphs sets them",
 }
-
-
-def _sizes(sizes: Tensor | Sequence[int], num_nodes: int) -> Tensor:
-    """Return the number of nodes of each graph, after checking that they sum to all nodes."""
-    if not isinstance(sizes, Tensor):
-        expect_list(sizes, "sizes", int)
-        sizes = torch.tensor(sizes, dtype=torch.long)
-    expect_tensor(sizes, "sizes", "int", ndim=1, exact=True)
-    sizes = sizes.to("cpu", torch.long, copy=True)
-    fits = len(sizes) > 0 and bool((sizes >= 0).all()) and int(sizes.sum()) == num_nodes
-    expect(fits, "sizes", f"numbers of nodes that sum to {num_nodes}", sizes.tolist())
-    return sizes
 
 
 def _starts(counts: Sequence[int]) -> list[int]:
