@@ -20,6 +20,8 @@ METADATA = {
     # nbconvert takes the end of a script's name from here.
     "language_info": {"name": "python", "file_extension": ".py"},
 }
+PROMPTS = ("checked", "setup")
+"""Tags that are also the word under which the book folds a cell; of the others it says "code"."""
 SOLUTION = "#### Solution"
 """A heading that only notebooks show: JupyterLab collapses what is below it."""
 
@@ -33,6 +35,8 @@ def normalise(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
         cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})
         if "hide-input" in tags:
             cell.metadata["jupyter"] = {"source_hidden": True}
+            for word in set(PROMPTS) & set(tags):
+                cell.metadata["mystnb"] = {"code_prompt_show": word, "code_prompt_hide": word}
         if cell.source.strip() == SOLUTION:
             cell.metadata["jp-MarkdownHeadingCollapsed"] = True
         if not cell.get("attachments", True):

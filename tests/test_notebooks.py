@@ -229,7 +229,31 @@ def test_metadata_is_what_the_book_and_jupyterlab_need(path):
     ids = [cell["id"] for cell in notebook["cells"]]
     assert len(set(ids)) == len(ids)
     for cell in notebook["cells"]:
-        assert tags(cell) <= {"hide-input", "remove-cell", IGNORED}, source(cell)
+        words = {"checked", "setup"}  # under which the book folds a cell instead of "code"
+        assert tags(cell) <= {"hide-input", "remove-cell", IGNORED, *words}, source(cell)
+        assert len(tags(cell) & words) == 0 or "hide-input" in tags(cell), source(cell)
+
+
+@rules
+def test_visible_code_teaches(path):
+    """At most 25 lines; what imports, draws or asserts alone is folded, under its word."""
+    exercises = False
+    for cell in load(path)["cells"]:
+        text = source(cell)
+        if cell["cell_type"] == "markdown":
+            exercises = exercises or bool(re.search(r"^## Exercises", text, re.M))
+            continue
+        statements = ast.parse(text).body
+        imports = all(isinstance(part, ast.Import | ast.ImportFrom) for part in statements)
+        asserts = all(isinstance(part, ast.Assert) for part in statements)
+        folded = tags(cell) & {"hide-input", "remove-cell"}
+        assert not imports or "setup" in tags(cell), text
+        if not folded and not exercises:
+            assert len(text.splitlines()) <= 25, text
+            assert not asserts, text
+            assert not any("text/html" in output.get("data", {}) for output in cell["outputs"])
+        if asserts and folded:
+            assert "checked" in tags(cell), text
 
 
 @rules

@@ -18,6 +18,14 @@
   });
 })();
 
+// What is folded stands below what it shows, also for the Tab key and for what reads aloud.
+addEventListener("DOMContentLoaded", () => {
+  for (const folded of document.querySelectorAll("div.cell > details.above-input")) {
+    folded.parentElement.append(folded);
+    folded.querySelector("summary").removeAttribute("aria-label"); // its word is its name
+  }
+});
+
 // The link to a page's notebook saves it; without this, a browser shows its JSON. (From a file,
 // some browsers show it all the same: they take each file for another site.)
 addEventListener("DOMContentLoaded", () => {
