@@ -14,6 +14,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from matplotlib.text import Text
 
 from gatutils._checks import (
     expect,
@@ -30,12 +31,30 @@ ROLES: dict[str, tuple[str, str]] = {
 """Role -> (its colour on a light background, its colour on a dark background)."""
 
 
+SERIES: dict[str, tuple[str, str]] = {
+    "teal": ("#05666a", "#16aa90"),
+    "crimson": ("#ae0d2f", "#fe3d79"),
+    "gold": ("#b38005", "#e8d123"),
+    "sky": ("#138ee1", "#93d6fd"),
+    "grey": ("#6b6b6b", "#9a9a9a"),
+}
+"""Colour of a series, which has no role -> as in ``ROLES``; grey is for a baseline.
+
+Chosen such that any two of them (and the text's colour), seen without red, green or blue cones,
+still differ.
+"""
+
+
 Corner = Literal["upper left", "upper right", "lower left", "lower right"]
 """Where a legend may be placed."""
 
 
 INK = "#010203"
 """A placeholder for the page's text colour in a drawing, replaced by ``currentColor``."""
+
+
+COLUMN, NARROW, PHONE = 688, 560, 382
+"""CSS pixels: the page's text on a desktop; less, and a plot is narrow; a figure on a phone."""
 
 
 TOLERANCE = 0.001
@@ -61,9 +80,9 @@ _STYLE: Any = {
 
 
 def style_sheet() -> str:
-    """Return the CSS that defines ``--gat-ROLE`` for both schemes of the book's theme."""
+    """Return the CSS that defines ``--gat-COLOUR`` for both schemes of the book's theme."""
     light, dark = (
-        "\n".join(f"  --gat-{role}: {pair[scheme]};" for role, pair in ROLES.items())
+        "\n".join(f"  --gat-{name}: {pair[scheme]};" for name, pair in (ROLES | SERIES).items())
         for scheme in (0, 1)
     )
     return (
@@ -81,6 +100,18 @@ def role_color(role: str) -> str:
     """
     expect(role in ROLES, "role", f"one of {', '.join(ROLES)}", repr(role))
     return ROLES[role][0]
+
+
+def series_color(color: str | None) -> str:
+    """Return a series' colour for matplotlib; the colour of the text if None.
+
+    Raises:
+        ValueError: If there is no such colour. Those of roles are for roles alone.
+    """
+    if color is None:
+        return INK
+    expect(color in SERIES, "color", f"one of {', '.join(SERIES)}", repr(color))
+    return SERIES[color][0]
 
 
 @dataclass(frozen=True)
@@ -194,8 +225,17 @@ def arrow(
     )
 
 
-def picture(figure: Figure, alt: str, caption: str = "", tolerance: float = TOLERANCE) -> Picture:
+def picture(
+    figure: Figure,
+    alt: str,
+    caption: str = "",
+    tolerance: float = TOLERANCE,
+    narrow: Figure | None = None,
+) -> Picture:
     """Convert a matplotlib figure to SVG that follows the page's colour scheme.
+
+    Where the page is narrower than ``NARROW`` pixels, ``narrow`` takes the figure's place.
+    Without it, text is enlarged where a phone would show it with less than 12 pixels.
 
     Args:
         figure: A figure made by :func:`canvas` or :func:`drawing`.
@@ -204,11 +244,31 @@ def picture(figure: Figure, alt: str, caption: str = "", tolerance: float = TOLE
         tolerance: How much its data may differ from those drawn on another machine, as a fraction
             of the axis's span. The default of 0.001 allows only for the last digits; results of
             training in the notebook need more.
+        narrow: The same data drawn for a phone.
 
     Raises:
         ValueError: If ``alt`` is empty, or ``tolerance`` is not at least 0 and below 1.
     """
     expect(bool(alt.strip()), "alt", "a sentence that says what the figure shows", repr(alt))
+    if narrow is None:
+        least = 12 * 72 * figure.get_figwidth() / PHONE
+        for text in figure.findobj(Text):
+            text.set_fontsize(max(text.get_fontsize(), least))
+        content = _svg(figure, alt)
+    else:
+        wide, small = _svg(figure, alt, "gat-wide"), _svg(narrow, alt, "gat-narrow")
+        style = (
+            "figure.gat-figure{container-type:inline-size}"
+            "figure.gat-figure>svg.gat-narrow{display:none}"
+            f"@container (max-width:{NARROW}px){{figure.gat-figure>svg.gat-wide{{display:none}}"
+            "figure.gat-figure>svg.gat-narrow{display:block}}"
+        )
+        content = f"<style>{style}</style>{wide}{small}"
+    return Picture(content, alt, caption, figure_data(figure), tolerance)
+
+
+def _svg(figure: Figure, alt: str, kind: str = "gat-drawing") -> str:
+    """Return an ``<svg>`` of this class whose ids and colours are fit for the page."""
     file = io.StringIO()
     with matplotlib.rc_context({**_STYLE, "svg.hashsalt": alt}), warnings.catch_warnings():
         # matplotlib's font has no Hangul; the browser renders it in its own font.
@@ -220,7 +280,7 @@ def picture(figure: Figure, alt: str, caption: str = "", tolerance: float = TOLE
 
     # Two figures on one page must not share ids, and matplotlib's are hashes of coordinates, which
     # differ between machines. The ids in use are therefore numbered, with a prefix per figure.
-    prefix = "f" + hashlib.sha256(alt.encode()).hexdigest()[:8]
+    prefix = "f" + hashlib.sha256(f"{alt}{kind}".encode()).hexdigest()[:8]
     used = dict.fromkeys(re.findall(r'(?:url\(#|href="#)([^)"]+)', svg))
     names = {name: f"{prefix}-{number}" for number, name in enumerate(used, 1)}
     svg = re.sub(r' id="([^"]+)"', lambda m: f' id="{names[m[1]]}"' if m[1] in names else "", svg)
@@ -231,19 +291,18 @@ def picture(figure: Figure, alt: str, caption: str = "", tolerance: float = TOLE
     svg = re.sub(r"\n\s*", "\n", svg)
     width, height = (float(v) for v in re.findall(r'(?:width|height)="([\d.]+)pt"', svg)[:2])
     head = (
-        f'<svg role="img" aria-label="{html.escape(alt)}" viewBox="0 0 {width:g} {height:g}" '
-        f'width="{width * 4 / 3:.0f}" '
+        f'<svg class="{kind}" role="img" aria-label="{html.escape(alt)}" '
+        f'viewBox="0 0 {width:g} {height:g}" width="{width * 4 / 3:.0f}" '
         'style="max-width:100%;height:auto;stroke-linejoin:round;stroke-linecap:butt" '
         'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink">'
     )
-    content = head + svg[svg.index(">") + 1 :].strip()
-    return Picture(content, alt, caption, figure_data(figure), tolerance)
+    return head + svg[svg.index(">") + 1 :].strip()
 
 
 def _follow_the_page(tag: str) -> str:
     """Give an SVG tag the page's colours and font, and round its numbers to two decimals."""
-    for role, (light, _) in ROLES.items():
-        tag = tag.replace(light, f"var(--gat-{role}, {light})")
+    for name, (light, _) in (ROLES | SERIES).items():
+        tag = tag.replace(light, f"var(--gat-{name}, {light})")
     tag = tag.replace(INK, "currentColor")
     tag = re.sub(r"font-family:[^;\"]*;? ?", "", tag)
     # The last digits may differ between machines, and they make no visible difference.

@@ -1,17 +1,31 @@
 """Curves with a range over seeds, and strips that show every run."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from gatutils._checks import (
     expect,
 )
-from gatutils.book.figures.core import INK, TOLERANCE, Corner, Picture, canvas, picture, role_color
+from gatutils.book.figures.core import (
+    COLUMN,
+    INK,
+    TOLERANCE,
+    Corner,
+    Picture,
+    canvas,
+    picture,
+    series_color,
+)
+
+WIDE, SLIM = (COLUMN / 96, 3.7), (3.75, 3.1)
+"""Width and height of a plot on a desktop and on a phone, in inches of 96 CSS pixels."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +36,7 @@ class Curve:
         label: Written at the line's end.
         x: The horizontal coordinates of the values.
         runs: One row of values per run (seed); the line is their mean, the band their range.
-        role: The role whose colour the line has, or None for the colour of the text.
+        color: One of ``SERIES``, or None for the colour of the text.
         dash: matplotlib's line style.
         marker: matplotlib's marker; an empty string for none.
     """
@@ -30,7 +44,7 @@ class Curve:
     label: str
     x: Sequence[float]
     runs: Sequence[Sequence[float]]
-    role: str | None = None
+    color: str | None = None
     dash: str = "-"
     marker: str = "o"
 
@@ -67,18 +81,40 @@ def curves(
         ValueError: If there is no line, or the runs of one do not match its x.
     """
     expect(len(lines) > 0, "lines", "one curve or more", "none")
-    figure, ax = canvas()
+    for line in lines:
+        shape = np.asarray(line.runs, dtype=float).shape
+        expect(
+            len(shape) == 2 and shape[0] > 0 and shape[1] == len(line.x) > 0,
+            f"lines[{line.label!r}].runs",
+            f"rows of {len(line.x)} values",
+            f"shape {shape}",
+        )
+    wide, narrow = (
+        _curves(*size, lines, xlabel, ylabel, ylim, log, shade, legend, ticks)
+        for size in (WIDE, SLIM)
+    )
+    return picture(wide, alt, caption, tolerance, narrow)
+
+
+def _curves(
+    width: float,
+    height: float,
+    lines: Sequence[Curve],
+    xlabel: str,
+    ylabel: str,
+    ylim: tuple[float, float] | None,
+    log: bool,
+    shade: tuple[float, float, str] | None,
+    legend: Corner | None,
+    ticks: Mapping[float, str] | None,
+) -> Figure:
+    """Draw :func:`curves` in a figure of this size, in inches."""
+    figure, ax = canvas(width, height)
     ax.set_xmargin(0.02)
     ends = []
     for line in lines:
         runs = np.asarray(line.runs, dtype=float)
-        expect(
-            runs.ndim == 2 and runs.shape[1] == len(line.x) and runs.size > 0,
-            f"lines[{line.label!r}].runs",
-            f"rows of {len(line.x)} values",
-            f"shape {runs.shape}",
-        )
-        color = INK if line.role is None else role_color(line.role)
+        color = series_color(line.color)
         mean = runs.mean(axis=0)
         if len(runs) > 1:
             ax.fill_between(
@@ -115,22 +151,23 @@ def curves(
     ax.set_ylabel(ylabel)
     if ticks is not None:
         ax.set_xticks(list(ticks), list(ticks.values()))
-    elif not all(float(tick).is_integer() for tick in ax.get_xticks()) and all(
-        isinstance(x, int) for line in lines for x in line.x
-    ):
+    elif all(isinstance(x, int) for line in lines for x in line.x):
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))  # no ticks between integers
-    if legend is None:
+    if width < WIDE[0]:  # beside the lines there is no room
+        figure.set_figheight(height + 0.24 * math.ceil(len(lines) / 2))
+        figure.legend(loc="outside lower left", ncols=2, frameon=False, handlelength=3)
+    elif legend is None:
         _label_ends(ax, ends)
     else:
         ax.legend(loc=legend, frameon=False, handlelength=3, fontsize=10.5)
-    return picture(figure, alt, caption, tolerance)
+    return figure
 
 
 def strips(
     groups: Mapping[str, Sequence[float]],
     alt: str,
     xlabel: str,
-    roles: Mapping[str, str] | None = None,
+    colors: Mapping[str, str] | None = None,
     caption: str = "",
     tolerance: float = TOLERANCE,
 ) -> Picture:
@@ -140,23 +177,38 @@ def strips(
         groups: Name -> one number per run (seed).
         alt: What the figure shows, in words.
         xlabel: Label of the horizontal axis, with its unit.
-        roles: Name -> the role whose colour the group has; the others have the colour of the text.
+        colors: Name -> one of ``SERIES``; the others have the colour of the text.
         caption: A line below the figure.
         tolerance: As in :func:`~gatutils.book.figures.core.picture`.
 
     Raises:
         ValueError: If there is no group, one is empty or contains a number that is not finite, or
-            ``roles`` names something that is not a group.
+            ``colors`` names something that is not a group.
     """
     expect(len(groups) > 0, "groups", "one group or more", "none")
-    roles = roles or {}
-    expect(set(roles) <= set(groups), "roles", f"some of {', '.join(groups)}", list(roles))
-    figure, ax = canvas(5.2, 0.8 + 0.42 * len(groups))
-    for row, (name, runs) in enumerate(groups.items()):
+    colors = colors or {}
+    expect(set(colors) <= set(groups), "colors", f"some of {', '.join(groups)}", list(colors))
+    for name, runs in groups.items():
         numbers = np.asarray(runs, dtype=float)
         right = numbers.ndim == 1 and numbers.size > 0 and bool(np.isfinite(numbers).all())
         expect(right, f"groups[{name!r}]", "one finite number or more", runs)
-        color = role_color(roles[name]) if name in roles else INK
+    height = 0.8 + 0.42 * len(groups)
+    wide, narrow = (_strips(width, height, groups, xlabel, colors) for width, _ in (WIDE, SLIM))
+    return picture(wide, alt, caption, tolerance, narrow)
+
+
+def _strips(
+    width: float,
+    height: float,
+    groups: Mapping[str, Sequence[float]],
+    xlabel: str,
+    colors: Mapping[str, str],
+) -> Figure:
+    """Draw :func:`strips` in a figure of this size, in inches."""
+    figure, ax = canvas(width, height)
+    for row, (name, runs) in enumerate(groups.items()):
+        numbers = np.asarray(runs, dtype=float)
+        color = series_color(colors.get(name))
         ax.plot(numbers, [-row] * len(numbers), "o", color=color, alpha=0.45, markersize=6)
         ax.plot(2 * [numbers.mean()], [-row - 0.3, -row + 0.3], color=color, linewidth=2.5)
     ax.set_ylim(-len(groups) + 0.5, 0.5)
@@ -165,11 +217,11 @@ def strips(
     ax.spines["left"].set_visible(False)
     ax.grid(True, axis="x", color=INK, alpha=0.15, linewidth=0.6)
     ax.set_xlabel(xlabel)
-    return picture(figure, alt, caption, tolerance)
+    return figure
 
 
 def _label_ends(ax: Axes, ends: list[list[Any]]) -> None:
-    """Write each label beside the end of its line, pushed apart where ends are close."""
+    """Write each label beside the end of its line; a leader joins it where ends are close."""
     to_axes = ax.transData + ax.transAxes.inverted()
     places = [float(to_axes.transform((x, y))[1]) for y, _, _, x in ends]
     order = sorted(range(len(ends)), key=lambda k: places[k])
@@ -182,15 +234,20 @@ def _label_ends(ax: Axes, ends: list[list[Any]]) -> None:
     for k in reversed(order):
         spots[k] = high = min(spots[k], high)
         high -= gap
-    for k, (_, label, color, x) in enumerate(ends):
+    ax.figure.draw_without_rendering()  # now the axes have their height
+    height = ax.get_window_extent().height * 72 / ax.figure.dpi
+    for k, (y, label, color, x) in enumerate(ends):
+        moved = (spots[k] - places[k]) * height  # points
+        leader = {"arrowstyle": "-", "color": color, "linewidth": 0.8}
+        leader |= {"shrinkA": 1, "shrinkB": 5, "relpos": (0, 0.5)}
         ax.annotate(
             label,
-            (x, spots[k]),
-            xycoords=("data", "axes fraction"),
-            xytext=(9, 0),
+            (x, y),
+            xytext=(14, moved),
             textcoords="offset points",
             va="center",
             color=color,
             fontsize=10.5,
             annotation_clip=False,
+            arrowprops=leader if abs(moved) > 3 else None,
         )
