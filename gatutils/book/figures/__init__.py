@@ -1,4 +1,4 @@
-"""Figures: one colour per role, legible on light and dark, readable on a phone.
+"""Figures: a colour per role, others for series, legible on light and dark, readable on a phone.
 
 Curves and drawings are made by matplotlib and shown as inline SVG, whose colours are CSS variables
 of the page and whose text has the page's colour and font. One figure therefore serves both the
@@ -13,7 +13,10 @@ There is one module per kind of figure; ``python -m gatutils.book.figures`` prin
 from gatutils.book.figures.core import (
     INK,
     ROLES,
+    SERIES,
+    SLIM,
     TOLERANCE,
+    WIDE,
     Picture,
     arrow,
     box,
@@ -21,6 +24,7 @@ from gatutils.book.figures.core import (
     drawing,
     picture,
     role_color,
+    series_color,
     style_sheet,
 )
 from gatutils.book.figures.curves import Curve, curves, strips
@@ -30,14 +34,19 @@ from gatutils.book.figures.heatmaps import heatmap
 from gatutils.book.figures.lookup import lookup
 from gatutils.book.figures.masks import masks
 from gatutils.book.figures.networks import Network, circle, networks
+from gatutils.book.figures.tables import Table, table
 
 __all__ = [
     "INK",
     "ROLES",
+    "SERIES",
+    "SLIM",
     "TOLERANCE",
+    "WIDE",
     "Curve",
     "Network",
     "Picture",
+    "Table",
     "arrow",
     "box",
     "canvas",
@@ -52,6 +61,8 @@ __all__ = [
     "networks",
     "picture",
     "role_color",
+    "series_color",
     "strips",
     "style_sheet",
+    "table",
 ]

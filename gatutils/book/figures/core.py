@@ -57,6 +57,10 @@ COLUMN, NARROW, PHONE = 688, 560, 382
 """CSS pixels: the page's text on a desktop; less, and a plot is narrow; a figure on a phone."""
 
 
+WIDE, SLIM = (COLUMN / 96, 3.7), (3.75, 3.1)
+"""Width and height of a plot on a desktop and on a phone, in inches of 96 CSS pixels."""
+
+
 TOLERANCE = 0.001
 """How much a figure's data may differ between two machines, as a fraction of the axis's span."""
 

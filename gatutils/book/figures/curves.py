@@ -14,18 +14,16 @@ from gatutils._checks import (
     expect,
 )
 from gatutils.book.figures.core import (
-    COLUMN,
     INK,
+    SLIM,
     TOLERANCE,
+    WIDE,
     Corner,
     Picture,
     canvas,
     picture,
     series_color,
 )
-
-WIDE, SLIM = (COLUMN / 96, 3.7), (3.75, 3.1)
-"""Width and height of a plot on a desktop and on a phone, in inches of 96 CSS pixels."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +155,7 @@ def _curves(
         figure.set_figheight(height + 0.24 * math.ceil(len(lines) / 2))
         figure.legend(loc="outside lower left", ncols=2, frameon=False, handlelength=3)
     elif legend is None:
-        _label_ends(ax, ends)
+        _label_ends(figure, ax, ends)
     else:
         ax.legend(loc=legend, frameon=False, handlelength=3, fontsize=10.5)
     return figure
@@ -220,7 +218,7 @@ def _strips(
     return figure
 
 
-def _label_ends(ax: Axes, ends: list[list[Any]]) -> None:
+def _label_ends(figure: Figure, ax: Axes, ends: list[list[Any]]) -> None:
     """Write each label beside the end of its line; a leader joins it where ends are close."""
     to_axes = ax.transData + ax.transAxes.inverted()
     places = [float(to_axes.transform((x, y))[1]) for y, _, _, x in ends]
@@ -234,8 +232,8 @@ def _label_ends(ax: Axes, ends: list[list[Any]]) -> None:
     for k in reversed(order):
         spots[k] = high = min(spots[k], high)
         high -= gap
-    ax.figure.draw_without_rendering()  # now the axes have their height
-    height = ax.get_window_extent().height * 72 / ax.figure.dpi
+    figure.draw_without_rendering()  # now the axes have their height
+    height = ax.get_window_extent().height * 72 / figure.dpi
     for k, (y, label, color, x) in enumerate(ends):
         moved = (spots[k] - places[k]) * height  # points
         leader = {"arrowstyle": "-", "color": color, "linewidth": 0.8}

@@ -15,7 +15,16 @@ from gatutils._checks import (
     expect_int,
     expect_list,
 )
-from gatutils.book.figures.core import INK, TOLERANCE, Picture, arrow, drawing, picture, role_color
+from gatutils.book.figures.core import (
+    INK,
+    TOLERANCE,
+    Picture,
+    arrow,
+    drawing,
+    picture,
+    role_color,
+    series_color,
+)
 from gatutils.graph import Graph
 
 Layout = Sequence[Any] | Mapping[int, Any] | np.ndarray
@@ -85,7 +94,7 @@ class Network:
         title: Written above the graph.
         names: Written inside the nodes, each a number or a short word.
         notes: Written beside the nodes, where there is room between their edges.
-        roles: The role whose colour each node has, or None for the colour of the text.
+        colors: For each node one of ``SERIES``, or None for the colour of the text.
         shades: How strongly each node is filled, from 0 (hollow) to 1.
         highlight: Edges (source, target) to draw as thick arrows in the colour of weights.
     """
@@ -95,7 +104,7 @@ class Network:
     title: str = ""
     names: Sequence[str] | None = None
     notes: Sequence[str] | None = None
-    roles: Sequence[str | None] | None = None
+    colors: Sequence[str | None] | None = None
     shades: Sequence[float] | None = None
     highlight: Sequence[tuple[int, int]] = ()
 
@@ -118,7 +127,7 @@ def networks(
         columns: How many panels are side by side; if None, at most two, since more are hard to read
             on a phone.
         height: Height of each panel, in inches of 72 points; the whole figure is 5.2 wide.
-        legend: Role -> what a node of that colour is.
+        legend: One of ``SERIES`` -> what a node of that colour is.
         tolerance: As in :func:`~gatutils.book.figures.core.picture`.
 
     Raises:
@@ -146,8 +155,8 @@ def networks(
         _draw(ax, panel, places, r)
     if legend:
         dots = [
-            Line2D([], [], linestyle="", marker="o", markersize=9, color=role_color(role))
-            for role in legend
+            Line2D([], [], linestyle="", marker="o", markersize=9, color=series_color(color))
+            for color in legend
         ]
         ax.legend(
             dots,
@@ -168,7 +177,7 @@ def _spots(
     """Return the positions of a graph's nodes in its panel, in inches, scaled so that it fits."""
     n = panel.graph.num_nodes
     expect(n > 0, f"{name}.graph", "one node or more", "none")
-    for field in ("names", "notes", "roles", "shades"):
+    for field in ("names", "notes", "colors", "shades"):
         given = getattr(panel, field)
         expect(given is None or len(given) == n, f"{name}.{field}", f"{n} of them", given)
     inside = all(0 <= shade <= 1 for shade in panel.shades or ())
@@ -226,9 +235,9 @@ def _draw(ax: Axes, panel: Network, places: np.ndarray, r: float) -> None:
         elif thick or (j, i) not in both or (j < i and (i, j) not in strong):
             _edge(ax, places, j, i, r, role, line, thick or (j, i) not in both)
     for i, (x, y) in enumerate(places.tolist()):
-        role = panel.roles[i] if panel.roles else None
-        color = INK if role is None else role_color(role)
-        alpha = 0.14 if panel.names or role is None else 0.9
+        named = panel.colors[i] if panel.colors else None
+        color = series_color(named)
+        alpha = 0.14 if panel.names or named is None else 0.9
         if panel.shades:  # paler below a name, which must stay legible
             alpha = panel.shades[i] * (0.36 if panel.names else 0.9)
         ax.add_patch(Circle((x, y), r, facecolor=color, alpha=alpha, linewidth=0, zorder=3))
