@@ -40,7 +40,7 @@ def line(noise=0.0, tolerance=TIGHT, **options):
     move = 1 + noise
     runs = [[0.913 * move, 0.7 * move, 0.25 * move], [0.9 * move, 0.65 * move, 0.2 * move]]
     return curves(
-        [Curve("spread", [1, 2, 4], runs, "weight"), Curve("one run", [1, 2, 4], runs[:1])],
+        [Curve("spread", [1, 2, 4], runs, "teal"), Curve("one run", [1, 2, 4], runs[:1])],
         alt="Two curves that fall.",
         xlabel="x",
         ylabel="y",
@@ -68,7 +68,7 @@ FIGURES = {
     "networks": lambda noise=0.0, tolerance=TIGHT: networks(
         [Network(GRAPH, [(0, 0), (1, noise), (1, 1)], "net", NAMES, shades=[0, 0.5, 1])],
         "A graph.",
-        legend={"key": "a key"},
+        legend={"gold": "a key"},
         tolerance=tolerance,
     ),
     "heat map": lambda noise=0.0, tolerance=TIGHT: heatmap(

@@ -82,9 +82,9 @@ def as_seen(color, kind):
     return torch.tensor([116 * y - 16, 500 * (x - y), 200 * (y - z)])
 
 
-@pytest.mark.parametrize("role", figures.ROLES)
-def test_colours_are_legible_as_text_on_both_grounds(role):
-    for color, ground in zip(figures.ROLES[role], GROUNDS, strict=True):
+@pytest.mark.parametrize("name", [*figures.ROLES, *figures.SERIES])
+def test_colours_are_legible_as_text_on_both_grounds(name):
+    for color, ground in zip((figures.ROLES | figures.SERIES)[name], GROUNDS, strict=True):
         assert contrast(color, ground) >= 4.5
 
 
@@ -97,6 +97,23 @@ def test_roles_can_be_told_apart_by_the_colour_blind(kind, scheme):
         assert distance > 15, (one, other, distance)  # 2.3 is just noticeable
 
 
+@pytest.mark.parametrize("kind", ["normal", "protan", "deutan", "tritan"])
+@pytest.mark.parametrize(("scheme", "ink"), [(0, "#22242b"), (1, "#dcdee4")])
+def test_series_can_be_told_apart_by_the_colour_blind(kind, scheme, ink):
+    colors = {name: pair[scheme] for name, pair in figures.SERIES.items() if name != "grey"}
+    seen = {name: as_seen(color, kind) for name, color in (colors | {"text": ink}).items()}
+    for one, other in itertools.combinations(seen, 2):
+        distance = (seen[one] - seen[other]).norm().item()
+        assert distance > 15, (one, other, distance)
+
+
+def test_a_series_has_no_roles_colour():
+    assert not set(figures.SERIES) & set(figures.ROLES)
+    assert not {*figures.SERIES.values()} & {*figures.ROLES.values()}
+    with pytest.raises(ValueError, match="color: expected one of teal"):
+        figures.series_color("query")
+
+
 def test_the_style_sheet_is_what_the_module_prints():
     out = subprocess.run(
         [sys.executable, "-m", "gatutils.book.figures"],
@@ -105,14 +122,14 @@ def test_the_style_sheet_is_what_the_module_prints():
         check=True,
     )
     assert out.stdout == core.style_sheet() == STYLE.read_text(encoding="utf-8")
-    for role, pair in figures.ROLES.items():
+    for role, pair in (figures.ROLES | figures.SERIES).items():
         assert [m[1] for m in re.finditer(rf"--gat-{role}: (#\w+);", out.stdout)] == list(pair)
 
 
 def lines():
     runs = [[1, 0.9, 0.8], [1, 0.8, 0.6]]
     return [
-        Curve("looks back", [0, 1, 2], runs, "weight"),
+        Curve("looks back", [0, 1, 2], runs, "teal"),
         Curve("one <vector>", [0, 1, 2], [[1, 0.5, 0]]),
     ]
 
@@ -139,7 +156,7 @@ def net(graph=FOUR, alt="four nodes", columns=None, height=None, legend=None, **
 
 
 def four():
-    return net(title="a <title>", names=list("abcd"), roles=["weight", "key", None, "value"])
+    return net(title="a <title>", names=list("abcd"), colors=["teal", "sky", None, "gold"])
 
 
 MAKERS = [lambda: curves(lines(), "falls", "x", "y"), sketch, heat, four]
@@ -158,7 +175,8 @@ def test_figures_are_the_same_each_time_and_well_formed(make):
 def test_figures_follow_the_page(make):
     """Roles are the page's variables, everything else its text colour; no ground of their own."""
     content = make().content
-    assert "var(--gat-weight, #840b7c)" in content or "var(--gat-weight,#840b7c)" in content
+    weight, teal = (figures.ROLES["weight"][0], figures.SERIES["teal"][0])
+    assert re.search(rf"var\(--gat-(weight, ?{weight}|teal, {teal})\)", content)
     bare = re.sub(r"var\(--gat-\w+, ?#\w+\)", "", content)
     assert re.findall(r"#[0-9a-f]{6}\b", bare) == []
     assert figures.INK not in content
@@ -199,7 +217,8 @@ def test_figures_are_in_the_font_of_the_page():
     for figure in (sketch(), curves(lines(), "falls", "x", "y")):
         assert "DejaVu" not in figure.content
         assert "font-family" not in figure.content
-        assert "<style" not in figure.content  # it would hold for the whole page
+        # It would hold for the whole page.
+        assert re.findall(r"<style>([^{]*)", figure.content) in ([], ["figure.gat-figure"])
         assert "font-size" in figure.content
 
 
@@ -216,9 +235,71 @@ def corners(content, style):
 LINE = "stroke: currentColor; stroke-width: 2"
 
 
+def wide(content):
+    """The desktop's form of a plot."""
+    return not_none(re.search(r'<svg class="gat-wide".*?</svg>', content, re.S))[0]
+
+
+def smallest(svg, width):
+    """The size in pixels of the smallest text where the drawing is that wide."""
+    sizes = [float(size) for size in re.findall(r"font-size: ([\d.]+)px", svg)]
+    return min(sizes) * width / float(not_none(re.search(r'viewBox="0 0 ([\d.]+)', svg))[1])
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: curves(lines(), "falls", "x", "y", shade=(0, 1, "seen")),
+        lambda: strips({"few": [1.0, 3.0], "one": [2.0]}, "dots", "share"),
+    ],
+)
+def test_a_plot_has_a_form_for_a_phone_and_one_for_a_desktop(make):
+    content = make().content
+    desktop, phone = wide(content), content.replace(wide(content), "")
+    assert 'class="gat-narrow"' in phone
+    assert smallest(phone, 342) >= 12  # the text's width where the screen has 390 pixels
+    assert smallest(desktop, core.NARROW) >= 12
+    assert 'width="688"' in desktop  # the whole column
+    shown = [
+        {m[1] for m in re.finditer(r">([^<>]+)</text>", svg) if not re.match(r"[\d.]+$", m[1])}
+        for svg in (desktop, phone)
+    ]
+    assert shown[0] == shown[1]
+
+
+def test_a_drawing_has_large_text_on_a_phone():
+    figure, ax = drawing(5.4, 1)
+    ax.text(0.5, 0.5, "small", fontsize=6)
+    ax.text(2.5, 0.5, "large", fontsize=20)
+    content = picture(figure, "two words").content
+    assert smallest(content, core.PHONE) == pytest.approx(12, abs=0.01)
+    assert "font-size: 20px" in content
+
+
+def test_a_leader_joins_a_label_that_is_moved_to_its_line():
+    def leaders(*ends):
+        given = [Curve(f"line {k}", [0, 1], [[1, end]]) for k, end in enumerate(ends)]
+        drawn = wide(curves(given, "ends", "x", "y", ylim=(0, 1)).content)
+        return len(re.findall(r"stroke-width: 0.8; stroke-linecap: round", drawn))
+
+    assert leaders(0.2, 0.8) == leaders(0.2)
+    assert leaders(0.5, 0.5, 0.5) == leaders(0.5) + 2  # the lowest one stays where it is
+
+
+def test_masked_cells_are_hatched_and_short_heads_stand_upright():
+    mask = torch.tensor([[True, False], [True, True]])
+    table = heat(mask=mask).content
+    assert table.count('class="masked"') == 1
+    assert 'title="개 ← dog: masked"' in table
+    assert core.ROLES["masked"][0] in table
+    assert 'class="gat-heat"' in table
+    upright = heatmap(torch.eye(2), ["a", "b"], ["a", "b"], "weights").content
+    assert 'class="gat-heat upright"' in upright
+
+
 def test_the_line_is_the_mean_and_the_band_the_range():
     def draw(*runs):
-        return curves([Curve("a", [0, 1], runs)], "alt", "x", "y", ylim=(0, 1)).content
+        return wide(curves([Curve("a", [0, 1], runs)], "alt", "x", "y", ylim=(0, 1)).content)
 
     def line(*runs):
         return [y for _, y in corners(draw(*runs), LINE)]
@@ -247,7 +328,7 @@ def test_logarithm_limits_shade_and_legend_reach_the_figure():
 
 def test_labels_at_the_top_stay_inside():
     top = [Curve(f"line {k}", [0, 1], [[0.5, 1.0]]) for k in range(6)]
-    content = curves(top, "top", "x", "y").content
+    content = wide(curves(top, "top", "x", "y").content)
     box_height = float(not_none(re.search(r'viewBox="0 0 [\d.]+ ([\d.]+)"', content))[1])
     heights = [
         float(not_none(re.search(r' y="([\d.]+)"', line))[1])
@@ -271,14 +352,14 @@ def test_strips_show_every_run_and_the_mean(monkeypatch):
     plain = Picture("<svg/>", "dots")
     module = importlib.import_module("gatutils.book.figures.curves")
     monkeypatch.setattr(module, "picture", lambda figure, *_: drawn.append(figure) or plain)
-    strips({"few": [1.0, 3.0], "<one>": [2.0]}, "dots", "share", {"few": "weight"}, "seeds")
+    strips({"few": [1.0, 3.0], "<one>": [2.0]}, "dots", "share", {"few": "teal"}, "seeds")
     ax = drawn[0].axes[0]
     assert ax.get_xlabel() == "share"
     assert [label.get_text() for label in ax.get_yticklabels()] == ["few", "<one>"]
     dots, bar, one, _ = ax.lines
     assert list(dots.get_xdata()) == [1, 3]
     assert list(bar.get_xdata()) == [2, 2]
-    assert dots.get_color() == bar.get_color() == figures.ROLES["weight"][0]
+    assert dots.get_color() == bar.get_color() == figures.SERIES["teal"][0]
     assert one.get_color() == figures.INK
     assert len(set(dots.get_ydata()) | set(one.get_ydata())) == 2  # a row each
 
@@ -290,23 +371,23 @@ def test_strips_are_a_picture():
 
 
 @pytest.mark.parametrize(
-    ("groups", "roles", "words"),
+    ("groups", "colors", "words"),
     [
         ({}, {}, "groups: expected one group or more, got none"),
         ({"a": []}, {}, r"groups\['a'\]: expected one finite number or more"),
         ({"a": [1.0, math.nan]}, {}, r"groups\['a'\]: expected one finite number"),
-        ({"a": [1.0]}, {"b": "key"}, "roles: expected some of a, got"),
-        ({"a": [1.0]}, {"a": "colour"}, "role: expected one of"),
+        ({"a": [1.0]}, {"b": "teal"}, "colors: expected some of a, got"),
+        ({"a": [1.0]}, {"a": "key"}, "color: expected one of"),
     ],
 )
-def test_strips_refuse_what_they_cannot_draw(groups, roles, words):
+def test_strips_refuse_what_they_cannot_draw(groups, colors, words):
     with pytest.raises(ValueError, match=words):
-        strips(groups, "dots", "share", roles)
+        strips(groups, "dots", "share", colors)
 
 
 def test_labels_at_close_ends_do_not_overlap():
     close = [Curve(f"line {k}", [0, 1], [[1, 0.5 + k / 1000]]) for k in range(4)]
-    content = curves(close, "close", "x", "y").content
+    content = wide(curves(close, "close", "x", "y").content)
     heights = sorted(
         float(not_none(re.search(r'y="([\d.]+)"|translate\([\d.]+ ([\d.]+)\)', line))[1])
         for line in content.splitlines()
@@ -664,18 +745,18 @@ def test_highlighted_edges_are_thick_arrows_in_the_colour_of_weights():
     assert "--gat-weight" not in net().content
 
 
-def test_roles_shades_names_notes_titles_and_legend_reach_the_picture():
+def test_colors_shades_names_notes_titles_and_legend_reach_the_picture():
     content = net(
         title="a <title>",
         names=["a", "b", "개", "d"],
         notes=["0.25", "0.98765", "", "<x>"],
-        roles=["query", "key", None, "value"],
-        legend={"query": "asks", "key": "is asked"},
+        colors=["teal", "sky", None, "gold"],
+        legend={"teal": "asks", "sky": "is asked"},
     ).content
     for word in ("a &lt;title&gt;", ">개<", "0.25", "0.98765", "&lt;x&gt;", ">asks<", ">is asked<"):
         assert word in content
-    for role in ("query", "key", "value"):
-        assert f"var(--gat-{role}, " in content
+    for color in ("teal", "sky", "gold"):
+        assert f"var(--gat-{color}, " in content
     assert re.findall(r"opacity: ([\d.]+)", net(shades=[0, 0.5, 1, 0.1]).content) == [
         *("0", "0.45", "0.9", "0.09")
     ]
@@ -804,8 +885,8 @@ def test_saving_writes_the_whole_file(tmp_path):
         (lambda: net(Graph.from_edges([], 0)), r"panels\[0\].graph: expected one node"),
         (lambda: net(names=["a"]), r"panels\[0\].names: expected 4 of them"),
         (lambda: net(notes=["a"] * 5), r"panels\[0\].notes: expected 4 of them"),
-        (lambda: net(roles=["key"]), r"panels\[0\].roles: expected 4 of them"),
-        (lambda: net(roles=["kye"] * 4), "role: expected one of query, key"),
+        (lambda: net(colors=["teal"]), r"panels\[0\].colors: expected 4 of them"),
+        (lambda: net(colors=["key"] * 4), "color: expected one of teal"),
         (lambda: net(shades=[0, 0, 0, 2]), r"panels\[0\].shades: expected numbers from 0 to 1"),
         (lambda: net(highlight=[(2, 1)]), r"panels\[0\].highlight: .*graph, got \[\(2, 1\)\]"),
         (lambda: net(positions=[(0, 0)] * 4), r"panels\[0\].positions: expected a place of its"),
@@ -815,7 +896,8 @@ def test_saving_writes_the_whole_file(tmp_path):
         (lambda: net(notes=["a long note " * 9] * 4), r"panels\[0\]: expected less around"),
         (lambda: net(columns=0), "columns: expected an int of at least 1"),
         (lambda: net(height=0.5), "height: expected 1 inch or more"),
-        (lambda: net(legend={"kye": "key"}), "role: expected one of query, key"),
+        (lambda: heat(mask=torch.ones(1, 2).bool()), r"mask: expected shape \(2, 2\), got \(1, 2"),
+        (lambda: net(legend={"kye": "key"}), "color: expected one of teal"),
         (lambda: net(alt=" "), "alt: expected a sentence"),
     ],
 )

@@ -32,10 +32,10 @@ ROLES: dict[str, tuple[str, str]] = {
 
 
 SERIES: dict[str, tuple[str, str]] = {
-    "teal": ("#05666a", "#16aa90"),
-    "crimson": ("#ae0d2f", "#fe3d79"),
-    "gold": ("#b38005", "#e8d123"),
-    "sky": ("#138ee1", "#93d6fd"),
+    "teal": ("#09817b", "#2b979a"),
+    "crimson": ("#bb1f41", "#f83e5c"),
+    "gold": ("#7c6b08", "#f5dd24"),
+    "sky": ("#164e8d", "#6ac5fc"),
     "grey": ("#6b6b6b", "#9a9a9a"),
 }
 """Colour of a series, which has no role -> as in ``ROLES``; grey is for a baseline.
@@ -53,7 +53,7 @@ INK = "#010203"
 """A placeholder for the page's text colour in a drawing, replaced by ``currentColor``."""
 
 
-COLUMN, NARROW, PHONE = 688, 560, 382
+COLUMN, NARROW, PHONE = 688, 640, 382
 """CSS pixels: the page's text on a desktop; less, and a plot is narrow; a figure on a phone."""
 
 
@@ -294,9 +294,10 @@ def _svg(figure: Figure, alt: str, kind: str = "gat-drawing") -> str:
     svg = re.sub(r"<[^>]+>", lambda tag: _follow_the_page(tag[0]), svg)
     svg = re.sub(r"\n\s*", "\n", svg)
     width, height = (float(v) for v in re.findall(r'(?:width|height)="([\d.]+)pt"', svg)[:2])
+    pixels = min(width * 96 / 72 * (1.15 if kind == "gat-drawing" else 1), COLUMN)
     head = (
         f'<svg class="{kind}" role="img" aria-label="{html.escape(alt)}" '
-        f'viewBox="0 0 {width:g} {height:g}" width="{width * 4 / 3:.0f}" '
+        f'viewBox="0 0 {width:g} {height:g}" width="{pixels:.0f}" '
         'style="max-width:100%;height:auto;stroke-linejoin:round;stroke-linecap:butt" '
         'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink">'
     )

@@ -3,7 +3,7 @@
 import html
 from collections.abc import Mapping, Sequence
 
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from gatutils._checks import (
@@ -20,6 +20,7 @@ def heatmap(
     caption: str = "",
     role: str = "weight",
     marks: Mapping[tuple[int, int], str] | None = None,
+    mask: Bool[Tensor, "rows columns"] | None = None,
     tolerance: float = TOLERANCE,
 ) -> Picture:
     """Draw weights as a real table: the darker a cell, the larger its weight.
@@ -35,18 +36,23 @@ def heatmap(
         caption: A line below it.
         role: The role whose colour the cells have.
         marks: Cell (row, column) -> why it is framed, which is added to its tooltip.
+        mask: False where a cell is masked; it is hatched.
         tolerance: As in :func:`~gatutils.book.figures.core.picture`.
 
     Raises:
-        ValueError: If labels do not match, or a number is outside 0 to 1.
+        ValueError: If labels or the mask do not match, or a number is outside 0 to 1.
     """
     expect(weights.ndim == 2, "weights", "two axes", f"shape {tuple(weights.shape)}")
     expect(len(rows) == weights.shape[0], "rows", f"{weights.shape[0]} labels", len(rows))
     expect(len(columns) == weights.shape[1], "columns", f"{weights.shape[1]} labels", len(columns))
+    if mask is not None:
+        shape = tuple(weights.shape)
+        expect(tuple(mask.shape) == shape, "mask", f"shape {shape}", tuple(mask.shape))
     inside = bool(((weights >= 0) & (weights <= 1 + 1e-6)).all())
     expect(inside, "weights", "numbers from 0 to 1", "others")
     expect(bool(alt.strip()), "alt", "a sentence that says what the table shows", repr(alt))
-    table = heat_table(weights, rows, columns, f'aria-label="{html.escape(alt)}"', "", marks, role)
+    attributes = f'aria-label="{html.escape(alt)}"'
+    table = heat_table(weights, rows, columns, attributes, "", marks, role, mask)
     return Picture(_heat_style() + table, alt, caption, tolerance=tolerance)
 
 
@@ -63,13 +69,22 @@ def _heat_style() -> str:
         "background:color-mix(in srgb,var(--role) var(--w),transparent)}"
         ".gat-heat thead td{border:0}"
         ".gat-heat td span{position:absolute;clip-path:inset(50%);width:1px;overflow:hidden}"
-        ".gat-heat td.mark{outline:2px solid currentColor;outline-offset:-2px}</style>"
+        ".gat-heat td.mark{outline:2px solid currentColor;outline-offset:-2px}"
+        f".gat-heat td.masked{{background:{hatching()}}}"
+        ".gat-heat.upright thead th{writing-mode:horizontal-tb;transform:none;text-align:center}"
+        "</style>"
     )
 
 
 def css_variable(role: str) -> str:
     """Return the CSS of a role's colour: the page's, with the light one as a fallback."""
     return f"var(--gat-{role},{role_color(role)})"
+
+
+def hatching() -> str:
+    """Return the CSS background that masked cells have in every figure."""
+    color = f"color-mix(in srgb,{css_variable('masked')} 70%,transparent)"
+    return f"repeating-linear-gradient(135deg,{color} 0 1px,transparent 1px 5px)"
 
 
 def heat_table(
@@ -80,8 +95,10 @@ def heat_table(
     title: str = "",
     marks: Mapping[tuple[int, int], str] | None = None,
     role: str = "weight",
+    mask: Tensor | None = None,
 ) -> str:
     """Return a table of weights, with a title above it or attributes that describe it."""
+    upright = all(len(name) <= 2 for name in columns)  # longer ones would widen the columns
     head = "".join(f'<th scope="col"><span>{html.escape(c)}</span></th>' for c in columns)
     room = max(3.6, 0.6 + 0.6 * max(map(len, rows), default=0))  # for the row labels
     corner = "<td></td>" if room == 3.6 else f'<td style="width:{room:.1f}em"></td>'
@@ -90,17 +107,21 @@ def heat_table(
         cells = []
         for j, weight in enumerate(row):
             tip = f"{label} ← {columns[j]}: {weight:.2f}"
-            frame = ""
+            kinds = []
             if marks and (i, j) in marks:
                 tip += f" ({marks[i, j]})"
-                frame = ' class="mark"'
+                kinds.append("mark")
+            if mask is not None and not mask[i, j]:
+                tip = f"{label} ← {columns[j]}: masked"
+                kinds.append("masked")
+            frame = f' class="{" ".join(kinds)}"' if kinds else ""
             cells.append(
                 f'<td{frame} style="--w:{100 * weight:.0f}%" title="{html.escape(tip)}">'
                 f"<span>{weight:.2f}</span></td>"
             )
         body.append(f'<tr><th scope="row">{html.escape(label)}</th>{"".join(cells)}</tr>')
     return (
-        f'<table class="gat-heat"{" " * bool(attributes)}{attributes} '
+        f'<table class="gat-heat{" upright" * upright}"{" " * bool(attributes)}{attributes} '
         f'style="--role:{css_variable(role)};table-layout:fixed;'
         f'width:min(100%,{1.7 * len(columns) + room:.1f}em)">'
         + (f"<caption>{html.escape(title)}</caption>" if title else "")
