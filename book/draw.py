@@ -5,6 +5,8 @@
 """
 
 import math
+import os
+import shutil
 from collections.abc import Sequence
 from html import escape
 from itertools import pairwise
@@ -34,7 +36,13 @@ SCORES = (
     (0.5, 0.0, 0.0, 1.5, 2.0),
     (0.6, 1.4, 2.0, 1.1, 0.6),
 )
-LOOK_BACK = (0.2, 0.6, 3.0, 0.2, 0.9)  # 보았다, the verb to be written, asks the English words
+LOOK_BACK = (
+    0.2,
+    0.6,
+    3.0,
+    0.2,
+    0.9,
+)  # 보았다, the verb to be written, attends to the English words
 
 PANEL = (308, 282)
 WIDTH, GAP, FOOT = 640, 24, 62
@@ -103,7 +111,7 @@ def weights(scores: Sequence[Sequence[float]], mask: Tensor | None = None) -> li
 
 
 def neighbours() -> Tensor:
-    """The graph as a mask: True where row i may look at j, itself included."""
+    """The graph as a mask: True where row i attends to j, itself included."""
     mask = torch.eye(len(WORDS), dtype=torch.bool)
     for i, j in EDGES:
         mask[i, j] = mask[j, i] = True
@@ -156,7 +164,7 @@ def sequence() -> str:
 
 
 def attention() -> str:
-    """The decoder asks every word."""
+    """The decoder attends to every word."""
     top = (ROW[2][0], 116.0)
     (row,) = weights((LOOK_BACK,))
     return (
@@ -171,7 +179,7 @@ def attention() -> str:
 
 
 def self_attention() -> str:
-    """The words ask each other."""
+    """The words attend to each other."""
     row = weights(SCORES)[ASKING]
 
     def arc(i: int, j: int) -> str:
@@ -195,7 +203,7 @@ def self_attention() -> str:
 
 
 def masked() -> str:
-    """Who may look at whom, as a table: rows ask, columns answer."""
+    """Which word attends to which, as a table: rows are queries, columns are keys."""
     mask, cell, left, top = neighbours(), 36, 94, 82
     rows = weights(SCORES, mask)
     marks = []
@@ -209,10 +217,14 @@ def masked() -> str:
                 shade = f"{0.18 + 0.82 * weight / max(map(max, rows)):.2f}"
                 marks.append(_tag("rect", **box, fill=_role("weight"), fill_opacity=shade))
             else:
-                a, b = (x + 12, y + 12), (x + cell - 12, y + cell - 12)
                 grey = _role("masked")
                 marks.append(_tag("rect", **box, fill="none", stroke=grey, stroke_width=1.5))
-                marks.append(_line(a, b, grey, 2) + _line((a[0], b[1]), (b[0], a[1]), grey, 2))
+                marks += [  # hatched, as masked cells are everywhere
+                    _line((x + 4, y + 4 + k), (x + 4 + k, y + 4), grey, 1.5) for k in (9, 18, 27)
+                ]
+                marks += [
+                    _line((x + 4 + k, y + 32), (x + 32, y + 4 + k), grey, 1.5) for k in (9, 18)
+                ]
     y = top + cell * ASKING
     frame = {"x": left - 3, "y": y - 1, "width": 5 * cell + 6, "height": cell + 2, "rx": 8}
     marks.append(_tag("rect", **frame, fill="none", stroke=_role("query"), stroke_width=3.5))
@@ -227,7 +239,7 @@ def graph() -> str:
 
 
 def graph_attention() -> str:
-    """The cat asks its neighbours and itself."""
+    """The cat attends to its neighbours and itself."""
     mask = neighbours()
     row = weights(SCORES, mask)[ASKING]
     marks = [
@@ -250,42 +262,67 @@ def graph_attention() -> str:
 
 
 PANELS = (
-    ("Sequence", "a word after a word", sequence),
-    ("Attention", "look back at each word", attention),
-    ("Self-attention", "each word asks all", self_attention),
-    ("Mask", "who may ask whom", masked),
-    ("Graph", "the mask is a graph", graph),
-    ("Graph attention", "ask your neighbours", graph_attention),
+    ("Sequence", "one word after another", "01-seq2seq", sequence),
+    ("Attention", "attend to each word", "02-attention", attention),
+    ("Self-attention", "each attends to all", "04-self-attention", self_attention),
+    ("Mask", "which attends to which", "06-masks-are-graphs", masked),
+    ("Graph", "the mask is a graph", "07-message-passing", graph),
+    ("Graph attention", "attend to neighbours", "10-graph-attention", graph_attention),
 )
+"""Title, caption, the chapter that begins it, and what draws it."""
 
 WAY_IN_WORDS = (
     "The way of the book in six panels, with the same five words in each. "
     "1, sequence: a chain of words ends in one vector. "
-    "2, attention: a decoder that is to write the Korean for saw looks back at each word, "
-    "most of all at saw. "
-    "3, self-attention: each word asks all words. "
-    "4, mask: a table of who may ask whom; what is hidden is crossed out. "
+    "2, attention: a decoder about to write the Korean for saw attends to each word, "
+    "most of all to saw. "
+    "3, self-attention: each word attends to all words. "
+    "4, mask: a table of which word attends to which; masked pairs are hatched. "
     "5, graph: the same table drawn as nodes and edges. "
-    "6, graph attention: a node asks its neighbours and itself, and nobody else. "
+    "6, graph attention: a node attends to its neighbours and to itself, and to no others. "
     "In all of them one function runs: score, mask, softmax, weighted sum."
 )
 
 
+def _panel(at: int) -> str:
+    """One panel of the way: its frame, title, drawing and caption."""
+    title, caption, _, draw = PANELS[at]
+    width, height = PANEL
+    frame = _tag(
+        "rect", x=1, y=1, width=width - 2, height=height - 2, rx=14,
+        fill="none", stroke="currentColor", stroke_opacity=0.3, stroke_width=1.5,
+    )  # fmt: skip
+    heading = _text(18, 34, title, "start", font_size=TITLE, font_weight=700)
+    return frame + heading + draw() + _text(18, 64, caption, "start")
+
+
+def panels() -> str:
+    """The way as six links, for the home page: inline, so it has the page's colours."""
+    width, height = PANEL
+    links = []
+    for at, (title, caption, chapter, _) in enumerate(PANELS):
+        picture = (
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}"'
+            f' aria-hidden="true">{_panel(at)}</svg>'
+        )
+        name = escape(f"{title}: {caption}")
+        links.append(f'<a href="../notebooks/{chapter}.html" aria-label="{name}">{picture}</a>')
+    return (
+        '<nav class="gat-way" aria-label="The way, in six panels">\n'
+        + "\n".join(links)
+        + "\n</nav>\n"
+    )
+
+
 def way() -> str:
-    """The whole way on one picture, for the home page: inline, so it has the page's colours."""
+    """The whole way on one picture, for the README."""
     width, height = PANEL
     step_x, step_y = WIDTH - width, height + GAP
     total = 3 * height + 2 * GAP + FOOT
     parts = []
-    for at, (title, caption, draw) in enumerate(PANELS):
+    for at in range(len(PANELS)):
         x, y = (at % 2) * step_x, (at // 2) * step_y
-        frame = _tag(
-            "rect", x=1, y=1, width=width - 2, height=height - 2, rx=14,
-            fill="none", stroke="currentColor", stroke_opacity=0.3, stroke_width=1.5,
-        )  # fmt: skip
-        heading = _text(18, 34, f"{at + 1}  {title}", "start", font_size=TITLE, font_weight=700)
-        below = _text(18, 64, caption, "start")
-        parts.append(_tag("g", frame + heading + draw() + below, transform=f"translate({x} {y})"))
+        parts.append(_tag("g", _panel(at), transform=f"translate({x} {y})"))
     steps = (("score", ""), ("mask", "masked"), ("softmax", "weight"), ("weighted sum", "value"))
     spans = " → ".join(
         _tag("tspan", name, fill=_role(role) if role else "currentColor", font_weight=700)
@@ -337,6 +374,22 @@ def logo() -> str:
     return _mark(keys, (47.0, 29.0, 14.0), "A node that gathers from three others")
 
 
+def preview() -> str:
+    """What is shown where a link to the book is shared: 1200 by 630, on a ground of its own."""
+    shown = "".join(
+        _tag("g", _panel(at), transform=f"translate({60 + k * 368} 270) scale(1.1)")
+        for k, at in enumerate((1, 3, 5))
+    )
+    words = _text(60, 120, "Attention,", "start", font_size=76, font_weight=700) + _text(
+        60, 205, "from sequences to graphs", "start", font_size=60
+    )
+    return (
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1200 630" width="1200" height="630"'
+        ' color="#22242b" font-family="sans-serif"><rect width="1200" height="630"'
+        f' fill="#fefdfb"/>{words}{shown}</svg>\n'
+    )
+
+
 def favicon() -> str:
     """The logo, heavier, for a browser's tab."""
     keys = (
@@ -347,13 +400,34 @@ def favicon() -> str:
     return _mark(keys, (46.0, 27.0, 17.0), "Attention, from sequences to graphs")
 
 
-PICTURES = {"logo.svg": logo, "favicon.svg": favicon, "way.svg": way}
+PICTURES = {
+    "logo.svg": logo,
+    "favicon.svg": favicon,
+    "way.svg": way,
+    "way.html": panels,
+}
+
+
+def save_preview(path: Path) -> None:
+    """Draw the preview as a PNG, which is what other sites read, in headless Chromium."""
+    from playwright.sync_api import sync_playwright  # only here: the rest needs no browser
+
+    with sync_playwright() as play:
+        executable = os.environ.get("GATUTILS_CHROMIUM") or shutil.which("chromium")
+        browser = play.chromium.launch(executable_path=executable)
+        page = browser.new_page(viewport={"width": 1200, "height": 630})
+        page.set_content(f'<body style="margin:0">{preview()}')
+        draft = path.with_suffix(".tmp")
+        draft.write_bytes(page.screenshot())
+        os.replace(draft, path)
+        browser.close()
 
 
 def main() -> None:
     """Write every picture."""
     for name, draw in PICTURES.items():
         (STATIC / name).write_text(draw(), encoding="utf-8", newline="\n")
+    save_preview(STATIC / "og.png")
 
 
 if __name__ == "__main__":

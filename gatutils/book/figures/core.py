@@ -54,7 +54,7 @@ INK = "#010203"
 
 
 COLUMN, NARROW, PHONE = 688, 640, 382
-"""CSS pixels: the page's text on a desktop; less, and a plot is narrow; a figure on a phone."""
+"""Pixels of the page's text on a desktop, below which a plot is narrow, of a phone's figure."""
 
 
 WIDE, SLIM = (COLUMN / 96, 3.7), (3.75, 3.1)
