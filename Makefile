@@ -4,6 +4,7 @@
 #              are left out: make test SLOW=1 runs them too, as CI does)
 # make test-portable   the notebooks again, as processors with other instruction sets run them
 #                      (all three; or one: make test-portable UNDER=default)
+# make pdf     the whole book in one PDF, printed by Chromium
 # make lab     open the notebooks
 # make lint    format, lint, types, spelling (make lint-js: the scripts, with npx)
 # make bench   time what chapter 4 draws (make notebooks then draws it anew), and graph attention
@@ -35,12 +36,15 @@ SETTINGS_default := ATEN_CPU_CAPABILITY=default MKL_CBWR=COMPATIBLE ONEDNN_MAX_C
 export GATUTILS_PROGRESS := 0
 export PYTHONHASHSEED := 0
 
-.PHONY: book test test-portable lab bench notebooks lint lint-js drawings env clean
+.PHONY: book pdf test test-portable lab bench notebooks lint lint-js drawings env clean
 
 book: env
 	$(BIN)/jupyter-book build . --all -W -n --keep-going
 	@echo "Open this page in a browser:"
 	@echo "$(CURDIR)/_build/html/index.html"
+
+pdf: book
+	$(BIN)/python book/pdf.py
 
 # A file that is opened without naming its encoding fails the tests: Windows has another default.
 test: env

@@ -39,3 +39,31 @@ addEventListener("DOMContentLoaded", () => {
 if (location.protocol === "file:") {
   DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
 }
+
+// On paper the solutions stand at the end, as in a book.
+(() => {
+  let moved = [];
+  addEventListener("beforeprint", () => {
+    const article = document.querySelector("article.bd-article > section");
+    const solutions = [...document.querySelectorAll(".bd-article div.solution")];
+    if (!article || moved.length || !solutions.length) return;
+    const end = document.createElement("section");
+    end.className = "gat-solutions";
+    const title = document.createElement("h2");
+    title.textContent = "Solutions";
+    end.append(title);
+    moved = solutions.map((solution) => {
+      const place = document.createComment("solution");
+      solution.replaceWith(place);
+      end.append(solution);
+      return [place, solution];
+    });
+    article.append(end);
+  });
+  addEventListener("afterprint", () => {
+    const end = document.querySelector(".gat-solutions");
+    for (const [place, solution] of moved) place.replaceWith(solution);
+    moved = [];
+    end?.remove();
+  });
+})();
