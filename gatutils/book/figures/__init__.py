@@ -29,6 +29,7 @@ from gatutils.book.figures.heads import heads
 from gatutils.book.figures.heatmaps import heatmap
 from gatutils.book.figures.lookup import lookup
 from gatutils.book.figures.masks import masks
+from gatutils.book.figures.message_passing import message_passing
 from gatutils.book.figures.networks import Network, circle, networks
 
 __all__ = [
@@ -49,6 +50,7 @@ __all__ = [
     "heatmap",
     "lookup",
     "masks",
+    "message_passing",
     "networks",
     "picture",
     "role_color",
