@@ -187,7 +187,7 @@ class MessagePassing extends Figure {
       <g class="node" role="button" transform="translate(${at})"><circle r="${r}"/>
         <text class="name" y="-15"/><text/><text class="large"/></g>`).join("")}
       <g class="summary" transform="translate(${width / 2} ${height - 1.5})">
-        <rect x="-60" y="-14" width="120" height="28" rx="14"/><text y="5"/></g>`);
+        <rect x="-66" y="-14" width="132" height="28" rx="14"/><text y="5"/></g>`);
     this.all(".node").forEach((node, i) => {
       node.children[1].textContent = `node ${names[i]}`;
       node.children[1].style.fontSize = `${Math.min(13, 85 / (names[i].length + 5))}px`;
@@ -269,7 +269,7 @@ class MessagePassing extends Figure {
       const three = middle.childNodes.length > 0;
       const below = at === 2; // the state first, then what is received
       middle.setAttribute("y", below ? 21 : 3);
-      middle.style.fontSize = `${Math.min(14, (below ? 112 : 140) / middle.textContent.length)}px`;
+      middle.style.fontSize = `${Math.min(14, (below ? 104 : 120) / middle.textContent.length)}px`;
       large.setAttribute("y", !three ? 9 : below ? 5 : 22);
     });
     this.$("svg").classList.toggle("read", step === 4);
