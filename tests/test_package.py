@@ -54,6 +54,7 @@ BOOK = [
     "book.figures.lookup",
     "book.figures.graph_attention",
     "book.figures.message_passing",
+    "book.figures.gru_cell",
     "book.figures",
     "book.figures.__main__",
     "book.experiments.batching",

@@ -25,6 +25,7 @@ from gatutils.book.figures.core import (
 )
 from gatutils.book.figures.curves import Curve, curves, strips
 from gatutils.book.figures.graph_attention import graph_attention
+from gatutils.book.figures.gru_cell import gru_cell
 from gatutils.book.figures.heads import heads
 from gatutils.book.figures.heatmaps import heatmap
 from gatutils.book.figures.lookup import lookup
@@ -46,6 +47,7 @@ __all__ = [
     "curves",
     "drawing",
     "graph_attention",
+    "gru_cell",
     "heads",
     "heatmap",
     "lookup",
