@@ -1,6 +1,7 @@
 """Chapter 7's figure: what it shows is what gatutils aggregates, combines and reads out."""
 
 from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
 
 import pytest
 import torch
@@ -18,9 +19,9 @@ WAYS = ("sum", "mean", "max")
 
 
 def figure(graph=GRAPH, states=STATES, names=tuple("01234"), alt="one round", **options):
-    options = {"start": 2, "positions": PLACES} | options
+    given: dict[str, Any] = {"start": 2, "positions": PLACES} | options
     numbers = torch.tensor(states, dtype=torch.float32).unsqueeze(1)
-    return message_passing(graph, numbers, list(names), alt, **options)
+    return message_passing(graph, numbers, list(names), alt, **given)
 
 
 FIGURE = figure()
@@ -237,6 +238,14 @@ def moving(page):
             Math.max(0, ...scripted.map(a => a.effect.getTiming().duration))];
         }"""
     )
+
+
+def test_nothing_fades_where_motion_is_unwanted(show):
+    fading = """figure => [...figure.shadowRoot.querySelectorAll('.live *')].some(e =>
+      getComputedStyle(e).transitionDuration !== '0s')"""
+    assert show(FIGURE).locator("gat-message-passing").evaluate(fading)
+    calm = show(FIGURE, reduced_motion="reduce")
+    assert not calm.locator("gat-message-passing").evaluate(fading)
 
 
 def test_numbers_travel_along_the_arrows_and_what_changes_lights_up(show):

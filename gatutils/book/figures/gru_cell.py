@@ -58,8 +58,8 @@ def gru_cell(
         expect(least <= number <= most, name, f"a number from {least} to {most}", number)
     expect_int(steps, "steps", least=1)
     expect(steps <= 10, "steps", "at most 10", steps)
-    data = {name: _rounded(number) for name, (number, _, _) in given.items()} | {"steps": steps}
-    still = _gates(*(data[name] for name in ("z", "r", "x", "h", "W", "U")), steps)
+    numbers = {name: _rounded(number) for name, (number, _, _) in given.items()}
+    data, still = numbers | {"steps": steps}, _gates(**numbers, steps=steps)
     return element("gat-gru-cell", data, still, alt, caption, tolerance)
 
 
@@ -87,9 +87,9 @@ def _gates(z: float, r: float, x: float, h: float, W: float, U: float, steps: in
     )
     words = (
         "update gate z",
-        "old state, z h",
-        "candi\u00addate, (1 − z) h̃",
-        "new state h′",
+        "old state, z\u00a0h",
+        "candi\u00addate, (1\u00a0−\u00a0z)\u00a0h̃",
+        "new state\u00a0h′",
         f"left after {steps} steps, z<sup>{steps}</sup>",
     )
     head = "".join(f'<th scope="col">{word}</th>' for word in words)

@@ -166,9 +166,9 @@ def _arithmetic(
         for words, style in (
             ("node", ""),
             ("neigh\u00adbours", ""),
-            ("state h", ""),
+            ("state\u00a0h", ""),
             (f"aggregate c, {aggr}", f' style="color:{css_variable("value")}"'),
-            ("combine h + c", ""),
+            ("combine h\u00a0+\u00a0c", ""),
         )
     )
     return (

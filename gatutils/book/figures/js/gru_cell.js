@@ -84,7 +84,7 @@ class GRUCell extends Figure {
       .sums { grid-template-columns: minmax(0, 1fr); }
       .says { min-height: 6em; }
     }
-    @media (prefers-reduced-motion: reduce) { * { transition: none !important; } }`;
+    @media (prefers-reduced-motion: reduce) { .flow, .door, li i { transition: none; } }`;
 
   static page = `
     <div class="live">

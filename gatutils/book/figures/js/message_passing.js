@@ -103,7 +103,9 @@ class MessagePassing extends Figure {
       .alone .sum { grid-column: 2; }
       .says { min-height: 4.5em; }
     }
-    @media (prefers-reduced-motion: reduce) { * { transition: none !important; } }`;
+    @media (prefers-reduced-motion: reduce) {
+      .steps button, .node circle, .whole, .summary { transition: none; }
+    }`;
 
   static page = `
     <div class="live">
@@ -257,7 +259,7 @@ class MessagePassing extends Figure {
       node.setAttribute("aria-label",
         `node ${names[i]}, ${at > 2 ? `new state ${plain(fresh[i])}` : `state ${own}`}`);
       const part = (kind, text) => {
-        const span = document.createElementNS("http://www.w3.org/2000/svg", "tspan");
+        const span = document.createElementNS(large.namespaceURI, "tspan");
         span.setAttribute("class", kind);
         span.textContent = text;
         return span;
