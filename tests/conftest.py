@@ -34,7 +34,7 @@ settings.register_profile("book", deadline=None, derandomize=True)
 settings.load_profile("book")
 
 # Only here: the package must not be imported before its types are checked.
-from helpers import DESKTOP, ROOT, Visit, build_book  # noqa: E402
+from helpers import DESKTOP, ROOT, Tab, Visit, build_book, html_of  # noqa: E402
 
 
 def pytest_collection_finish() -> None:
@@ -244,6 +244,43 @@ def open_page(book: Path, browser: Any) -> Iterator[Callable[..., Any]]:
     for each in opened:
         each.close()
     assert not errors
+
+
+@pytest.fixture(scope="module")
+def tabs(browser):
+    """The tabs that are open, by their options."""
+    opened: dict[str, Tab] = {}
+    yield opened
+    for tab in opened.values():
+        tab.context.close()
+
+
+@pytest.fixture
+def show(browser, tabs, tmp_path):
+    """``show(*figures)`` opens a page with them; nothing may fail or ask the network there."""
+    used = {}
+
+    def opened(*figures, theme="light", **options):
+        key = repr(sorted(options.items()))
+        assert key not in used, "a page of this kind is open, and another would take its place"
+        if key not in tabs:
+            tabs[key] = Tab(browser, options)
+        used[key] = tabs[key]
+        file = tmp_path / f"{len(used)}.html"
+        file.write_text(html_of(*figures, theme=theme), encoding="utf-8")
+        used[key].open(file)
+        return used[key].page
+
+    yield opened
+    assert not [trouble for tab in used.values() for trouble in tab.troubles]
+
+
+@pytest.fixture(scope="module")
+def shared_page(browser):
+    """One page for all examples of a property."""
+    context = browser.new_context()
+    yield context.new_page()
+    context.close()
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:

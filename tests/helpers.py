@@ -239,3 +239,49 @@ class Visit:
 
     def close(self) -> None:
         self.context.close()
+
+
+# ---- Interactive figures, on a bare page of their own -------------------------------------------
+
+STATIC = ROOT / "book" / "_static"
+
+
+def html_of(*figures, theme="light"):
+    style = "".join(
+        (STATIC / name).read_text(encoding="utf-8") for name in ("book.css", "roles.css")
+    )
+    shown = "".join(figure._repr_mimebundle_()[0]["text/html"] for figure in figures)
+    return (
+        f'<!doctype html><html lang="en" data-theme="{theme}"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1"><title>Figures'
+        f"</title><style>{style} html{{color-scheme:{theme};color:var(--pst-color-text-base);"
+        "background:var(--pst-color-background);font-family:var(--pst-font-family-base)}"
+        f'</style></head><body><main class="bd-article"><h1>Figures</h1>{shown}</main></body>'
+    )
+
+
+class Tab:
+    """A page of the browser that one test after another opens its file in.
+
+    To start a page anew takes three times as long as to open the next file in it.
+    """
+
+    def __init__(self, browser, options):
+        self.context = browser.new_context(**options)
+        self.page = self.context.new_page()
+        self.file = None
+        self.troubles: list[str] = []
+        self.page.on("pageerror", lambda error: self.troubles.append(str(error)))
+        self.page.on("console", lambda message: self.troubles.append(message.text))
+        self.page.on("request", self.fit_witnesses)
+
+    def fit_witnesses(self, request):
+        if request.url != self.file:
+            self.troubles.append(request.url)
+
+    def open(self, file):
+        self.file = file.as_uri()
+        self.troubles.clear()
+        self.page.emulate_media(media="null")
+        self.page.mouse.move(0, 0)
+        self.page.goto(self.file)

@@ -30,10 +30,12 @@ from gatutils.book.figures import (
     drawing,
     elements,
     graph_attention,
+    gru_cell,
     heads,
     heatmap,
     lookup,
     masks,
+    message_passing,
     networks,
     picture,
     strips,
@@ -452,7 +454,17 @@ def attending(graph=FIVE, features=STATES, names=tuple("12345"), **options):
     return graph_attention(graph, features, names=names, **given)
 
 
-INTERACTIVE: list[Callable[..., Picture]] = [fruit, asking, masked, attending]
+def passing():
+    return message_passing(FIVE.without_self_loops(), STATES[:, :1], tuple("12345"), "one <round>")
+
+
+def remembering():
+    return gru_cell("what <it> keeps")
+
+
+INTERACTIVE: list[Callable[..., Picture]] = [
+    *(fruit, asking, masked, attending, passing, remembering)
+]
 
 
 @pytest.mark.parametrize("make", INTERACTIVE)
@@ -461,6 +473,7 @@ def test_interactive_figures_bring_all_they_need(make):
     element, _, script = parts(make())
     assert element.get("role") == "group"
     named = {"a <lookup>", "who <asks>", "whom <it> sees", "how <it> attends"}
+    named |= {"one <round>", "what <it> keeps"}
     assert element.get("aria-label") in named
     for end in ("</script", "<!--", "http:", "https:", "import", "innerHTML +="):
         assert end not in script

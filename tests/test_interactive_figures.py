@@ -5,7 +5,7 @@ import re
 
 import pytest
 import torch
-from helpers import OF_A_SCHEME, ROOT, not_none, pair_scores
+from helpers import OF_A_SCHEME, html_of, not_none, pair_scores
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,7 +20,6 @@ from gatutils.book.figures import (
 from gatutils.graph import Graph
 from gatutils.graph_attention import GATConv
 
-STATIC = ROOT / "book" / "_static"
 FRUIT = {"lemon": [0.0, 1.0], "orange": [0.6, 0.8], "apple": [0.8, 0.6], "melon": [1.0, 0.0]}
 QUERIES = {"apple": [0.8, 0.6], "pear": [0.96, 0.28]}
 VALUES = [1.0, 2.0, 3.0, 8.0]
@@ -62,79 +61,9 @@ ATTENTION = graph_attention(
 )
 
 
-def html_of(*figures, theme="light"):
-    style = "".join(
-        (STATIC / name).read_text(encoding="utf-8") for name in ("book.css", "roles.css")
-    )
-    shown = "".join(figure._repr_mimebundle_()[0]["text/html"] for figure in figures)
-    return (
-        f'<!doctype html><html lang="en" data-theme="{theme}"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1"><title>Figures'
-        f"</title><style>{style} html{{color-scheme:{theme};color:var(--pst-color-text-base);"
-        "background:var(--pst-color-background);font-family:var(--pst-font-family-base)}"
-        f'</style></head><body><main class="bd-article"><h1>Figures</h1>{shown}</main></body>'
-    )
-
-
 def opacity(tint):
     """The last number of a colour as the browser writes it."""
     return float(not_none(re.search(r"[/,] ?([\d.e-]+)\)$", tint))[1])
-
-
-class Tab:
-    """A page of the browser that one test after another opens its file in.
-
-    To start a page anew takes three times as long as to open the next file in it.
-    """
-
-    def __init__(self, browser, options):
-        self.context = browser.new_context(**options)
-        self.page = self.context.new_page()
-        self.file = None
-        self.troubles: list[str] = []
-        self.page.on("pageerror", lambda error: self.troubles.append(str(error)))
-        self.page.on("console", lambda message: self.troubles.append(message.text))
-        self.page.on("request", self.fit_witnesses)
-
-    def fit_witnesses(self, request):
-        if request.url != self.file:
-            self.troubles.append(request.url)
-
-    def open(self, file):
-        self.file = file.as_uri()
-        self.troubles.clear()
-        self.page.emulate_media(media="null")
-        self.page.mouse.move(0, 0)
-        self.page.goto(self.file)
-
-
-@pytest.fixture(scope="module")
-def tabs(browser):
-    """The tabs that are open, by their options."""
-    opened: dict[str, Tab] = {}
-    yield opened
-    for tab in opened.values():
-        tab.context.close()
-
-
-@pytest.fixture
-def show(browser, tabs, tmp_path):
-    """``show(*figures)`` opens a page with them; nothing may fail or ask the network there."""
-    used = {}
-
-    def opened(*figures, theme="light", **options):
-        key = repr(sorted(options.items()))
-        assert key not in used, "a page of this kind is open, and another would take its place"
-        if key not in tabs:
-            tabs[key] = Tab(browser, options)
-        used[key] = tabs[key]
-        file = tmp_path / f"{len(used)}.html"
-        file.write_text(html_of(*figures, theme=theme), encoding="utf-8")
-        used[key].open(file)
-        return used[key].page
-
-    yield opened
-    assert not [trouble for tab in used.values() for trouble in tab.troubles]
 
 
 # ---- lookup ----------------------------------------------------------------------------------
@@ -277,13 +206,6 @@ def test_any_lookup_is_attention(shared_page, query, pairs, place):
     assert read["weight"] == pytest.approx(weights, abs=1e-7)
     assert sum(read["weight"]) == pytest.approx(1)
     assert read["result"] == pytest.approx([result], abs=1e-6)
-
-
-@pytest.fixture(scope="module")
-def shared_page(browser):
-    context = browser.new_context()
-    yield context.new_page()
-    context.close()
 
 
 def test_names_are_text_never_html(show):

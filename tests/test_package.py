@@ -53,6 +53,8 @@ BOOK = [
     "book.figures.masks",
     "book.figures.lookup",
     "book.figures.graph_attention",
+    "book.figures.message_passing",
+    "book.figures.gru_cell",
     "book.figures",
     "book.figures.__main__",
     "book.experiments.batching",

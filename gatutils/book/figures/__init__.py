@@ -29,10 +29,12 @@ from gatutils.book.figures.core import (
 )
 from gatutils.book.figures.curves import Curve, curves, strips
 from gatutils.book.figures.graph_attention import graph_attention
+from gatutils.book.figures.gru_cell import gru_cell
 from gatutils.book.figures.heads import heads
 from gatutils.book.figures.heatmaps import heatmap
 from gatutils.book.figures.lookup import lookup
 from gatutils.book.figures.masks import masks
+from gatutils.book.figures.message_passing import message_passing
 from gatutils.book.figures.networks import Network, circle, networks
 from gatutils.book.figures.tables import Table, table
 
@@ -54,10 +56,12 @@ __all__ = [
     "curves",
     "drawing",
     "graph_attention",
+    "gru_cell",
     "heads",
     "heatmap",
     "lookup",
     "masks",
+    "message_passing",
     "networks",
     "picture",
     "role_color",

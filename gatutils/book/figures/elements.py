@@ -13,6 +13,8 @@ SCRIPTS = {
     "gat-heads": ("core", "heads"),
     "gat-masks": ("core", "arrows", "masks"),
     "gat-attention": ("core", "arrows", "graph_attention"),
+    "gat-gru-cell": ("core", "gru_cell"),
+    "gat-message-passing": ("core", "arrows", "message_passing"),
 }
 """Custom element -> the files in ``js/`` that make up its script, in order."""
 

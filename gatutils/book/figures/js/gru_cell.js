@@ -1,0 +1,218 @@
+// The gated recurrent unit: `gru_cell` in gatutils.book.figures.
+
+// torch.nn.GRUCell with one hidden unit; the gates z and r are given.
+function unit({ z, r, x, h, W, U }) {
+  const candidate = Math.tanh(W * x + r * (U * h));
+  return { candidate, state: z * h + (1 - z) * candidate };
+}
+
+const two = (x) => x.toFixed(2).replace("-0.00", "0.00").replace("-", "−");
+const plain = (x) => two(x).replace(/\.?0+$/, ""); // 1, 0.5
+const inside = (text) => (text.startsWith("−") ? `(${text})` : text); // as a factor or a term
+const percent = (x) => (x > 0 && x < 0.005 ? "less than 1%" : `${Math.round(100 * x)}%`);
+
+// Whose slider it is, what it is called, and from where to where it goes.
+const DIALS = {
+  z: ["update gate", 0, 1, 0.05], r: ["reset gate", 0, 1, 0.05],
+  x: ["input", -2, 2, 0.1], h: ["old state", -1, 1, 0.1],
+};
+
+// A pipe is as wide as all of it; what flows through is as wide as its gate is open.
+const WIDTH = 36;
+const BOXES = { h: [2, 34, "old state"], new: [280, 34, "new state"],
+  x: [2, 181, "input"], candidate: [137, 181, "candidate"] };
+const PIPES = { // a line, the tip of its arrow and where that points, its gate
+  z: ["M90 66H280", [280, 66, 0], [185, 66, 0]],
+  r: ["M46 98V129Q46 139 56 139H171Q181 139 181 149V181", [181, 181, 90], [88, 139, 0]],
+  x: ["M90 213H137", [137, 213, 0]],
+  rest: ["M225 213H314Q324 213 324 203V98", [324, 98, -90], [324, 150, 90]],
+};
+
+class GRUCell extends Figure {
+  static style = `
+    :host { --ground: var(--pst-color-background, var(--jp-layout-color0, Canvas));
+      --old: var(--pst-color-primary, currentColor); margin: auto; max-width: 44rem; }
+    slot { display: none; }
+    @media print { slot { display: contents; } .live { display: none; } }
+    .middle { align-items: center; display: grid; gap: 0.5rem 1.5rem;
+      grid-template-columns: minmax(0, 1fr) 17.5rem; }
+    svg { display: block; fill: currentColor; overflow: visible; stroke: currentColor;
+      width: 100%; }
+    path { fill: none; }
+    .pipe { stroke: var(--hair); stroke-width: ${WIDTH}; }
+    .flow { stroke: color-mix(in srgb, currentColor 45%, var(--ground));
+      transition: stroke-width 250ms; }
+    .old .flow { stroke: var(--old); }
+    .tip { fill: var(--ground); stroke: none; }
+    .door { stroke: none; transition: transform 250ms; }
+    .box rect { fill: var(--ground); stroke-width: 1.5; }
+    .box.h rect { stroke: var(--old); stroke-width: 2.5; }
+    .box.new rect { stroke-width: 2.5; }
+    text { font-size: 13px; stroke: none; text-anchor: middle; }
+    .number { font-size: 13.5px; font-weight: 700; }
+    .label { paint-order: stroke; stroke: var(--ground); stroke-width: 4px; text-anchor: start; }
+    .label.end { text-anchor: end; }
+    .dial { align-items: end; display: grid; grid-template: "name value" / 1fr max-content; }
+    .dial label { grid-area: name; line-height: 1.2; padding-top: 0.4rem; }
+    output { font-weight: 600; grid-area: value; line-height: 1.2; text-align: end; }
+    input { accent-color: currentColor; display: block; grid-column: 1 / -1; height: 2.5rem;
+      width: 100%; }
+    input:focus-visible { outline-offset: -3px; }
+    [name=z], [name=h] { accent-color: var(--old); }
+    .sums { display: grid; grid-template-columns: max-content minmax(0, 1fr);
+      margin-top: 0.75rem; }
+    .sums > div { border-block: 1px solid var(--hair); column-gap: 1rem; display: grid;
+      grid-column: 1 / -1; grid-template-columns: subgrid; margin-top: -1px; padding: 0.4rem 0.5rem; }
+    .sums span span { display: inline-block; white-space: pre; }
+    .kept { color: var(--old); }
+    .title { font-size: 0.9rem; margin: 1rem 0 0.25rem; text-align: center; text-wrap: balance; }
+    sup { font-size: 0.85em; line-height: 0; }
+    ol { align-items: end; display: grid; grid-auto-columns: 1fr; grid-auto-flow: column;
+      list-style: none; margin: 0; padding: 0; }
+    li { font-size: 0.78rem; text-align: center; }
+    li i { background: var(--old); border-radius: 2px 2px 0 0; display: block;
+      height: calc(4rem * var(--left)); margin: 0 12%; min-height: 1px; transition: height 250ms; }
+    li small { border-top: 1px solid var(--muted); display: block; font-size: 1em; }
+    .says { min-height: 3em; text-wrap: balance; }
+    @container (max-width: 39rem) {
+      .middle { grid-template-columns: minmax(0, 1fr); }
+      .picture { margin: auto; max-width: 25rem; width: 100%; }
+      .dial { align-items: center; column-gap: 0.5rem;
+        grid-template: "name slider value" / 7.2rem minmax(0, 1fr) 2.8rem; }
+      .dial label { padding: 0; }
+      input { grid-area: slider; }
+      .sums { grid-template-columns: minmax(0, 1fr); }
+      .says { min-height: 6em; }
+    }
+    @media (prefers-reduced-motion: reduce) { .flow, .door, li i { transition: none; } }`;
+
+  static page = `
+    <div class="live">
+      <div class="middle">
+        <div class="picture"><svg viewBox="0 0 370 250" aria-hidden="true"></svg></div>
+        <div class="dials" role="group" aria-label="gates, input and old state"></div>
+      </div>
+      <div class="sums">
+        <div><span>candidate</span><span class="candidate"></span></div>
+        <div><span>new state</span><span class="state"></span></div>
+      </div>
+      <p class="title">share of the first state that the update gate leaves after t steps,
+        z<sup>t</sup></p>
+      <ol></ol>
+      <p class="says" aria-live="polite"></p>
+    </div>
+    <slot></slot>`;
+
+  start() {
+    const { steps } = this.data;
+    this.at = { ...this.data };
+    this.draw();
+    for (const [name, [words, min, max, step]] of Object.entries(DIALS)) {
+      const slider = make("input", { type: "range", id: name, name, min, max, step });
+      slider.value = this.at[name];
+      slider.addEventListener("input", () => {
+        this.at[name] = Number(slider.value);
+        this.show();
+      });
+      this.$(".dials").append(make("div", { class: "dial" },
+        make("label", { for: name }, `${words} ${name}`), slider, make("output", { for: name })));
+    }
+    this.$("ol").append(...Array.from({ length: steps + 1 }, (_, t) =>
+      make("li", {}, make("span"), make("i"), make("small", {}, t))));
+    this.show();
+  }
+
+  // Pipes, what flows in them, gates with two doors each, and boxes for the four numbers.
+  draw() {
+    const pipe = ([name, [line, [x, y, turn]]]) => `
+      <g class="${name === "z" || name === "r" ? "old" : ""}" data-pipe="${name}">
+        <path class="pipe" d="${line}"/><path class="flow" d="${line}"/>
+        <polygon class="tip" transform="translate(${x} ${y}) rotate(${turn})"
+          points="-3,0 -12,6 -12,-6"/></g>`;
+    const half = WIDTH / 2;
+    const gate = ([name, [, , [x, y, turn]]]) => `
+      <g data-gate="${name}" transform="translate(${x} ${y}) rotate(${turn})">
+        <rect class="door" x="-3.5" y="${-half}" width="7" height="${half}"/>
+        <rect class="door" x="-3.5" y="0" width="7" height="${half}"/></g>`;
+    const box = ([name, [x, y, words]]) => `
+      <g class="box ${name}" transform="translate(${x} ${y})">
+        <rect width="88" height="64" rx="8"/><text x="44" y="26">${words}</text>
+        <text class="number" x="44" y="48"/></g>`;
+    const pipes = Object.entries(PIPES);
+    this.$("svg").innerHTML = `${pipes.map(pipe).join("")}
+      ${pipes.filter(([, parts]) => parts[2]).map(gate).join("")}
+      ${Object.entries(BOXES).map(box).join("")}
+      <text class="label z" x="120" y="20"/><text class="label r" x="100" y="114"/>
+      <text class="label end rest" x="284" y="155"/>`;
+  }
+
+  show() {
+    const { at, data: { steps } } = this, { z, r, x, h } = at;
+    const found = unit(at);
+    for (const name of Object.keys(DIALS)) {
+      const slider = this.$(`[name=${name}]`);
+      slider.nextElementSibling.textContent = plain(at[name]);
+      slider.setAttribute("aria-valuetext", plain(at[name]));
+    }
+    const opened = { z, r, x: 1, rest: 1 - z };
+    for (const [name, share] of Object.entries(opened)) {
+      this.$(`[data-pipe=${name}] .flow`).style.strokeWidth = `${WIDTH * share}px`;
+      const doors = this.$(`[data-gate=${name}]`)?.children ?? [];
+      [...doors].forEach((door, k) => {
+        door.style.transform = `translateY(${(k ? 1 : -1) * share * WIDTH / 2}px)`;
+      });
+    }
+    const numbers = { h: ["h", plain(h)], x: ["x", plain(x)],
+      candidate: ["h̃", two(found.candidate), found.candidate], new: ["h′", two(found.state), found.state] };
+    for (const [name, [symbol, text, exact]] of Object.entries(numbers)) {
+      const number = this.$(`.box.${name} .number`);
+      number.textContent = `${symbol} = ${text}`;
+      if (exact !== undefined) number.dataset.value = exact;
+    }
+    this.$(".label.z").textContent = `update gate z = ${plain(z)}`;
+    this.$(".label.r").textContent = `reset gate r = ${plain(r)}`;
+    this.$(".label.rest").textContent = `1 − z = ${plain(1 - z)}`;
+    this.write(found);
+    [...this.$("ol").children].forEach((bar, t) => {
+      bar.dataset.value = z ** t;
+      bar.style.setProperty("--left", z ** t);
+      bar.firstChild.textContent = t === 0 || z === 1 ? "1" : z === 0 ? "0" : (z ** t).toFixed(2);
+    });
+    const words = this.words(found, steps);
+    if (this.$(".says").textContent !== words) this.$(".says").textContent = words;
+  }
+
+  // Both formulas, with numbers; each part stays on one line.
+  write({ candidate, state }) {
+    const { z, r, x, h, W, U } = this.at;
+    const part = (...content) => make("span", {}, ...content);
+    const [dx, dh, dz, dr] = [x, h, z, r].map((number) => inside(plain(number)));
+    const rest = plain(1 - z);
+    this.$(".sums .candidate").replaceChildren(
+      part("h̃ = tanh(W x + r · U h) "),
+      part(`= tanh(${plain(W)} · ${dx} + ${dr} · ${inside(plain(U))} · ${dh}) `),
+      part(`= ${two(candidate)}`));
+    const kept = make("b", { class: "kept" }, `${dz} · ${dh}`);
+    this.$(".sums .state").replaceChildren(
+      part("h′ = z h + (1 − z) h̃ "),
+      part("= ", kept, ` + ${rest} · ${inside(two(candidate))} `),
+      part("= ", make("b", {}, two(state))));
+  }
+
+  words({ candidate, state }, steps) {
+    const { z, r, h } = this.at;
+    const kept = z === 1 ? `The update gate is 1: the state is kept exactly, h′ = h = ${plain(h)}, `
+        + "whatever the input is, at every step."
+      : z === 0 ? "The update gate is 0: the old state is overwritten, and the new state is the "
+        + `candidate, ${two(candidate)}.`
+        : `The new state is ${percent(z)} old state and ${percent(1 - z)} candidate: `
+          + `${plain(h)} becomes ${two(state)}. After ${steps} ${steps === 1 ? "step" : "steps"}, `
+          + `${percent(z ** steps)} of the first state is left.`;
+    const seen = r === 0 ? "The reset gate is 0: the candidate depends on the input alone."
+      : `The reset gate lets ${r === 1 ? "all" : percent(r)} of U h, the old state’s part, into the `
+        + "candidate.";
+    return `${kept} ${seen}`;
+  }
+}
+
+customElements.define("gat-gru-cell", GRUCell);
