@@ -105,22 +105,23 @@ class Attention extends Figure {
       : straight(places[j], places[i], r + 1);
     const line = ({ from, bend = "L", tip }) => `<path d="M${from}${bend}${tip}"/>`;
     this.$(".edges").innerHTML = sees.flatMap((seen, i) => seen.map((j) =>
-      !sees[j].includes(i) ? arrow(this.way(j, i), 1) : j > i ? "" : line(this.way(j, i)))).join("");
+      !sees[j].includes(i) ? arrow(this.way(j, i), 1) : j > i ? "" : line(this.way(j, i)).replace(" ", i === j ? ` data-loop="${i}" ` : " "))).join("");
     svg.insertAdjacentHTML("beforeend", places.map((at) => `
       <g class="node" role="button" transform="translate(${at})"><circle r="${r}"/>
-        <text class="word"/><text class="number"/><text class="number"/></g>`).join(""));
+        <rect class="pad" rx="5"/><text class="word"/><text class="number"/><text class="number"/></g>`).join(""));
     this.all(".node").forEach((node, i) => {
       node.setAttribute("aria-label", `node ${names[i]}`);
-      node.children[1].textContent = names[i];
-      node.children[1].style.fontSize = `${Math.min(13, 46 / names[i].length)}px`;
+      node.children[2].textContent = names[i];
+      node.children[2].style.fontSize = `${Math.min(13, 46 / names[i].length)}px`;
     });
   }
 
-  show({ chosen = this.chosen, step = this.step, changed = this.changed } = {}) {
+  show({ chosen = this.chosen, step = this.step, changed } = {}) {
     const { names, sees } = this.data, seen = sees[chosen], n = names.length;
-    // The key stays one that the chosen node attends to, unless the reader chooses another.
-    if (chosen !== this.chosen && arguments[0].changed === undefined && !seen.includes(changed))
-      changed = seen.find((j) => j !== chosen) ?? chosen;
+    // With another query the key becomes one that it attends to.
+    if (changed === undefined)
+      changed = chosen === this.chosen || seen.includes(this.changed) ? this.changed
+        : seen.find((j) => j !== chosen) ?? chosen;
     Object.assign(this, { chosen, step, changed });
     const hidden = names.map((_, j) => j).filter((j) => !seen.includes(j));
     const rows = names.map((_, i) => attention(this.data, this.features, i));
@@ -171,11 +172,14 @@ class Attention extends Figure {
     const { chosen, changed, step } = this, nodes = this.all(".node"), known = step > 3;
     nodes.forEach((node, j) => {
       const out = masked.includes(j), fresh = step === 5 && j === chosen;
-      const [circle, word, ...numbers] = node.children;
+      const [circle, pad, word, ...numbers] = node.children;
       const lines = fresh ? state : step === 1 ? projected[j] : !known ? [scores[j]]
         : out ? [] : [weights[j]];
       node.setAttribute("class", `node${fresh ? " new" : out ? " masked" : ""}${j === changed ? " other" : ""}`);
       circle.style.setProperty("--w", known ? weights[j] : 0);
+      const [across, down] = lines.length ? [20, 16] : [9, 10]; // the hatching keeps clear of the text
+      for (const [key, x] of Object.entries({ x: -across, y: -down, width: 2 * across, height: 2 * down }))
+        pad.setAttribute(key, x);
       word.setAttribute("y", 4.5 - 7 * lines.length);
       numbers.forEach((number, k) => {
         number.textContent = k in lines ? two(lines[k]) : "";
@@ -185,6 +189,8 @@ class Attention extends Figure {
     choose(nodes, chosen);
     this.$(".graph p .query").textContent = `query i = ${this.data.names[chosen]}`;
     this.$(".graph p .key").textContent = `key j = ${this.data.names[changed]}`;
+    for (const edge of this.all("[data-loop]")) // its own arrow takes its place
+      edge.classList.toggle("later", step > 1 && Number(edge.dataset.loop) === chosen);
     this.$(".own").classList.toggle("asked", step === 2);
     this.$(".own").innerHTML = weights.map((weight, j) => {
       if (step === 1 || masked.includes(j)) return "";
@@ -229,14 +235,12 @@ class Attention extends Figure {
     const { chosen, changed: j, step, data: { names, W, a, slope } } = this;
     const { projected, pairs, products, raw, scores, weights, parts, state } = found;
     const [i, name] = [names[chosen], names[j]];
-    this.$(".project").replaceChildren(
-      projection(W, this.features[chosen], projected[chosen], "query", i),
-      projection(W, this.features[j], projected[j], "key", name));
+    projection(this.$(".project"), { W, features: this.features, projected, names, i: chosen, j });
     strips(this.$(".strips"), { pair: pairs[j], a, products: products[j], i, j: name });
     this.$(".total").replaceChildren("sum ", make("b", {}, two(raw[j])));
     curve(this.$(".curve"), { raw, scores, slope, j });
     this.$(".bent").replaceChildren(indexed("e", i, name), " = ", make("b", {}, two(scores[j])));
-    this.$(".score").dataset.known = step > 3;
+    this.$(".score-of").dataset.known = step > 3;
     const buttons = this.all(".keys button");
     choose(buttons, j);
     buttons.forEach((button, k) => {
@@ -261,6 +265,7 @@ class Attention extends Figure {
     const listed = (items) => items.flatMap((item, k) =>
       [k === 0 ? "" : k === items.length - 1 ? " and " : ", ", ...[item].flat()]);
     const e = (k) => indexed("e", i, names[k]), exp = (k) => `exp(${two(scores[k])})`;
+    const top = scores.indexOf(Math.max(...scores));
     const best = seen.filter((k) => weights[k] > Math.max(...weights) - 1e-9);
     const most = best.length === seen.length && best.length > 1
       ? `Node ${i} gives all its neighbours the same weight.`
@@ -270,8 +275,10 @@ class Attention extends Figure {
         "Every node is projected by the same matrix W."],
       () => [e(j), " = LeakyReLU(a · [", indexed("W h", i), " ‖ ", indexed("W h", n), "]) = ",
         `LeakyReLU(${two(raw[j])}) = ${two(scores[j])}. All pairs are scored, whether or not an edge joins them.`],
-      () => hidden.length ? [`Node ${i} does not attend to ${listed(hidden.map((k) => `node ${names[k]}`)).join("")}: `,
-        ...listed(hidden.map((k) => [e(k), ` = ${two(scores[k])}`])), hidden.length > 1 ? " become −∞." : " becomes −∞."]
+      () => hidden.length ? [`Node ${i} does not attend to node${hidden.length > 1 ? "s" : ""} `,
+        `${listed(hidden.map((k) => names[k])).join("")}: `, ...listed(hidden.map((k) => [e(k), `\u00a0=\u00a0${two(scores[k])}`])),
+        hidden.length > 1 ? " become −∞." : " becomes −∞.",
+        ...(hidden.includes(top) ? [" The highest score of the row, ", e(top), ", is masked."] : [])]
         : [`Node ${i} attends to all nodes, so no score of its row is masked.`],
       () => seen.includes(j)
         ? [indexed("α", i, n), ` = ${exp(j)} / (${seen.map(exp).join(" + ")}) = ${two(weights[j])}. ${most}`]

@@ -27,17 +27,19 @@ const ATTENTION_STYLE = `
   polygon, text { stroke: none; }
   .graph svg { max-height: 19rem; }
   .graph p { display: flex; font-weight: 600; gap: 1.5rem; justify-content: center; margin: 0.25rem 0 0; }
-  .graph p span::before { border: 3px solid; border-radius: 50%; content: ""; display: inline-block;
-    height: 0.8em; margin-inline-end: 0.4em; width: 0.8em; }
+  .graph p span { align-items: center; display: flex; gap: 0.4em; }
+  .graph p span::before { border: 3px solid; border-radius: 50%; content: ""; height: 1em; width: 1em; }
   .edges { opacity: 0.3; }
   .own { color: var(--weight); }
   .asked path { stroke-dasharray: 4 4; }
   .node circle { fill: color-mix(in srgb, var(--weight) calc(var(--w) * 36%), var(--ground)); }
   .new circle { fill: color-mix(in srgb, var(--value) 18%, var(--ground)); }
   .node.masked circle { color: var(--masked); fill: url(#hatch); stroke: var(--masked); }
-  .masked text { paint-order: stroke; stroke: var(--ground); stroke-linejoin: round; stroke-width: 5px; }
-  .other circle { stroke: var(--key); stroke-width: 3; }
-  [aria-pressed=true] circle { stroke: var(--query) !important; stroke-width: 3; }
+  .pad { fill: var(--ground); stroke: none; }
+  .node:not(.masked) .pad { display: none; }
+  .hatch { opacity: 0.7; stroke: var(--masked); stroke-width: 1.25; }
+  .node.other circle { stroke: var(--key); stroke-width: 3; }
+  .node[aria-pressed=true] circle { stroke: var(--query); stroke-width: 3; }
   text { font-size: 11.5px; text-anchor: middle; }
   .word { font-weight: 700; }
   .node.masked .number, s { text-decoration: line-through; }
@@ -60,28 +62,27 @@ const ATTENTION_STYLE = `
   .entry.masked::before { opacity: 1; }
   .entry > span { display: table; margin: auto; padding: 0 0.2em; position: relative; }
   .entry.masked > span { background: var(--ground); }
-  .label { font-size: 0.8rem; }
+  .label { font-size: 0.8rem; line-height: 1.5; }
   .entry .label { color: color-mix(in srgb, currentColor 80%, transparent); }
   .entry.masked .label { color: inherit; }
   .entry .number { font-weight: 600; min-height: 1.2em; }
   tr.chosen { outline: 3px solid var(--query); outline-offset: -2px; }
   .entry[aria-pressed=true] { box-shadow: inset 0 0 0 3px var(--key); }
   .entry:focus-visible, .row:focus-visible { outline-offset: -3px; z-index: 1; }
-  .stage { border-top: 1px solid var(--hair); margin-top: 1rem; min-height: 15.5rem; padding-top: 1rem; }
+  .stage { border-top: 1px solid var(--hair); margin-top: 1rem; min-height: 15.5rem; padding-top: 1rem; display: grid; align-items: center; }
   .stage > * { display: none; }
-  [data-step="1"] .project, :is([data-step="2"], [data-step="3"], [data-step="4"]) .score-of,
+  :is([data-step="2"], [data-step="3"], [data-step="4"]) .score-of,
   [data-step="5"] .combine { display: grid; }
   .cell { background: color-mix(in srgb, var(--role, currentColor) calc(5% + var(--w) * 30%), transparent);
     border: 1px solid var(--hair); color: var(--pst-color-text-base, inherit); display: table-cell;
     min-width: 2.9rem; padding: 0.45rem 0.2rem; text-align: center; }
   .cell.query { --role: var(--query); } .cell.key { --role: var(--key); }
-  .project { gap: 1rem 3rem; grid-template-columns: auto auto; justify-content: center; }
-  .projection { align-items: center; display: grid; gap: 0.3rem 0.75rem; grid-template-columns: repeat(4, auto);
-    justify-items: center; }
-  .head { font-weight: 600; }
-  .column { display: grid; }
-  .column .cell { display: block; min-width: 3.4rem; }
-  .matrix { grid-template-columns: auto auto; }
+  .stage .project { align-items: center; flex-wrap: wrap; gap: 0.5rem 0.75rem; justify-content: center; }
+  [data-step="1"] .stage .project { display: flex; }
+  .project table { margin: 0; }
+  .project table:last-child .cell { min-width: 3.1rem; }
+  .project th { font-weight: 600; white-space: nowrap; }
+  .project .given { color: inherit; }
   .score-of { align-items: center; gap: 0.75rem 1rem; grid-template-columns: max-content 9rem minmax(0, 1fr); }
   .strips { font-size: 0.9rem; margin: 0; }
   .strips th { font-weight: 600; padding: 0 0.5rem 0 0; text-align: end; white-space: nowrap; }
@@ -89,7 +90,9 @@ const ATTENTION_STYLE = `
   .strips tr:nth-child(n + 3) td { border-top: 4px solid transparent; background-clip: padding-box; }
   .total { margin: 0.4rem 0 0; text-align: end; }
   .total::after { content: " →"; }
-  .bending p, .total { font-size: 0.9rem; }
+  .bending p, .total, .heads { font-size: 0.9rem; }
+  .heads { display: flex; justify-content: space-between; margin: 0; }
+  [data-known="false"] .heads :not(:first-child) { visibility: hidden; }
   .bending p { margin: 0; text-align: center; }
   .axes { opacity: 0.45; }
   .line { stroke-width: 2; }
@@ -98,16 +101,18 @@ const ATTENTION_STYLE = `
   .points .now { fill: var(--key); }
   .keys { display: grid; gap: 2px; }
   .keys button { align-items: center; border-color: transparent; display: grid; font-size: 0.9rem; gap: 0.5rem;
-    grid-template-columns: 6em minmax(2rem, 1fr) 2.4em; padding: 0 0.3rem; text-align: start; }
+    grid-template-columns: 6em minmax(2rem, 1fr) 2.6em; padding: 0 0.3rem; text-align: start; }
   .keys [aria-pressed=true] { border-color: var(--key); box-shadow: inset 0 0 0 2px var(--key); }
   .keys .masked { color: var(--masked); }
   .keys .score { display: flex; justify-content: space-between; }
   .track { border-inline-start: 1px solid var(--muted); display: block; height: 1.2rem; }
   .track i { background: var(--weight); display: block; height: 100%; width: calc(var(--w) * 100%); }
   .masked .track { background: var(--hatch); }
-  .keys .weight { font-weight: 600; text-align: end; }
+  .keys .weight { font-weight: 600; text-align: end; white-space: nowrap; }
   .keys .masked .weight { color: inherit; }
   .combine { align-items: center; gap: 1rem 2rem; grid-template-columns: 14rem auto; justify-content: center; }
+  .plane text { font-size: 13px; }
+  .plane .up { text-anchor: end; }
   .plane .grid { opacity: 0.12; }
   .plane .old { color: var(--masked); stroke-dasharray: 5 4; }
   .plane .old polygon, .plane .sum polygon { stroke: none; }
@@ -147,21 +152,27 @@ const ATTENTION_STYLE = `
     .points circle { transition: transform 0.3s; }
   }
   @container (max-width: 42rem) {
-    .steps label { font-size: 0.8rem; line-height: 1.3; padding-top: 0.2rem; }
+    .steps label { font-size: 0.75rem; line-height: 1.3; padding-top: 0.2rem; }
+    .stepper { gap: 0.2rem; }
+    .stepper button { padding: 0 0.45rem; }
     .steps small { display: block; font-size: 1em; }
     .says { font-size: 0.9rem; min-height: 4.5em; }
     .middle, .combine { grid-template-columns: minmax(0, 1fr); }
     .pairs tr > :first-child, .pairs thead td { width: 2rem; }
     :is([data-step="1"], [data-step="5"]) .pairs { display: none; }
-    .project { grid-template-columns: auto; }
+    .project .cell { min-width: 2.2rem; }
+    .project table:last-child .cell { min-width: min(3.1rem, 13cqi); }
+    .project th { font-size: 0.85rem; }
     .score-of { grid-template-columns: 7.5rem minmax(0, 1fr); gap: 0.75rem 0.5rem; }
     .strip { grid-column: 1 / -1; }
     .strips { width: 100%; }
     .cell { min-width: 0; }
-    .keys button { grid-template-columns: 5.4em minmax(1rem, 1fr) 2.2em; gap: 0.3rem; padding: 0 0.2rem; }
+    .keys button { grid-template-columns: 5.6em minmax(1rem, 1fr) 2.5em; gap: 0.3rem; padding: 0 0.2rem; }
     .plane { margin: auto; max-width: 14rem; }
     .change { grid-template-columns: max-content minmax(0, 1fr) 2.6em; }
-    .change p { grid-column: 1 / -1; justify-content: space-between; }
+    .change p { grid-column: 1 / -1; }
+    .change p button { margin-inline-start: auto; }
+    .total::after { content: " ↓"; }
     .trace { font-size: 0.875rem; }
     .rest { display: none; }
   }`;
@@ -178,7 +189,7 @@ const ATTENTION_PAGE = `
       <div class="graph">
         <svg role="group" aria-label="graph">
           <defs><pattern id="hatch" width="6" height="6" patternUnits="userSpaceOnUse"
-            patternTransform="rotate(45)"><path d="M0 0V6" stroke-width="1.5"/></pattern></defs>
+            patternTransform="rotate(45)"><path class="hatch" d="M0 0V6"/></pattern></defs>
           <g class="edges"></g><g class="own"></g></svg>
         <p><span class="query"></span><span class="key"></span></p>
       </div>
@@ -193,16 +204,18 @@ const ATTENTION_PAGE = `
           <svg class="curve" viewBox="0 0 128 124" aria-hidden="true"><path class="axes"/>
             <path class="guide"/><path class="line"/><g class="points"></g></svg>
           <p class="bent"></p></div>
-        <div class="keys" role="group" aria-label="keys"></div>
+        <div><p class="heads"><span>score</span><span>softmax</span><span class="weight">weight</span></p>
+          <div class="keys" role="group" aria-label="keys"></div></div>
       </div>
       <div class="combine">
-        <svg class="plane" viewBox="-4 -4 208 208" aria-hidden="true"><path class="grid"/><path class="axes"/>
-          <g class="arrows"></g><text class="reach" x="192" y="114"/></svg>
+        <svg class="plane" viewBox="-26 -4 236 226" aria-hidden="true"><path class="grid"/><path class="axes"/>
+          <g class="arrows"></g><text x="0" y="216"/><text x="200" y="216"/><text class="up" x="-6" y="204"/>
+          <text class="up" x="-6" y="8"/></svg>
         <div class="equation"></div>
       </div>
     </div>
     <div class="change" role="group" aria-label="features">
-      <p><label for="node">features of</label><select id="node"></select>
+      <p><label for="node">features of node</label><select id="node"></select>
         <button type="button">reset</button></p>
       <label for="x">first</label><input id="x" type="range" step="0.1"><output for="x"></output>
       <label for="y">second</label><input id="y" type="range" step="0.1"><output for="y"></output>

@@ -19,15 +19,19 @@ function cells(numbers, role, most, tag = "td") {
 
 const largest = (numbers) => Math.max(...numbers.flat(Infinity).map(Math.abs));
 
-// W h = the projected state, as a matrix, a column and a column.
-function projection(W, h, projected, role, name) {
-  const column = (numbers, kind, most) => make("span", { class: "column" },
-    ...cells(numbers, kind, most, "span"));
-  const matrix = make("span", { class: "column matrix" }, ...cells(W.flat(), "given", largest(W), "span"));
-  return make("div", { class: "projection" },
-    make("span", { class: "head" }, "W"), make("span", { class: "head" }, indexed("h", name)),
-    make("span"), make("span", { class: `head ${role}` }, indexed("W h", name)),
-    matrix, column(h, "given", 2), make("span", {}, "="), column(projected, role, largest(projected)));
+// W times the states of all nodes, one in each column, is their projected states.
+function projection(div, { W, features, projected, names, i, j }) {
+  const grid = (caption, heads, columns, role = () => "given") => make("table", {},
+    make("caption", {}, caption),
+    make("thead", {}, make("tr", {}, ...heads.map((head, k) => make("th", { scope: "col", class: role(k) }, head)))),
+    make("tbody", {}, ...columns[0].map((_, d) => make("tr", {},
+      ...columns.flatMap((column, k) => cells([column[d]], role(k), largest(columns)))))));
+  const one = grid("matrix", ["", "W"], W[0].map((_, d) => W.map((row) => row[d])));
+  one.tHead.rows[0].replaceChildren(make("th", { scope: "colgroup", colspan: W[0].length }, "W"));
+  div.replaceChildren(one, make("span", {}, "×"),
+    grid("states", names.map((name) => indexed("h", name)), features), make("span", {}, "="),
+    grid("projected states", names.map((name) => indexed("W h", name)), projected,
+      (k) => (k === i ? "query" : k === j ? "key" : "given")));
 }
 
 // [W h_i ‖ W h_j] above a above their products, each a strip of cells.
@@ -50,8 +54,10 @@ function curve(svg, { raw, scores, slope, j }) {
   const reach = Math.max(1, Math.ceil(largest(raw)));
   const x = (number) => left + (size * (number + reach)) / (2 * reach);
   const y = (number) => top + (size * (reach - number)) / (2 * reach);
+  const low = -Math.max(slope, 0.3) * reach; // nothing is to be seen below
+  svg.setAttribute("viewBox", `0 0 128 ${y(low) + 6}`);
   svg.querySelector(".axes").setAttribute("d",
-    `M${x(-reach)},${y(0)}H${x(reach)}M${x(0)},${y(-reach)}V${y(reach)}`);
+    `M${x(-reach)},${y(0)}H${x(reach)}M${x(0)},${y(low)}V${y(reach)}`);
   svg.querySelector(".line").setAttribute("d",
     `M${x(-reach)},${y(-slope * reach)}L${x(0)},${y(0)}L${x(reach)},${y(reach)}`);
   svg.querySelector(".guide").setAttribute("d",
@@ -67,11 +73,16 @@ function curve(svg, { raw, scores, slope, j }) {
 function plane(svg, { old, state, parts, seen, j }) {
   const at = [[0, 0]];
   for (const k of seen) at.push(at.at(-1).map((x, d) => x + parts[k][d]));
-  const reach = Math.max(1, Math.ceil(largest([old, at]) - 1e-9));
-  const size = 200, place = ([x, y]) => [(size * (x + reach)) / (2 * reach), (size * (reach - y)) / (2 * reach)];
-  const lines = Array.from({ length: 2 * reach + 1 }, (_, k) => (size * k) / (2 * reach));
-  svg.querySelector(".grid").setAttribute("d", lines.map((x) => `M${x},0V${size}M0,${x}H${size}`).join(""));
-  svg.querySelector(".axes").setAttribute("d", `M${size / 2},0V${size}M0,${size / 2}H${size}`);
+  const size = 200, ends = [0, 1].map((d) => [...at, old].map((point) => point[d]));
+  const low = ends.map((all) => Math.floor(Math.min(...all) + 1e-9));
+  const side = Math.max(1, ...ends.map((all, d) => Math.ceil(Math.max(...all) - 1e-9) - low[d]));
+  const place = ([x, y]) => [(size * (x - low[0])) / side, size - (size * (y - low[1])) / side];
+  const lines = Array.from({ length: side + 1 }, (_, k) => (size * k) / side), [x, y] = place([0, 0]);
+  svg.querySelector(".grid").setAttribute("d", lines.map((at) => `M${at},0V${size}M0,${at}H${size}`).join(""));
+  svg.querySelector(".axes").setAttribute("d", `M${x},0V${size}M0,${y}H${size}`);
+  [low[0], low[0] + side, low[1], low[1] + side].forEach((end, k) => {
+    svg.querySelectorAll("text")[k].textContent = plain(end);
+  });
   const way = (from, to, width) => {
     const [a, b] = [place(from), place(to)], far = Math.hypot(b[0] - a[0], b[1] - a[1]);
     if (far < 1) return "";
@@ -83,7 +94,6 @@ function plane(svg, { old, state, parts, seen, j }) {
     + seen.map((k, n) => `<g class="term${k === j ? " chosen" : ""}" data-vector="${parts[k]}">`
       + `${way(at[n], at[n + 1], k === j ? 3.5 : 2)}</g>`).join("")
     + `<g class="sum" data-vector="${state}">${way([0, 0], state, 3.5)}</g>`;
-  svg.querySelector(".reach").textContent = reach;
 }
 
 // h'_i = weight · value + weight · value + ... = new state, a line for each value.
