@@ -93,7 +93,7 @@ class Attention extends Figure {
     this.$(".keys").append(...names.map(() => make("button", { type: "button" },
       make("span", { class: "score" }), make("span", { class: "track" }, make("i")),
       make("span", { class: "weight" }))));
-    this.$(".points").innerHTML = "<circle r='2.5'/>".repeat(names.length) + "<circle r='5' class='now'/>";
+    this.$(".points").innerHTML = `${"<circle r='2.5'/>".repeat(names.length)}<circle r='5' class='now'/>`;
   }
 
   // The graph: its edges, faint, and its nodes.
@@ -211,7 +211,9 @@ class Attention extends Figure {
       ["weights ", indexed("α", "i", "j"), ": each row sums to 1"],
       ["weights ", indexed("α", "i", "j"), ": each row sums to 1"],
     ][step - 1]);
-    this.all(".pairs tbody tr").forEach((row, i) => row.classList.toggle("chosen", i === chosen));
+    this.all(".pairs tbody tr").forEach((row, i) => {
+      row.classList.toggle("chosen", i === chosen);
+    });
     choose(this.all(".row"), chosen);
     const entries = this.all(".entry");
     choose(entries, n * chosen + changed);

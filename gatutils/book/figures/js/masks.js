@@ -92,7 +92,7 @@ class Masks extends Figure {
         node.setAttribute("aria-label", labels[i]);
         node.querySelector(".word").textContent = labels[i];
       });
-      rows.forEach((row, i) => row.addEventListener("click", () => this.show(i))); // any of its cells
+      for (const [i, row] of rows.entries()) row.addEventListener("click", () => this.show(i)); // any cell
       const buttons = rows.map((row) => row.querySelector("button"));
       for (const stops of [buttons, nodes])
         stops.forEach((stop, i) => {
