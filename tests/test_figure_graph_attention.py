@@ -188,8 +188,8 @@ def check(found, features, i, j, step, slope=0.2):
             ["sum", *new[i].tolist()],
         ]
         assert [kind for kind, *_ in found["vectors"]] == [kind for kind, *_ in vectors]
-        for drawn, expected in zip(found["vectors"], vectors, strict=True):
-            assert drawn[1:] == pytest.approx(expected[1:], abs=1e-9)
+        for drawn, wanted in zip(found["vectors"], vectors, strict=True):
+            assert drawn[1:] == pytest.approx(wanted[1:], abs=1e-9)
         terms = [
             f"{'+' if n else f'new state h′{i + 1}='} {thousandths(weights[i, k].item())} · "
             f"{vector(projected[k].tolist())}node {k + 1}"
