@@ -594,7 +594,7 @@ def pair(row):
 def test_graph_attention_is_a_table_of_all_steps():
     figure = attending(names=["1", "<b>", "3", "4", "5"])
     assert parts(figure)[0].findtext("table/caption").replace("\xa0", " ") == (
-        "node 1 looks; what it does not see is struck out; "
+        "what node 1 attends to; masked scores are struck out; "
         "W = [[1, 1], [1, −1]], a = [−1, 0.5, 0.5, −1]"
     )
     head, *body, foot = cells(figure)
@@ -646,7 +646,7 @@ def test_graph_attention_is_the_layer(start):
 
 
 def test_graph_attention_knows_what_is_given():
-    line = [(0, 1), (0, 0), (1, 0.5), (2, 0.5), (3, 0.5)]
+    line = [(0, 3), (0, 0), (1, 2.2), (2, 0), (3, 3)]
     features = STATES.clone()
     features[3, 0] = -2.1  # in float32 it is -2.0999999
     _, data, _ = parts(attending(features=features, start=2, step=4, slope=0.1, positions=line))
@@ -664,6 +664,7 @@ def test_graph_attention_knows_what_is_given():
         assert max(place[k] for place in places) == pytest.approx(data["size"][k] - r - 20)
     assert attending(positions=line) == attending(positions=[(2 * x, 2 * y) for x, y in line])
     assert attending(positions=None) == attending(positions=circle(5))
+    assert parts(attending())[1]["step"] == 4  # weights, the figure's point
     one = attending(Graph.from_edges([], 1), STATES[:1], ["one"])
     assert parts(one)[1]["sees"] == [[]]
     assert cells(one)[-1] == ["sum", "0.00", "(0.00, 0.00)"]
@@ -893,6 +894,10 @@ def test_saving_writes_the_whole_file(tmp_path):
         (lambda: attending(slope=1.5), "slope: expected a number from 0 to 1, got 1.5"),
         (lambda: attending(slope=math.nan), "slope: expected finite numbers"),
         (lambda: attending(positions=[(0, 0)] * 5), "positions: expected a place of its own"),
+        (
+            lambda: attending(positions=[(0, 1), (0, 0), (1, 0.5), (2, 0.5), (3, 0.5)]),
+            "positions: expected no node between two others",
+        ),
         (lambda: attending(positions=circle(4)), r"positions: expected 5 pairs \(x, y\)"),
         (lambda: networks([], "n"), "panels: expected one network"),
         (lambda: net(Graph.from_edges([], 0)), r"panels\[0\].graph: expected one node"),

@@ -55,10 +55,7 @@ LINKS = [(0, 1), (0, 2), (1, 2), (2, 3), (3, 4)]
 FIVE = Graph.from_edges(LINKS, 5, undirected=True).with_self_loops()
 STATES = [[1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [2.0, 0.0], [0.0, 2.0]]
 W, A = torch.tensor([[1.0, 1], [1, -1]]), torch.tensor([-1, 0.5, 0.5, -1])
-LINE = [(0, 1), (0, 0), (1, 0.5), (2, 0.5), (3, 0.5)]
-ATTENTION = graph_attention(
-    FIVE, torch.tensor(STATES), W, A, list("12345"), "step by step", positions=LINE
-)
+ATTENTION = graph_attention(FIVE, torch.tensor(STATES), W, A, list("12345"), "step by step", step=1)
 
 
 def opacity(tint):
@@ -215,9 +212,11 @@ def test_names_are_text_never_html(show):
         masks({"<em>m": ALL[:1, :1]}, {"<em>m": torch.eye(1)}, ["<a>n"], "one"),
         graph_attention(FIVE, torch.tensor(STATES), W, A, ["<a>1", *"2345"], "<s>"),
     )
+    page.locator("gat-attention summary").click()
     assert page.get_by_role("rowheader", name="<a>1", exact=True).is_visible()
+    assert page.get_by_role("rowheader", name="row <a>1", exact=True).is_visible()
     assert page.get_by_role("button", name="node <a>1", exact=True).is_visible()
-    assert seen(page)["caption"].startswith("node <a>1 looks")
+    assert seen(page)["caption"].startswith("what node <a>1 attends to")
     assert page.get_by_role("table", name="<em>m", exact=True).is_visible()
     assert page.get_by_role("button", name="<a>n", exact=True).count() == 2
     assert panels(page)[0]["says"] == "<em>m: <a>n 1.00"
@@ -392,8 +391,8 @@ def panels(page, at=0):
             tints: all('td[data-weight]').map(c => getComputedStyle(c).backgroundColor),
             words: all('.word').map(word => word.textContent),
             numbers: all('.number').map(number => number.textContent),
-            dashed: nodes.map(node =>
-              getComputedStyle(node.firstElementChild).strokeDasharray !== 'none'),
+            crossed: nodes.map(node =>
+              getComputedStyle(node.firstElementChild).fill.includes('#hatch')),
             places: nodes.map(matrix),
             radius: Number(panel.querySelector('circle').getAttribute('r')),
             own: all('.row [data-weight]').map(g => [Number(g.dataset.from),
@@ -422,7 +421,7 @@ def check_masks(found, i):
         assert panel["texts"] == [text for text in panel["numbers"] if text] == written
         assert [text != "" for text in panel["numbers"]] == visible
         assert panel["hatched"] == (~mask).tolist()
-        assert panel["dashed"] == [not see and j != i for j, see in enumerate(visible)]
+        assert panel["crossed"] == [not see for see in visible]
         alphas = [opacity(tint) for tint in panel["tints"]]
         shown = [(a, w) for a, w, v in zip(alphas, row, visible, strict=True) if v]
         assert [a for a, _ in shown] == pytest.approx([0.04 + 0.36 * w for _, w in shown], abs=0.01)
@@ -470,6 +469,10 @@ def test_a_node_is_chosen_by_mouse_touch_and_a_reader_of_the_screen(show):
     check_masks(panels(page), 2)
     second.get_by_role("button", name="dog").dispatch_event("click")  # without focus
     check_masks(panels(page), 4)
+    cells = page.get_by_role("table", name="causal").locator("tbody td")
+    for row in (6, 4):  # a cell, masked or not
+        cells.nth(7 * row + 5).click()
+        check_masks(panels(page), row)
     page.get_by_role("button", name="slept").nth(3).hover()
     check_masks(panels(page), 4)
     touch = show(MASKS, has_touch=True, viewport={"width": 360, "height": 740})
@@ -562,9 +565,10 @@ def test_on_paper_all_rows_of_the_masks_are_plain(show):
 
 # What a figure of graph attention shows; text that is hidden is not there.
 SEEN = """figure => {
-          const root = figure.shadowRoot, all = s => [...root.querySelectorAll(s)];
+          const root = figure.shadowRoot; root.querySelector('details').open = true;
+          const all = s => [...root.querySelectorAll(s)];
           const where = (elements, test) => elements.flatMap((e, k) => test(e) ? [k] : []);
-          const rows = all('tr'), nodes = all('.node'), text = e => e.innerText.trim();
+          const rows = all('.trace tr'), nodes = all('.node'), text = e => e.innerText.trim();
           return {
             step: where(all('[type=radio]'), e => e.checked).map(k => k + 1),
             ends: all('.stepper button').map(b => b.getAttribute('aria-disabled')),
@@ -582,15 +586,15 @@ SEEN = """figure => {
               getComputedStyle(cell).backgroundColor !== 'rgba(0, 0, 0, 0)'),
             numbers: nodes.map(n => [...n.querySelectorAll('.number')]
               .map(e => e.textContent).filter(Boolean)),
-            dashed: where(nodes, n =>
-              getComputedStyle(n.firstElementChild).strokeDasharray !== 'none'),
+            hatched: where(nodes, n =>
+              getComputedStyle(n.firstElementChild).fill.includes('#hatch')),
             lined: where(nodes, n => getComputedStyle(n.querySelector('.number'))
               .textDecorationLine === 'line-through'),
             arrows: all('.own g').map(g => [g.dataset.from, g.getAttribute('opacity'),
               g.querySelector('path').getAttribute('stroke-width')].map(Number)),
             dotted: all('.own path').map(p => getComputedStyle(p).strokeDasharray !== 'none'),
             says: root.querySelector('[aria-live=polite]').textContent.replaceAll('\\u00a0', ' '),
-            caption: text(root.querySelector('caption')).replaceAll('\\u00a0', ' '),
+            caption: text(root.querySelector('.trace caption')).replaceAll('\\u00a0', ' '),
           };
         }"""
 
@@ -644,7 +648,8 @@ def check_attention(found, features, i, step, changed):
     out = [] if step < 3 else [j for j in range(5) if not near[j]]
     assert (found["step"], found["pressed"], found["stops"]) == ([step], [i], [i])
     assert found["ends"] == [str(step == 1).lower(), str(step == 5).lower()]
-    assert found["caption"] == f"node {i + 1} looks; W = [[1, 1], [1, −1]], a = [−1, 0.5, 0.5, −1]"
+    given_ = "W = [[1, 1], [1, −1]], a = [−1, 0.5, 0.5, −1]"
+    assert found["caption"] == f"what node {i + 1} attends to; {given_}"
     assert found["changed"] == changed
     assert found["sliders"] == features[changed]
     short = [[f"{round(x, 2):g}".replace("-", "−") for x in row] for row in features]
@@ -679,7 +684,7 @@ def check_attention(found, features, i, step, changed):
         for j in range(5)
     ]
     assert found["numbers"] == inside
-    assert found["dashed"] == found["lined"] == out
+    assert found["hatched"] == found["lined"] == out
     arrows = [j for j in range(5) if step == 2 or (step > 2 and near[j])]
     assert [j for j, *_ in found["arrows"]] == arrows
     assert found["dotted"] == [step == 2] * len(arrows)
@@ -690,12 +695,14 @@ def check_attention(found, features, i, step, changed):
 
 
 SAID = [
-    "W h(2) = W (0, 1) = (1.00, −1.00); every node is projected by the same W.",
-    "e(1, 2) = LeakyReLU(a · [W h(1) ‖ W h(2)]) = LeakyReLU(1.00) = 1.00; "
-    "all pairs are scored, neighbours or not.",
-    "Node 1 does not see 4 or 5; struck out: e(1, 4) = −0.30, e(1, 5) = 2.50.",
-    "α(1, 2) = exp(1.00) / (exp(−0.20) + exp(1.00) + exp(0.50)) = 0.52.",
-    "h′(1) = 0.16 (1.00, 1.00) + 0.52 (1.00, −1.00) + 0.32 (2.00, 0.00) = (1.32, −0.37).",
+    "W h2 = W (0, 1) = (1, −1). Every node is projected by the same matrix W.",
+    "e12 = LeakyReLU(a · [W h1 ‖ W h2]) = LeakyReLU(1.00) = 1.00. "
+    "All pairs are scored, whether or not an edge joins them.",
+    "Node 1 does not attend to nodes 4 and 5: e14 = −0.30 and e15 = 2.50 become −∞. "
+    "The highest score of the row, e15, is masked.",
+    "α12 = exp(1.00) / (exp(−0.20) + exp(1.00) + exp(0.50)) = 0.52. Node 1 attends most to node 2.",
+    "The new state of node 1 is the weighted sum of the values of its neighbours: "
+    "(1, 0) becomes (1.318, −0.366).",
 ]
 
 
@@ -741,7 +748,8 @@ def test_a_node_of_the_graph_is_chosen_by_mouse_and_keyboard(show):
     page.get_by_role("button", name="node 3").dispatch_event("click")  # without focus
     check_attention(seen(page), STATES, 2, 4, 3)
     page.keyboard.press("Tab")  # the graph is one stop
-    assert page.evaluate("document.activeElement.shadowRoot.activeElement.localName") == "select"
+    focus = "document.activeElement.shadowRoot.activeElement"
+    assert page.evaluate(f"{focus}.getAttribute('aria-label')") == "row 3"
     touch = show(ATTENTION, has_touch=True, viewport={"width": 390, "height": 844})
     touch.get_by_role("button", name="node 4").tap()
     assert seen(touch)["pressed"] == [3]
@@ -782,7 +790,7 @@ def test_a_slider_moves_by_keyboard_in_tenths(show):
     features = [list(entries) for entries in STATES]
     features[1][1] = 0.9
     check_attention(found, features, 0, 2, 1)
-    assert found["says"].startswith("e(1, 2) = LeakyReLU(a · [W h(1) ‖ W h(2)]) = LeakyReLU(0.85)")
+    assert found["says"].startswith("e12 = LeakyReLU(a · [W h1 ‖ W h2]) = LeakyReLU(0.85)")
     page.keyboard.press("End")
     assert seen(page)["sliders"] == [0, 2]
 
@@ -793,20 +801,22 @@ def test_the_sentence_of_graph_attention_knows_its_cases(show):
         graph, torch.tensor(STATES[:3]), W, A, ["a", "b", "<i>c"], "three", step=3
     )
     page = show(figure)
-    assert seen(page)["says"] == "Node a sees all nodes: no score is struck out."
+    assert seen(page)["says"] == "Node a attends to all nodes, so no score of its row is masked."
     page.get_by_role("button", name="node <i>c").click()
     found = seen(page)
-    assert found["says"] == "Node <i>c sees no node: no score is left."
+    assert found["says"] == "Node <i>c attends to no node: its whole row is masked."
     assert found["struck"] == found["lined"] == [0, 1, 2]
     page.get_by_role("radio", name="5 combine").check()
     assert seen(page)["table"][-1][5:] == ["0.00", "(0.00, 0.00)".replace(" ", "\xa0")]
     page.get_by_role("button", name="node b").click()
     found = seen(page)
-    assert found["says"] == f"h′(b) = 1.00 {pair(W[:, 0].tolist())} = (1.00, 1.00)."
+    assert found["says"].endswith(": (0, 1) becomes (1.000, 1.000).")
     assert [j for j, *_ in found["arrows"]] == [0]  # and no loop
     page.get_by_label("features of").select_option("<i>c")
     page.get_by_role("radio", name="4 softmax").check()
-    assert seen(page)["says"].startswith("α(b, a) = exp(")  # c has no weight to speak of
+    assert seen(page)["says"] == (
+        "αb, <i>c = 0, because eb, <i>c = −0.10 is masked. Node b attends most to node a."
+    )
 
 
 def test_what_graph_attention_said_is_not_said_again(show):
@@ -858,7 +868,8 @@ def test_a_phone_shows_the_columns_that_a_step_needs(show, width, needed):
     page = show(ATTENTION, viewport={"width": width, "height": 844})
     page.get_by_role("radio", name="5 combine").check()
     assert seen(page)["columns"] == list(needed)
-    tops = page.locator("gat-attention").locator("svg, .change")
+    page.get_by_role("radio", name="3 mask").check()
+    tops = page.locator("gat-attention").locator(".graph svg, .pairs")
     first, second = (box["y"] for box in (tops.nth(0).bounding_box(), tops.nth(1).bounding_box()))
     height = tops.nth(0).bounding_box()["height"]
     assert (second >= first + height) == (width == 390)
@@ -911,8 +922,9 @@ def test_a_figure_comes_alive_when_it_is_put_into_a_page(shared_page):
 
 def test_without_javascript_there_are_tables(show):
     page = show(LOOKUP, HEADS, MASKS, ATTENTION, java_script_enabled=False)
-    assert page.get_by_role("table").count() == 5 + 3 + 1
-    assert page.get_by_role("table", name="node 1 looks").is_visible()
+    assert page.get_by_role("table").count() == 5 + 3 + 2
+    assert page.get_by_role("table", name="what node 1 attends to").is_visible()
+    assert page.get_by_role("table", name="scores of all pairs").is_visible()
     assert page.get_by_role("cell", name="(1.32, −0.37)").is_visible()
     for name, mask in UNDER.items():
         cells = page.get_by_role("table", name=name).locator("tbody td")
@@ -926,9 +938,9 @@ def test_without_javascript_there_are_tables(show):
 def test_on_paper_a_lookup_and_graph_attention_are_their_tables(show):
     page = show(LOOKUP, HEADS, ATTENTION)
     stills = page.locator("table.gat-still").all()
-    assert [still.is_visible() for still in stills] == [False, False]
+    assert [still.is_visible() for still in stills] == [False] * 3
     page.emulate_media(media="print")
-    assert [still.is_visible() for still in stills] == [True, True]
+    assert [still.is_visible() for still in stills] == [True] * 3
     assert page.get_by_role("slider").count() == 0
     assert page.get_by_role("button", name="chased").is_visible()
 
@@ -938,9 +950,7 @@ def test_on_paper_a_lookup_and_graph_attention_are_their_tables(show):
 def test_axe_finds_nothing(show, axe, theme, width):
     """Every figure, with its tables open, and graph attention at each of its steps."""
     steps = [
-        graph_attention(
-            FIVE, torch.tensor(STATES), W, A, list("12345"), f"step {k}", positions=LINE, step=k
-        )
+        graph_attention(FIVE, torch.tensor(STATES), W, A, list("12345"), f"step {k}", step=k)
         for k in (1, 2, 3, 4, 5)
     ]
     page = show(
@@ -982,9 +992,12 @@ def test_what_is_touched_is_large_and_shows_its_focus(show):
         "select, input[type=range], label:has([type=radio]), button, summary, .node circle"
     )
     heights = targets.evaluate_all("all => all.map(e => e.getBoundingClientRect().height)")
-    assert len(heights) == 2 + 4 + 11 + 1 + 3 * (7 + 7) + (3 + 5 + 5 + 1 + 2)
+    attention = (3 + 5 + 5 + 1 + 2) + (5 + 25 + 1)  # at its first step, which has no list of keys
+    hidden = heights.count(0)
+    assert (len(heights), hidden) == (2 + 4 + 11 + 1 + 3 * (7 + 7) + attention + 5, 5 + 30)
+    heights = list(filter(None, heights))
     assert min(heights) >= 24
-    for _ in range(5 + 6 + 8):
+    for _ in range(5 + 6 + 9):
         page.keyboard.press("Tab")
         outline = page.evaluate(
             """() => {

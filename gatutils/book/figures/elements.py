@@ -12,7 +12,10 @@ SCRIPTS = {
     "gat-lookup": ("core", "lookup"),
     "gat-heads": ("core", "heads"),
     "gat-masks": ("core", "arrows", "masks"),
-    "gat-attention": ("core", "arrows", "graph_attention"),
+    "gat-attention": (
+        *("core", "arrows"),
+        *("graph_attention_page", "graph_attention_views", "graph_attention"),
+    ),
     "gat-gru-cell": ("core", "gru_cell"),
     "gat-message-passing": ("core", "arrows", "message_passing"),
 }

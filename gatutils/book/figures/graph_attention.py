@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -37,14 +38,17 @@ def graph_attention(
     start: int = 0,
     positions: Layout | None = None,
     slope: float = 0.2,
-    step: int = 1,
+    step: int = 4,
     tolerance: float = TOLERANCE,
 ) -> Picture:
-    """Let the reader choose a node, go through graph attention step by step, and change features.
+    """Let the reader choose a query and a key, go through graph attention, and change features.
 
     The steps are 1 project, 2 score all pairs, 3 mask, 4 softmax, 5 combine; the layer is
-    :class:`~gatutils.graph_attention.GATConv` with one head and no bias. Up to seven nodes are
-    legible. Without JavaScript the figure is a table of all steps for the node selected initially.
+    :class:`~gatutils.graph_attention.GATConv` with one head and no bias. Beside the graph is the
+    matrix of all pairs, and below them the step itself: the matrix product, the score as the paper
+    draws it (cells, LeakyReLU, softmax), or the weighted sum in the plane. Up to seven nodes are
+    legible. Without JavaScript the figure is two tables: all steps for the node selected
+    initially, and the scores of all pairs.
 
     Args:
         graph: Which nodes attend to which. No self-loops are added.
@@ -54,8 +58,9 @@ def graph_attention(
         names: The nodes' names, each a number or a short word.
         alt: What the figure shows, in words.
         caption: A line below it.
-        start: The node selected initially.
-        positions: A pair (x, y) per node, with y pointing up; on a circle if None.
+        start: The query node selected initially.
+        positions: A pair (x, y) per node, with y pointing up; on a circle if None. Arrows lead from
+            every node to every other, so no node may lie between two others.
         slope: Slope of the LeakyReLU for negative inputs, 0 to 1.
         step: The step shown initially, 1 to 5.
         tolerance: As in :func:`~gatutils.book.figures.core.picture`.
@@ -64,7 +69,7 @@ def graph_attention(
         TypeError: If ``graph`` is not a :class:`~gatutils.graph.Graph`, a tensor is not a float
             tensor, or ``start`` or ``step`` is not an int.
         ValueError: If sizes do not match, an edge is duplicated, a number or a result is not
-            finite, or ``start`` or ``step`` is out of range.
+            finite, a node lies between two others, or ``start`` or ``step`` is out of range.
 
     Source:
         Velickovic et al. (2018), equations 1 to 4.
@@ -89,7 +94,7 @@ def graph_attention(
     h, W, a = map(_as_written, (features, W, a))
     mask = graph.mask().cpu()
     try:
-        projected, raw, scores, weights, state = _layer(h, W, a, slope, mask, start)
+        projected, raw, e, weights, state = _layer(h, W, a, slope, mask, start)
     except ValueError as error:
         wanted = "features: expected numbers whose products are finite, got others"
         raise ValueError(wanted) from error
@@ -97,7 +102,9 @@ def graph_attention(
     at -= at.min(axis=0)
     radius, pairs = 29, itertools.combinations(at.tolist(), 2)
     gap = min((math.dist(*pair) for pair in pairs), default=1.0)  # leaves room for an arrow
-    at = (at * max(150.0, (2 * radius + 30) / gap) + radius + 20).round(1)
+    free = _clearance(at)  # so that no arrow runs behind a node
+    expect(positions is None or free > 0.1, "positions", "no node between two others", "one")
+    at = (at * max(150.0, (2 * radius + 30) / gap, (radius + 8) / free) + radius + 20).round(1)
     edges = [(j, i) for i, j in mask.nonzero().tolist()]
     rows = _commas(f"[{_given(row)}]" for row in W)
     numbers = (f"W = [{rows}]", f"a = [{_given(a)}]")
@@ -123,13 +130,14 @@ def graph_attention(
         [f"({_given(row)})" for row in h],
         list(map(_pair, projected)),
         list(map(_two, raw.tolist())),
-        list(map(_two, scores.tolist())),
+        list(map(_two, e[start].tolist())),
         list(map(_two, weights.tolist())),
         list(map(_pair, weights.unsqueeze(1) * projected)),
     ]
     sums = _two(weights.sum().item()), _pair(state)
-    title = f"node {names[start]} looks; what it does not see is struck out; {given}"
+    title = f"what node {names[start]} attends to; masked scores are struck out; {given}"
     still = _attention_table(title, names, mask[start].tolist(), columns, sums)
+    still += _pairs_table(names, e.tolist(), mask.tolist())
     return element("gat-attention", data, still, alt, caption, tolerance)
 
 
@@ -137,18 +145,32 @@ def graph_attention(
 def _layer(
     h: Tensor, W: Tensor, a: Tensor, slope: float, mask: Tensor, start: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Return the result of each step at a node: projections, raw scores, scores, weights, state."""
+    """Return projections, raw scores of a node, scores of all pairs, and its weights and state."""
     with torch.random.fork_rng(devices=[]):  # a figure must not affect later random numbers
         layer = GATConv(2, 2, negative_slope=slope, bias=False).to(h.dtype)
     layer.W.copy_(W.unsqueeze(0))
     layer.a.copy_(a.unsqueeze(0))
     query, key, value = layer.project(h)
     pairs = Graph.from_mask(torch.ones_like(mask))
-    scores = layer.score(query, key, pairs).view(len(h), -1)[start]
+    e = layer.score(query, key, pairs).view(len(h), -1)
     layer.negative_slope = 1.0  # which leaves the raw scores unchanged
     raw = layer.score(query, key, pairs).view(len(h), -1)[start]
-    state, weights = attend(scores.unsqueeze(0), value[:, 0], mask[start : start + 1])
-    return value[:, 0], raw, scores, weights[0], state[0]
+    state, weights = attend(e[start : start + 1], value[:, 0], mask[start : start + 1])
+    return value[:, 0], raw, e, weights[0], state[0]
+
+
+def _clearance(places: np.ndarray) -> float:
+    """Return how near a node comes to the line between two others; infinite with two nodes."""
+    nearest = math.inf
+    for k, (j, i) in itertools.product(
+        range(len(places)), itertools.combinations(range(len(places)), 2)
+    ):
+        if k not in (i, j):
+            along = places[i] - places[j]
+            share = float((places[k] - places[j]) @ along / (along @ along))
+            foot = places[j] + min(max(share, 0.0), 1.0) * along
+            nearest = min(nearest, math.dist(places[k], foot))
+    return nearest
 
 
 _ATTENTION_COLUMNS = [  # soft hyphens, for a phone without JavaScript
@@ -187,6 +209,37 @@ def _attention_table(
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody><tfoot><tr>"
         f'<th scope="row" colspan="5">sum</th><td>{sums[0]}</td><td><b>{sums[1]}</b></td>'
         "</tr></tfoot></table>"
+    )
+
+
+def _pairs_table(
+    names: Sequence[str], e: Sequence[Sequence[float]], mask: Sequence[Sequence[bool]]
+) -> str:
+    """Return the scores of all pairs as a table, hatched where they are masked."""
+    corner = '<td style="text-align:start"><small>i \\ j</small></td>'
+    head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in names)
+    body = ""
+    for i, scores, seen in zip(names, e, mask, strict=True):
+        body += f'<tr><th scope="row">{html.escape(i)}</th>'
+        for j, score, see in zip(names, scores, seen, strict=True):
+            indices = html.escape(i + j if len(i + j) == 2 else f"{i}, {j}")
+            number = _two(score) if see else f"<s>{_two(score)}</s>"
+            look = "" if see else ' class="masked"'
+            body += f"<td{look}><span>e<sub>{indices}</sub><br/>{number}</span></td>"
+        body += "</tr>"
+    masked = css_variable("masked")
+    cell = ".gat-pairs .gat-still"
+    style = (
+        f"<style>{cell} :is(thead th,tbody td){{text-align:center;line-height:1.4}}"
+        f"{cell} tbody td{{border:1px solid color-mix(in srgb,currentColor 18%,transparent)}}"
+        f"{cell} td.masked{{color:{masked};background:repeating-linear-gradient(135deg,"
+        f"{masked} 0 1px,transparent 1px 6px)}}{cell} .masked span{{display:inline-block;"
+        "padding:0 .2em;background:var(--pst-color-background,Canvas)}</style>"
+    )
+    return (
+        f'<div class="gat-pairs">{style}<table class="gat-still"><caption>scores of all pairs: '
+        "query i in rows, key j in columns; hatched where masked</caption>"
+        f"<thead><tr>{corner}{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 
 

@@ -19,7 +19,7 @@ class Masks extends Figure {
     }
     tbody td {
       background: color-mix(in srgb, var(--weight) calc(4% + var(--w) * 36%), transparent);
-      border: 1px solid var(--hair); font-size: 0.64rem; height: 1.6rem;
+      border: 1px solid var(--hair); cursor: pointer; font-size: 0.64rem; height: 1.6rem;
       letter-spacing: -0.03em; padding: 0; position: relative; text-align: center; white-space: nowrap;
     }
     td.masked { background: repeating-linear-gradient(135deg,
@@ -41,8 +41,11 @@ class Masks extends Figure {
     .node { cursor: pointer; }
     circle { fill: color-mix(in srgb, var(--weight) calc(4% + var(--w) * 36%), transparent);
       pointer-events: all; stroke: currentColor; stroke-width: 1.25; }
-    .masked circle { fill: none; stroke: var(--masked); stroke-dasharray: 3 3; }
-    [aria-pressed="true"] circle { stroke: var(--query); stroke-dasharray: none; stroke-width: 3; }
+    .masked circle { fill: url(#hatch); stroke: var(--masked); }
+    .hatch { fill: none; opacity: 0.7; stroke: var(--masked); stroke-width: 1.25; }
+    .masked text { paint-order: stroke; stroke: var(--pst-color-background, var(--jp-layout-color0, Canvas));
+      stroke-linejoin: round; stroke-width: 4px; }
+    [aria-pressed="true"] circle { stroke: var(--query); stroke-width: 3; }
     text { fill: currentColor; text-anchor: middle; }
     .masked:not([aria-pressed="true"]) text { fill: var(--muted); }
     .number { font-size: 10.5px; }
@@ -89,6 +92,7 @@ class Masks extends Figure {
         node.setAttribute("aria-label", labels[i]);
         node.querySelector(".word").textContent = labels[i];
       });
+      for (const [i, row] of rows.entries()) row.addEventListener("click", () => this.show(i)); // any cell
       const buttons = rows.map((row) => row.querySelector("button"));
       for (const stops of [buttons, nodes])
         stops.forEach((stop, i) => {
@@ -126,7 +130,9 @@ class Masks extends Figure {
       <g class="node" role="button" transform="translate(${x} ${y})"><circle r="${r}"/>
         <text class="word" font-size="${Math.min(11.5, (2 * r - 5) / this.em(labels[i]))}"/>
         <text class="number" y="12"/></g>`);
-    return `<svg viewBox="0 0 ${size} ${size}" role="group">
+    const hatch = m > 0 ? "" : `<defs><pattern id="hatch" width="6" height="6" patternUnits="userSpaceOnUse"
+      patternTransform="rotate(45)"><path class="hatch" d="M0 0V6"/></pattern></defs>`; // one serves all graphs
+    return `<svg viewBox="0 0 ${size} ${size}" role="group">${hatch}
       <g class="arrows"></g><g class="arrows row"></g>${nodes.join("")}</svg>`;
   }
 
