@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 import torch
 import yaml
-from helpers import DESKTOP, OF_A_SCHEME, PHONE, ROOT, SCHEMES, Visit, build_book
+from helpers import DESKTOP, OF_A_SCHEME, PHONE, ROOT, SCHEMES, Visit, build_book, load_script
 
 from gatutils.attention import attend
 
@@ -61,6 +61,9 @@ def bare_book(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 # With a scope, pytest puts all tests of a page after each other, and `visits` opens it once.
 every_page = pytest.mark.parametrize("page", VISITED, scope="module")
+every_chapter = pytest.mark.parametrize(
+    "page", [page for page in VISITED if page.startswith("notebooks/")], scope="module"
+)
 every_scheme = pytest.mark.parametrize("scheme", SCHEMES)
 
 
@@ -249,6 +252,175 @@ def test_a_phone_shows_the_page_without_scrolling_sideways(visits: Any, page: st
         }"""
     )
     assert wide == {"page": 0, "elements": []}
+
+
+# ---- A chapter: quiet code, figures that fill the column ----------------------------------------
+
+
+@every_chapter
+def test_at_most_a_fifth_of_a_chapter_is_visible_code(visits: Any, page: str) -> None:
+    """Of the height above the exercises; and no cell is longer than 25 lines."""
+    shares = visits(page).page.evaluate(
+        """() => {
+          const heads = [...document.querySelectorAll('article h2')];
+          const end = heads.find(h => h.textContent.startsWith('Exercises'))
+            .getBoundingClientRect().top;
+          const start = document.querySelector('article').getBoundingClientRect().top;
+          const cells = [...document.querySelectorAll('article .cell_input')]
+            .filter(e => e.checkVisibility() && e.getBoundingClientRect().top < end);
+          const height = e => e.getBoundingClientRect().height;
+          return {
+            code: cells.map(height).reduce((a, b) => a + b, 0) / (end - start),
+            longest: Math.max(...cells.map(e => e.innerText.trim().split('\\n').length)),
+          };
+        }"""
+    )
+    assert 0 < shares["code"] <= 0.2
+    assert 0 < shares["longest"] <= 25
+
+
+@every_chapter
+def test_folded_code_is_one_word_below_what_it_shows(visits: Any, page: str) -> None:
+    folded = visits(page).page.evaluate(
+        """() => [...document.querySelectorAll('div.cell > details.hide')].map(e => ({
+          words: e.querySelector('summary').innerText.replace(/[^a-z]/g, ''),
+          last: e === e.parentElement.lastElementChild,
+          below: [...e.parentElement.children].every(other => other === e ||
+            other.getBoundingClientRect().bottom <= e.getBoundingClientRect().top + 1),
+          height: e.getBoundingClientRect().height, shown: e.checkVisibility(),
+        }))"""
+    )
+    assert {cell["words"] for cell in folded if cell["shown"]} <= {"code", "checked", "setup"}
+    assert "checked" in {cell["words"] for cell in folded}
+    assert all(cell["last"] and cell["below"] for cell in folded)
+    assert max(cell["height"] for cell in folded) < 40
+
+
+@every_chapter
+def test_chapters_are_numbered_wherever_they_are_named(visits: Any, page: str) -> None:
+    tab = visits(page).page
+    number = int(re.findall(r"\d+", page)[0])
+    assert tab.title().startswith(f"{number}. ")
+    assert tab.inner_text("article h1").startswith(f"{number}. ")
+    current = tab.eval_on_selector(".bd-sidebar-primary .current.active > a", "e => e.innerText")
+    assert current.startswith(f"{number}. ")
+    following = tab.eval_on_selector("a.right-next .prev-next-title", "e => e.innerText")
+    assert following.startswith(f"{number + 1}. ") or number == 11
+
+
+@every_chapter
+@pytest.mark.parametrize(
+    ("viewport", "least"),
+    [({"width": 390, "height": 844}, 12), ({"width": 1440, "height": 900}, 12)],
+)
+def test_text_in_drawings_is_large_enough(
+    visits: Any, page: str, viewport: Any, least: float
+) -> None:
+    """At least 12 pixels on a phone too, and on a desktop plots are as wide as the column."""
+    drawn = visits(page, viewport).page.evaluate(
+        """() => [...document.querySelectorAll('figure.gat-figure > svg')]
+          .filter(svg => svg.checkVisibility()).map(svg => {
+            const box = svg.getBoundingClientRect(), scale = box.width / svg.viewBox.baseVal.width;
+            const sizes = [...svg.querySelectorAll('text')]
+              .map(e => parseFloat(getComputedStyle(e).fontSize) * scale);
+            return {
+              kind: svg.classList[0], alt: svg.getAttribute('aria-label'),
+              smallest: Math.min(...sizes), width: box.width,
+              column: svg.closest('section').getBoundingClientRect().width,
+            };
+          })"""
+    )
+    small = [(svg["alt"], svg["smallest"]) for svg in drawn if svg["smallest"] < least - 0.05]
+    assert not small
+    plots = [svg for svg in drawn if svg["kind"] == "gat-wide"]
+    assert bool(plots) == (
+        viewport["width"] > 1000 and any(svg["kind"] != "gat-drawing" for svg in drawn)
+    )
+    assert all(svg["width"] >= 0.95 * svg["column"] for svg in plots)
+
+
+@every_chapter
+def test_what_is_printed_does_not_wrap_on_a_phone(visits: Any, page: str) -> None:
+    """Tables are tables; only sentences may wrap."""
+    wrapped = visits(page, PHONE).page.evaluate(
+        """() => [...document.querySelectorAll('article table.gat-table :is(th, td)')]
+          .filter(cell => cell.checkVisibility()
+            && cell.clientHeight > 3 * parseFloat(getComputedStyle(cell).fontSize))
+          .map(cell => cell.innerText)"""
+    )
+    assert not wrapped
+
+
+@every_chapter
+def test_paper_has_no_dead_words_and_ends_with_the_solutions(open_page: Any, page: str) -> None:
+    tab = open_page(page)
+    tab.emulate_media(media="print")
+    tab.evaluate("dispatchEvent(new Event('beforeprint'))")
+    shown = tab.evaluate(
+        """() => ({
+          bars: [...document.querySelectorAll('details.hide:not([open]) summary, .copybtn')]
+            .filter(e => e.checkVisibility()).length,
+          order: [...document.querySelectorAll('article :is(h2, div.exercise, div.solution)')]
+            .map(e => e.matches('h2') ? e.firstChild.textContent : e.classList[0]),
+          solutions: [...document.querySelectorAll('div.solution')]
+            .map(e => e.innerText.length),
+        })"""
+    )
+    assert shown["bars"] == 0
+    last = shown["order"].index("Solutions")
+    assert {"exercise"} == {
+        kind for kind in shown["order"][:last] if kind in ("exercise", "solution")
+    }
+    assert set(shown["order"][last + 1 :]) == {"solution"}
+    assert min(shown["solutions"]) > 60  # they are open
+    tab.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert tab.locator(".gat-solutions").count() == 0
+    assert tab.locator("article div.exercise ~ div.solution").count() >= 3
+
+
+# ---- The home page, and what every page's head says ---------------------------------------------
+
+
+def test_home_shows_six_linked_panels_in_the_first_screen(visits: Any, book: Path) -> None:
+    tab = visits("book/index", {"width": 1440, "height": 900}).page
+    panels = tab.eval_on_selector_all(
+        ".gat-way a", "all => all.map(a => [a.href, a.getBoundingClientRect().bottom])"
+    )
+    assert len(panels) == 6
+    assert max(bottom for _, bottom in panels) <= 900
+    for address, _ in panels:
+        assert Path(unquote(urlsplit(address).path)).is_file()
+    start = tab.locator("a.gat-start").first
+    assert start.get_attribute("href") == "../notebooks/01-seq2seq.html"
+
+
+@pytest.mark.parametrize("page", ["book/index", "notebooks/10-graph-attention", "genindex"])
+def test_a_head_says_each_thing_once(book: Path, page: str) -> None:
+    head = (book / f"{page}.html").read_text(encoding="utf-8").split("</head>")[0]
+    assert head.count('name="viewport"') == 1
+    if page != "genindex":
+        assert head.count('property="og:image"') == 1
+        assert (book / "_static" / "og.png").read_bytes()[16:24] == bytes(
+            [0, 0, 4, 176, 0, 0, 2, 118]
+        )
+
+
+@pytest.mark.parametrize("page", ["book/index", "book/run", "book/api", "book/references"])
+def test_a_page_without_a_formula_loads_no_mathjax(book: Path, page: str) -> None:
+    text = (book / f"{page}.html").read_text(encoding="utf-8")
+    assert 'class="math' not in text
+    assert "tex-mml-chtml" not in text
+
+
+def test_the_pdf_holds_every_page_and_its_links_lead_inside(book: Path) -> None:
+    pdf = load_script("book/pdf.py")
+    text = pdf.joined(book)
+    assert pdf.pages() == PAGES
+    ids = set(re.findall(r' id="([^"]+)"', text))
+    assert {pdf._anchor(page) for page in PAGES} <= ids
+    lost = [link for link in re.findall(r'<a [^>]*href="#([^"]+)"', text) if link not in ids]
+    assert not [link for link in lost if link.startswith("page-notebooks")]
+    assert text.index("Solutions</h1>") > text.index('id="page-book-api-book-results"')
 
 
 def press_tab_until(tab: Any, condition: str, most: int) -> bool:

@@ -53,6 +53,10 @@ def test_stored_picture_is_what_the_code_draws(name):
 @pytest.mark.parametrize("name", draw.PICTURES)
 def test_picture_is_well_formed_and_named(name):
     root = ET.fromstring(draw.PICTURES[name]())
+    if name == "way.html":  # six links, each with its name
+        links = root.findall("a")
+        assert len(links) == 6
+        assert all(":" in link.get("aria-label", "") for link in links)
     title = root.find("{http://www.w3.org/2000/svg}title")
     assert root.get("aria-label") or (title is not None and title.text)
 
@@ -196,6 +200,21 @@ def test_a_lost_target_is_noticed():
     assert missing(text) == ["nobody1999", "Qvery", "Nonword"]
 
 
+@pytest.mark.parametrize(("name", "text"), list(prose()), ids=[name for name, _ in prose()])
+def test_a_chapter_that_is_named_is_a_link_to_it(name, text):
+    """Except in headings, in code, and where a chapter names itself."""
+    text = re.sub(r"```(?:python|sh)?\n.*?```|`[^`]*`", "", text, flags=re.S)
+    own = int(name[:2]) if name[0].isdigit() else 0
+    for line in text.splitlines():
+        if line.startswith(("#", "```", ":")):
+            continue
+        for number, target in re.findall(r"\[(?:[Cc]hapters? )?(\d+)\]\(([^)#]+)", line):
+            assert target.split("/")[-1].startswith(f"{int(number):02d}-"), line
+        bare = re.sub(r"\[[^\]]*\]\([^)]*\)", "", line)
+        others = [n for n in re.findall(r"\b[Cc]hapters? (\d+)", bare) if int(n) != own]
+        assert not others, line
+
+
 @pytest.mark.parametrize("name", ["notation.md", "glossary.md", "references.md"])
 def test_page_links_to_files_that_belong_to_the_book(name):
     text = (BOOK / name).read_text(encoding="utf-8")
@@ -208,9 +227,14 @@ def test_page_links_to_files_that_belong_to_the_book(name):
 # Notation
 
 
+CHAPTER = r"\[([^]]+)\]\(\.\./notebooks/\d\d-[a-z0-9-]+\.ipynb\)"
+"""A link to a chapter."""
+
+
 def symbols() -> list[list[str]]:
     """The rows of the tables of symbols: symbol, meaning, shape, name in code, chapter."""
     text = (BOOK / "notation.md").read_text(encoding="utf-8")
+    text = re.sub(CHAPTER, r"\1", text)
     rows = re.findall(r"^\|(.*)\|$", text, flags=re.M)
     cells = [[cell.strip() for cell in row.split("|")] for row in rows]
     return [row for row in cells if row[0].startswith("$")]
@@ -264,8 +288,11 @@ def test_glossary_is_in_order_and_each_entry_says_korean_meaning_and_chapter():
     entries = glossary()
     assert list(entries) == sorted(entries, key=str.casefold)
     text = (BOOK / "glossary.md").read_text(encoding="utf-8")
+    text = re.sub(CHAPTER, r"\1", text)
     assert len(entries) == len(re.findall(r"\bChapters? [\d and]+\.$", text, flags=re.M))
-    for term, definition in entries.items():
+    for term, linked in entries.items():
+        definition = re.sub(CHAPTER, r"\1", linked)
+        assert definition != linked, f"{term}: its chapter is a link"
         first = definition.split(".")[0]
         assert re.search(r"[가-힣]", first), term
         assert re.search(r"Chapters? \d+( and \d+)?\.$", definition), term
