@@ -53,6 +53,7 @@ BOOK = [
     "book.figures.masks",
     "book.figures.lookup",
     "book.figures.graph_attention",
+    "book.figures.self_attention",
     "book.figures",
     "book.figures.__main__",
     "book.experiments.batching",

@@ -30,6 +30,7 @@ from gatutils.book.figures.heatmaps import heatmap
 from gatutils.book.figures.lookup import lookup
 from gatutils.book.figures.masks import masks
 from gatutils.book.figures.networks import Network, circle, networks
+from gatutils.book.figures.self_attention import self_attention
 
 __all__ = [
     "INK",
@@ -52,6 +53,7 @@ __all__ = [
     "networks",
     "picture",
     "role_color",
+    "self_attention",
     "strips",
     "style_sheet",
 ]
