@@ -79,7 +79,7 @@ class SelfAttention extends Figure {
         calc(5% + var(--w) * var(--most, 31%)), transparent); border: solid var(--ground);
       border-width: 0 1px 1px 0; box-sizing: border-box; cursor: pointer; height: 2.5rem;
       line-height: 2.45rem; position: relative; scroll-margin-block: 2rem 7rem;
-      text-align: center; transition: background-color 0.3s; }
+      text-align: center; }
     td.second[data-i] { border-inline-start: 3px double var(--value); }
     .plain td[data-i] { --most: 9%; }
     .query td[data-i] { --ink: var(--query); } .key td[data-i] { --ink: var(--key); }
@@ -105,6 +105,7 @@ class SelfAttention extends Figure {
     .says { background: var(--ground); margin: 1rem 0 0; min-height: 3em; padding: 0.25rem 0;
       text-wrap: balance; }
     @media (prefers-reduced-motion: no-preference) {
+      td[data-i] { transition: background-color 0.3s; }
       .fresh { animation: come 0.3s ease-out; }
       @keyframes come { from { transform: translateY(0.5rem); } }
     }
