@@ -50,6 +50,7 @@ BOOK = [
     "book.figures.networks",
     "book.figures.heatmaps",
     "book.figures.heads",
+    "book.figures.decoder",
     "book.figures.masks",
     "book.figures.lookup",
     "book.figures.graph_attention",

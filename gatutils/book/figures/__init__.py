@@ -24,6 +24,7 @@ from gatutils.book.figures.core import (
     style_sheet,
 )
 from gatutils.book.figures.curves import Curve, curves, strips
+from gatutils.book.figures.decoder import decoder
 from gatutils.book.figures.graph_attention import graph_attention
 from gatutils.book.figures.heads import heads
 from gatutils.book.figures.heatmaps import heatmap
@@ -44,6 +45,7 @@ __all__ = [
     "canvas",
     "circle",
     "curves",
+    "decoder",
     "drawing",
     "graph_attention",
     "heads",

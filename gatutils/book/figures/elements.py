@@ -17,6 +17,7 @@ SCRIPTS = {
     "gat-heads": ("core", "heads"),
     "gat-masks": ("core", "arrows", "masks"),
     "gat-attention": ("core", "arrows", "graph_attention"),
+    "gat-decoder": ("core", "decoder"),
     "gat-self": ("core", "numbers", "self_attention"),
 }
 """Custom element -> the files in ``js/`` that make up its script, in order."""
