@@ -19,7 +19,7 @@ _, WEIGHTS = attend(SCORES, torch.eye(5))
 FIGURE = decoder(WEIGHTS, SOURCE, TARGET, "word by word", glosses=GLOSSES, start=2)
 LONG = decoder(
     torch.full((16, 14), 1 / 14),
-    "the boy helped the deer that saw the girl that bit the horse today".split(),
+    [*["the", "boy", "helped", "the", "deer", "that", "saw"], *SOURCE, "bit", "today"],
     [f"단어{k}" for k in range(16)],
     "a long sentence",
     glosses=["translated"] * 16,
@@ -176,6 +176,7 @@ def test_arrows_lead_from_each_word_to_its_context(show, width, tall):  # noqa: 
     page.set_viewport_size({"width": 1094 - width, "height": 844})  # the other one
     page.wait_for_timeout(100)
     assert shown(page)["tall"] != tall
+    page.set_viewport_size({"width": width, "height": 844})  # other tests have the same tab
 
 
 @pytest.mark.parametrize("width", [1440, 820, 704, 390])

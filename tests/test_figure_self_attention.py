@@ -1,12 +1,14 @@
 """The figure of self-attention, driven in a browser: every number is the package's."""
 
+import html
 import itertools
 import json
 import re
+from typing import Any
 
 import pytest
 import torch
-from helpers import OF_A_SCHEME
+from helpers import OF_A_SCHEME, not_none
 from test_interactive_figures import html_of, shared_page, show, tabs  # noqa: F401
 
 from gatutils.attention import MultiHeadAttention, ScaledDot, attend
@@ -34,7 +36,7 @@ GRIDS = [
 
 def chapter(**changes):
     """The figure of chapter 4."""
-    given = {
+    given: dict[str, Any] = {
         "features": FEATURES,
         "dimensions": FEATURES,
         "heads": HEADS,
@@ -448,9 +450,8 @@ def test_the_html_is_the_same_on_every_run_and_moves_no_random_number():
 
 
 def test_without_heads_of_their_own_each_has_half_of_the_dimensions():
-    data = json.loads(
-        re.search(r'data-figure="([^"]*)"', chapter(heads=None).content)[1].replace("&quot;", '"')
-    )
+    found = not_none(re.search(r'data-figure="([^"]*)"', chapter(heads=None).content))
+    data = json.loads(html.unescape(found[1]))
     assert data["heads"] == data["W"]
 
 

@@ -18,8 +18,6 @@ from gatutils.book.figures.core import TOLERANCE, Picture
 from gatutils.book.figures.elements import as_written, element, trimmed, two
 from gatutils.book.figures.heatmaps import css_variable
 
-Matrix = Float[Tensor, "rows columns"]
-
 HEADS = 2
 
 
@@ -108,8 +106,8 @@ def self_attention(
     mask = torch.ones(n, n, dtype=torch.bool)
     for given in (matrices, stacked):
         products = torch.cat([X @ W.mT for W in given])
-        overflow = bool(products.isfinite().all() and _scores(X, given).isfinite().all())
-        expect(overflow, "X", "numbers whose products are finite", "others")
+        finite = bool(products.isfinite().all() and _scores(X, given).isfinite().all())
+        expect(finite, "X", "numbers whose products are finite", "others")
     data = {
         "words": list(words),
         "features": list(features),

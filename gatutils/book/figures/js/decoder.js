@@ -17,6 +17,7 @@ class Decoder extends Figure {
     .play { min-width: 5.2rem; }
     @media (prefers-reduced-motion: reduce) { .play { display: none; } }
 
+    small { font-size: 0.8rem; }
     .drawing { display: grid; gap: 2.5rem; position: relative; }
     .drawing > svg { fill: none; height: 100%; inset: 0; overflow: visible; pointer-events: none;
       position: absolute; width: 100%; }
@@ -40,10 +41,10 @@ class Decoder extends Figure {
     .source { display: flex; font-size: 0.9rem; gap: 0.3rem; justify-content: center; list-style: none; margin: 0;
       padding: 0; }
     .source li { background-color: color-mix(in srgb, var(--weight) calc(4% + var(--w) * 36%),
-      var(--ground)); border-radius: 0.25rem; min-width: 2.5em; padding: 0.2rem 0.3rem;
+      var(--ground)); border-radius: 0.25rem; min-width: 2.75em; padding: 0.2rem 0.25rem;
       text-align: center; }
     .number { display: block; font-size: 0.8rem; min-height: 1.5em; }
-    .most { font-weight: 700; }
+    .most .number { font-weight: 700; }
     .target { display: flex; flex-wrap: wrap; gap: 0.4rem 0.9rem; justify-content: center;
       list-style: none; margin: 1.5rem 0 0; padding: 0; }
     .target li { border-bottom: 3px solid transparent; line-height: 1.35; text-align: center; }
@@ -71,7 +72,7 @@ class Decoder extends Figure {
       text-align: end; }
     .tall .lane { flex-direction: column; gap: 0.3rem; }
     .tall .lane :is(p, .out) { flex: none; font-size: 0.8rem; text-align: center; width: 100%; }
-    .tall .out { font-size: 0.95rem; padding: 0; }
+    .tall .lane .out { font-size: 0.95rem; padding: 0; }
     .tall .box { min-width: 3.5rem; }
     .tall .one { grid-area: 1 / 1; } .tall .attention { grid-area: 1 / 5; margin: 0; }
     .tall .sign { transform: rotate(90deg); }
@@ -185,11 +186,11 @@ class Decoder extends Figure {
 
   // Words in a row where they fit, else in a column; then the lines, from where all stands.
   place() {
-    const wide = (word) => sum([...word].map((letter) => (letter > "\u1100" ? 1 : 0.56)));
-    const room = sum(this.data.source.map((word) => Math.max(2.5, wide(word) + 0.7) + 0.35));
-    const em = parseFloat(getComputedStyle(this.$(".source")).fontSize);
-    const tall = room * em > this.clientWidth;
-    this.$(".live").classList.toggle("tall", tall);
+    const live = this.$(".live");
+    live.classList.remove("tall");
+    const [left, right] = [this.words[0], this.words.at(-1)].map((item) => item.getBoundingClientRect());
+    const tall = right.right - left.left > this.clientWidth || this.clientWidth < 480;
+    live.classList.toggle("tall", tall);
 
     const origin = this.$(".drawing").getBoundingClientRect();
     const box = (element) => {
