@@ -28,6 +28,7 @@ from gatutils.book.figures.core import (
     style_sheet,
 )
 from gatutils.book.figures.curves import Curve, curves, strips
+from gatutils.book.figures.decoder import decoder
 from gatutils.book.figures.graph_attention import graph_attention
 from gatutils.book.figures.gru_cell import gru_cell
 from gatutils.book.figures.heads import heads
@@ -36,6 +37,7 @@ from gatutils.book.figures.lookup import lookup
 from gatutils.book.figures.masks import masks
 from gatutils.book.figures.message_passing import message_passing
 from gatutils.book.figures.networks import Network, circle, networks
+from gatutils.book.figures.self_attention import self_attention
 from gatutils.book.figures.tables import Table, table
 
 __all__ = [
@@ -54,6 +56,7 @@ __all__ = [
     "canvas",
     "circle",
     "curves",
+    "decoder",
     "drawing",
     "graph_attention",
     "gru_cell",
@@ -65,6 +68,7 @@ __all__ = [
     "networks",
     "picture",
     "role_color",
+    "self_attention",
     "series_color",
     "strips",
     "style_sheet",

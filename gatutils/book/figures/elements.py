@@ -2,22 +2,28 @@
 
 import html
 import json
+import re
 from importlib import resources
+
+import torch
+from torch import Tensor
 
 from gatutils.book.figures.core import Picture
 
-__all__ = ["SCRIPTS", "element", "script"]
+__all__ = ["SCRIPTS", "as_written", "element", "script", "trimmed", "two"]
 
 SCRIPTS = {
     "gat-lookup": ("core", "lookup"),
     "gat-heads": ("core", "heads"),
     "gat-masks": ("core", "arrows", "masks"),
     "gat-attention": (
-        *("core", "arrows"),
+        *("core", "numbers", "arrows"),
         *("graph_attention_page", "graph_attention_views", "graph_attention"),
     ),
-    "gat-gru-cell": ("core", "gru_cell"),
+    "gat-decoder": ("core", "decoder"),
+    "gat-gru-cell": ("core", "numbers", "gru_cell"),
     "gat-message-passing": ("core", "arrows", "message_passing"),
+    "gat-self": ("core", "numbers", "self_attention"),
 }
 """Custom element -> the files in ``js/`` that make up its script, in order."""
 
@@ -51,3 +57,19 @@ def script(tag: str) -> str:
     parts = [folder.joinpath(f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS[tag]]
     body = "\n".join(parts)
     return f'(() => {{\nif (customElements.get("{tag}")) return;\n\n{body}}})();\n'
+
+
+def as_written(tensor: Tensor) -> Tensor:
+    """Return the numbers in double precision as they are written: 0.2, not 0.200000003."""
+    numbers = [float(f"{x:.7g}") or 0.0 for x in tensor.flatten().tolist()]
+    return torch.tensor(numbers, dtype=torch.float64).view(tensor.shape)
+
+
+def two(number: float) -> str:
+    """Write a number with two decimals and a real minus sign."""
+    return f"{number:z.2f}".replace("-", "−")
+
+
+def trimmed(number: float) -> str:
+    """Write a number with two decimals at most: 1, 0.5."""
+    return re.sub(r"\.?0+$", "", two(number))

@@ -19,7 +19,7 @@ from gatutils._checks import (
 )
 from gatutils.attention import attend
 from gatutils.book.figures.core import TOLERANCE, Picture
-from gatutils.book.figures.elements import element
+from gatutils.book.figures.elements import element, two
 from gatutils.book.figures.heatmaps import css_variable, rounded_weight
 from gatutils.book.figures.lookup import STILL, expect_numbers
 from gatutils.book.figures.networks import Layout, node_places, open_sides
@@ -129,12 +129,12 @@ def graph_attention(
     columns = [
         [f"({_given(row)})" for row in h],
         list(map(_pair, projected)),
-        list(map(_two, raw.tolist())),
-        list(map(_two, e[start].tolist())),
-        list(map(_two, weights.tolist())),
+        list(map(two, raw.tolist())),
+        list(map(two, e[start].tolist())),
+        list(map(two, weights.tolist())),
         list(map(_pair, weights.unsqueeze(1) * projected)),
     ]
-    sums = _two(weights.sum().item()), _pair(state)
+    sums = two(weights.sum().item()), _pair(state)
     title = f"what node {names[start]} attends to; masked scores are struck out; {given}"
     still = _attention_table(title, names, mask[start].tolist(), columns, sums)
     still += _pairs_table(names, e.tolist(), mask.tolist())
@@ -223,7 +223,7 @@ def _pairs_table(
         body += f'<tr><th scope="row">{html.escape(i)}</th>'
         for j, score, see in zip(names, scores, seen, strict=True):
             indices = html.escape(i + j if len(i + j) == 2 else f"{i}, {j}")
-            number = _two(score) if see else f"<s>{_two(score)}</s>"
+            number = two(score) if see else f"<s>{two(score)}</s>"
             look = "" if see else ' class="masked"'
             body += f"<td{look}><span>e<sub>{indices}</sub><br/>{number}</span></td>"
         body += "</tr>"
@@ -243,22 +243,12 @@ def _pairs_table(
     )
 
 
-def _as_written(tensor: Tensor) -> Tensor:
-    """Return the numbers in double precision as they are written: 0.2, not 0.200000003."""
-    numbers = [float(f"{x:.7g}") or 0.0 for x in tensor.flatten().tolist()]
-    return torch.tensor(numbers, dtype=torch.float64).view(tensor.shape)
-
-
-def _two(number: float) -> str:
-    return f"{number:z.2f}".replace("-", "−")
-
-
 def _pair(numbers: Tensor) -> str:
-    return f"({_commas(map(_two, numbers.tolist()))})"
+    return f"({_commas(map(two, numbers.tolist()))})"
 
 
 def _given(numbers: Tensor) -> str:
-    return _commas(re.sub(r"\.?0+$", "", _two(x)) for x in numbers.tolist())
+    return _commas(re.sub(r"\.?0+$", "", two(x)) for x in numbers.tolist())
 
 
 def _commas(numbers: Iterable[str]) -> str:

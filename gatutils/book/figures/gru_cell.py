@@ -7,7 +7,7 @@ from torch import nn
 
 from gatutils._checks import expect, expect_int
 from gatutils.book.figures.core import TOLERANCE, Picture
-from gatutils.book.figures.elements import element
+from gatutils.book.figures.elements import element, two
 from gatutils.book.figures.lookup import STILL, expect_numbers
 
 
@@ -80,9 +80,9 @@ def _gates(z: float, r: float, x: float, h: float, W: float, U: float, steps: in
     """Return :func:`gru_cell` as a table of four values of the update gate."""
     candidate = _step(0, r, x, h, W, U)
     body = "".join(
-        f'<tr><th scope="row">{gate:g}</th><td>{_two(gate * h)}</td>'
-        f"<td>{_two((1 - gate) * candidate)}</td><td><b>{_two(_step(gate, r, x, h, W, U))}</b></td>"
-        f"<td>{_two(gate**steps)}</td></tr>"
+        f'<tr><th scope="row">{gate:g}</th><td>{two(gate * h)}</td>'
+        f"<td>{two((1 - gate) * candidate)}</td><td><b>{two(_step(gate, r, x, h, W, U))}</b></td>"
+        f"<td>{two(gate**steps)}</td></tr>"
         for gate in sorted({0.0, 0.5, z, 1.0})
     )
     words = (
@@ -93,7 +93,7 @@ def _gates(z: float, r: float, x: float, h: float, W: float, U: float, steps: in
         f"left after {steps} steps, z<sup>{steps}</sup>",
     )
     head = "".join(f'<th scope="col">{word}</th>' for word in words)
-    at = f"h = {_plain(h)}, x = {_plain(x)}, r = {_plain(r)}, candidate h̃ = {_two(candidate)}"
+    at = f"h = {_plain(h)}, x = {_plain(x)}, r = {_plain(r)}, candidate h̃ = {two(candidate)}"
     return (
         f'{STILL}<table class="gat-still"><caption>{at}</caption><thead><tr>{head}</tr></thead>'
         f"<tbody>{body}</tbody></table>"
@@ -111,10 +111,6 @@ def _step(z: float, r: float, x: float, h: float, W: float, U: float) -> float:
 def _rounded(number: float) -> float:
     """Round to the two decimals in which the figure writes what is given."""
     return math.floor(100 * number + 0.5) / 100 or 0.0
-
-
-def _two(number: float) -> str:
-    return f"{number:z.2f}".replace("-", "−")
 
 
 def _plain(number: float) -> str:

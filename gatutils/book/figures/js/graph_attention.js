@@ -134,7 +134,7 @@ class Attention extends Figure {
     this.$("select").selectedIndex = changed;
     this.all("[type=range]").forEach((slider, k) => {
       slider.value = this.features[changed][k];
-      slider.nextElementSibling.textContent = plain(this.features[changed][k]);
+      slider.nextElementSibling.textContent = trimmed(this.features[changed][k]);
     });
     this.$(".live").dataset.step = step;
     this.$(".trace caption b").textContent = names[chosen];
@@ -152,7 +152,7 @@ class Attention extends Figure {
     this.all(".trace tbody tr").forEach((row, j) => {
       const out = masked.includes(j);
       row.className = `${j === chosen ? "chosen" : ""} ${out ? "masked" : ""}`;
-      [vector(this.features[j], plain), vector(projected[j]), two(raw[j]), two(scores[j]),
+      [vector(this.features[j], trimmed), vector(projected[j]), two(raw[j]), two(scores[j]),
         two(weights[j]), vector(parts[j])].forEach((text, c) => { row.cells[c + 1].textContent = text; });
       if (out) row.cells[4].replaceChildren(make("s", {}, two(scores[j])));
     });
@@ -273,7 +273,7 @@ class Attention extends Figure {
       ? `Node ${i} gives all its neighbours the same weight.`
       : `Node ${i} attends most to ${best.map((k) => (k === chosen ? "itself" : `node ${names[k]}`)).join(" and ")}.`;
     return [
-      () => [indexed("W h", n), ` = W ${vector(this.features[j], plain)} = ${vector(projected[j], plain)}. `,
+      () => [indexed("W h", n), ` = W ${vector(this.features[j], trimmed)} = ${vector(projected[j], trimmed)}. `,
         "Every node is projected by the same matrix W."],
       () => [e(j), " = LeakyReLU(a · [", indexed("W h", i), " ‖ ", indexed("W h", n), "]) = ",
         `LeakyReLU(${two(raw[j])}) = ${two(scores[j])}. All pairs are scored, whether or not an edge joins them.`],
@@ -286,7 +286,7 @@ class Attention extends Figure {
         ? [indexed("α", i, n), ` = ${exp(j)} / (${seen.map(exp).join(" + ")}) = ${two(weights[j])}. ${most}`]
         : [indexed("α", i, n), " = 0, because ", e(j), ` = ${two(scores[j])} is masked. ${most}`],
       () => [`The new state of node ${i} is the weighted sum of the values of its neighbours: `,
-        `${vector(this.features[chosen], plain)} becomes ${vector(state, three)}.`],
+        `${vector(this.features[chosen], trimmed)} becomes ${vector(state, three)}.`],
     ][step - 1]();
   }
 }

@@ -1,8 +1,6 @@
 // What graph attention shows of a pair of nodes: cells, a curve, bars, and a sum in the plane.
 
-const two = (x) => x.toFixed(2).replace("-0.00", "0.00").replace("-", "−");
 const three = (x) => x.toFixed(3).replace("-0.000", "0.000").replace("-", "−");
-const plain = (x) => two(x).replace(/\.?0+$/, ""); // 1, 0.5
 const vector = (numbers, write = two) => `(${numbers.map(write).join(",\u00a0")})`;
 
 // A symbol with its indices, such as e12; names longer than a letter are kept apart.
@@ -14,7 +12,7 @@ function indexed(symbol, ...names) {
 // Cells of numbers in the colour of their role, the stronger the larger the number.
 function cells(numbers, role, most, tag = "td") {
   return numbers.map((x) => make(tag,
-    { class: `cell ${role}`, style: `--w: ${Math.min(1, Math.abs(x) / (most || 1))}` }, plain(x)));
+    { class: `cell ${role}`, style: `--w: ${Math.min(1, Math.abs(x) / (most || 1))}` }, trimmed(x)));
 }
 
 const largest = (numbers) => Math.max(...numbers.flat(Infinity).map(Math.abs));
@@ -81,7 +79,7 @@ function plane(svg, { old, state, parts, seen, j }) {
   svg.querySelector(".grid").setAttribute("d", lines.map((at) => `M${at},0V${size}M0,${at}H${size}`).join(""));
   svg.querySelector(".axes").setAttribute("d", `M${x},0V${size}M0,${y}H${size}`);
   [low[0], low[0] + side, low[1], low[1] + side].forEach((end, k) => {
-    svg.querySelectorAll("text")[k].textContent = plain(end);
+    svg.querySelectorAll("text")[k].textContent = trimmed(end);
   });
   const way = (from, to, width) => {
     const [a, b] = [place(from), place(to)], far = Math.hypot(b[0] - a[0], b[1] - a[1]);
@@ -101,10 +99,10 @@ function equation(list, { name, names, seen, weights, projected, old, state, j }
   const line = (kind, head, ...content) => make("div", { class: `line ${kind}` },
     make("i", { class: "mark" }), make("span", { class: "left" }, ...head), make("span", {}, ...content));
   list.replaceChildren(
-    line("old", ["old state ", indexed("h", name)], `= ${vector(old, plain)}`),
+    line("old", ["old state ", indexed("h", name)], `= ${vector(old, trimmed)}`),
     ...seen.map((k, n) => line(`term${k === j ? " chosen" : ""}`, n ? [] : ["new state ", indexed("h′", name)],
       n ? "+ " : "= ", make("span", { class: "weight" }, three(weights[k])), "\u00a0· ",
-      make("span", { class: "value" }, vector(projected[k], plain)),
+      make("span", { class: "value" }, vector(projected[k], trimmed)),
       make("small", {}, `node ${names[k]}`))),
     line("sum", seen.length ? [] : ["new state ", indexed("h′", name)],
       "= ", make("b", {}, vector(state, three))));

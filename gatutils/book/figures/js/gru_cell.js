@@ -6,8 +6,6 @@ function unit({ z, r, x, h, W, U }) {
   return { candidate, state: z * h + (1 - z) * candidate };
 }
 
-const two = (x) => x.toFixed(2).replace("-0.00", "0.00").replace("-", "−");
-const plain = (x) => two(x).replace(/\.?0+$/, ""); // 1, 0.5
 const inside = (text) => (text.startsWith("−") ? `(${text})` : text); // as a factor or a term
 const percent = (x) => (x > 0 && x < 0.005 ? "less than 1%" : `${Math.round(100 * x)}%`);
 
@@ -151,8 +149,8 @@ class GRUCell extends Figure {
     const found = unit(at);
     for (const name of Object.keys(DIALS)) {
       const slider = this.$(`[name=${name}]`);
-      slider.nextElementSibling.textContent = plain(at[name]);
-      slider.setAttribute("aria-valuetext", plain(at[name]));
+      slider.nextElementSibling.textContent = trimmed(at[name]);
+      slider.setAttribute("aria-valuetext", trimmed(at[name]));
     }
     const opened = { z, r, x: 1, rest: 1 - z };
     for (const [name, share] of Object.entries(opened)) {
@@ -162,16 +160,16 @@ class GRUCell extends Figure {
         door.style.transform = `translateY(${(k ? 1 : -1) * share * WIDTH / 2}px)`;
       });
     }
-    const numbers = { h: ["h", plain(h)], x: ["x", plain(x)],
+    const numbers = { h: ["h", trimmed(h)], x: ["x", trimmed(x)],
       candidate: ["h̃", two(found.candidate), found.candidate], new: ["h′", two(found.state), found.state] };
     for (const [name, [symbol, text, exact]] of Object.entries(numbers)) {
       const number = this.$(`.box.${name} .number`);
       number.textContent = `${symbol} = ${text}`;
       if (exact !== undefined) number.dataset.value = exact;
     }
-    this.$(".label.z").textContent = `update gate z = ${plain(z)}`;
-    this.$(".label.r").textContent = `reset gate r = ${plain(r)}`;
-    this.$(".label.rest").textContent = `1 − z = ${plain(1 - z)}`;
+    this.$(".label.z").textContent = `update gate z = ${trimmed(z)}`;
+    this.$(".label.r").textContent = `reset gate r = ${trimmed(r)}`;
+    this.$(".label.rest").textContent = `1 − z = ${trimmed(1 - z)}`;
     this.write(found);
     [...this.$("ol").children].forEach((bar, t) => {
       bar.dataset.value = z ** t;
@@ -186,11 +184,11 @@ class GRUCell extends Figure {
   write({ candidate, state }) {
     const { z, r, x, h, W, U } = this.at;
     const part = (...content) => make("span", {}, ...content);
-    const [dx, dh, dz, dr] = [x, h, z, r].map((number) => inside(plain(number)));
-    const rest = plain(1 - z);
+    const [dx, dh, dz, dr] = [x, h, z, r].map((number) => inside(trimmed(number)));
+    const rest = trimmed(1 - z);
     this.$(".sums .candidate").replaceChildren(
       part("h̃ = tanh(W x + r · U h) "),
-      part(`= tanh(${plain(W)} · ${dx} + ${dr} · ${inside(plain(U))} · ${dh}) `),
+      part(`= tanh(${trimmed(W)} · ${dx} + ${dr} · ${inside(trimmed(U))} · ${dh}) `),
       part(`= ${two(candidate)}`));
     const kept = make("b", { class: "kept" }, `${dz} · ${dh}`);
     this.$(".sums .state").replaceChildren(
@@ -201,12 +199,12 @@ class GRUCell extends Figure {
 
   words({ candidate, state }, steps) {
     const { z, r, h } = this.at;
-    const kept = z === 1 ? `The update gate is 1: the state is kept exactly, h′ = h = ${plain(h)}, `
+    const kept = z === 1 ? `The update gate is 1: the state is kept exactly, h′ = h = ${trimmed(h)}, `
         + "whatever the input is, at every step."
       : z === 0 ? "The update gate is 0: the old state is overwritten, and the new state is the "
         + `candidate, ${two(candidate)}.`
         : `The new state is ${percent(z)} old state and ${percent(1 - z)} candidate: `
-          + `${plain(h)} becomes ${two(state)}. After ${steps} ${steps === 1 ? "step" : "steps"}, `
+          + `${trimmed(h)} becomes ${two(state)}. After ${steps} ${steps === 1 ? "step" : "steps"}, `
           + `${percent(z ** steps)} of the first state is left.`;
     const seen = r === 0 ? "The reset gate is 0: the candidate depends on the input alone."
       : `The reset gate lets ${r === 1 ? "all" : percent(r)} of U h, the old state’s part, into the `
