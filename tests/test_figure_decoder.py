@@ -2,8 +2,7 @@
 
 import pytest
 import torch
-from helpers import OF_A_SCHEME
-from test_interactive_figures import html_of
+from helpers import OF_A_SCHEME, html_of
 
 from gatutils.attention import attend
 from gatutils.book.figures import decoder

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import OF_A_SCHEME, not_none
-from test_interactive_figures import html_of
+from helpers import OF_A_SCHEME, html_of, not_none
 
 from gatutils.attention import MultiHeadAttention, ScaledDot, attend
 from gatutils.book.figures import self_attention

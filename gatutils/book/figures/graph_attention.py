@@ -19,7 +19,7 @@ from gatutils._checks import (
 )
 from gatutils.attention import attend
 from gatutils.book.figures.core import TOLERANCE, Picture
-from gatutils.book.figures.elements import element, two
+from gatutils.book.figures.elements import as_written, element, two
 from gatutils.book.figures.heatmaps import css_variable, rounded_weight
 from gatutils.book.figures.lookup import STILL, expect_numbers
 from gatutils.book.figures.networks import Layout, node_places, open_sides
@@ -91,7 +91,7 @@ def graph_attention(
     expect_numbers([slope], "slope", 1)
     expect(0 <= slope <= 1, "slope", "a number from 0 to 1", slope)
 
-    h, W, a = map(_as_written, (features, W, a))
+    h, W, a = map(as_written, (features, W, a))
     mask = graph.mask().cpu()
     try:
         projected, raw, e, weights, state = _layer(h, W, a, slope, mask, start)
