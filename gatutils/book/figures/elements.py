@@ -9,7 +9,7 @@ from gatutils.book.figures.core import Picture
 __all__ = ["SCRIPTS", "element", "script"]
 
 SCRIPTS = {
-    "gat-lookup": ("core", "lookup"),
+    "gat-lookup": ("core", "arrows", "lookup"),
     "gat-heads": ("core", "heads"),
     "gat-masks": ("core", "arrows", "masks"),
     "gat-attention": ("core", "arrows", "graph_attention"),
