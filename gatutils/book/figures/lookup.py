@@ -71,6 +71,7 @@ def lookup(
     expect(start in queries, "start", f"one of {', '.join(queries)}", repr(start))
     size = len(queries[start])
     expect(axes is None or size == 2, "axes", "None unless vectors have two numbers", axes)
+    expect(axes is None or len(axes) == 2, "axes", "two names", axes)
 
     # With twelve digits, keys that tie on paper also tie here. fsum is the same in every Python.
     scores = {
@@ -133,7 +134,7 @@ def _place(temperature: float) -> int:
 RADIUS = {90: 150, 180: 105, 360: 90}
 """The degrees that the arrows need -> the length of the longest one."""
 
-WIDTH = 236
+WIDTH = 240
 """How wide the drawing may be, so that its letters keep their size."""
 
 GAP = 19
@@ -148,23 +149,22 @@ def _plane(queries: Vectors, keys: Vectors, axes: tuple[str, str]) -> dict[str, 
     points = [*queries.values(), *keys.values()]
     turn = 360 if any(y < 0 for _, y in points) else 180 if any(x < 0 for x, _ in points) else 90
     longest = max(math.hypot(*point) for point in points) or 1.0
+    expect(math.isfinite(longest), "keys", "vectors of finite length", "longer ones")
     radius = RADIUS[turn]
     while True:
         # What the names of the axes stand on: their middles and how they are turned.
-        half = radius // 2
-        places = [[half, 19, 0], [-10, -half, -90]]
+        near = round(0.28 * radius)  # beside the query's handle, which is farther out
+        places = [[near, 19, 0], [-9, -near, -90]]
         if turn > 90:
             places = [[radius + 8, 19, 0], [-24, 8 - radius, 0]]
-        around = [(-radius if turn > 90 else 0, -radius, radius, radius if turn > 180 else 0)]
-        around = [tuple(at + (16 if k > 1 else -16) for k, at in enumerate(around[0]))]
-        for word, (x, y, turned) in zip(axes, places, strict=True):
-            if word:
-                wide = 3.9 * len(word)
-                around.append(
-                    (x - 12, y - wide, x + 4, y + wide)
-                    if turned
-                    else (x - wide, y - 12, x + wide, y + 4)
-                )
+        left, bottom = (-radius if turn > 90 else 0), (radius if turn > 180 else 0)
+        around: list[Box] = [(left - 16, -radius - 16, radius + 16, bottom + 16)]
+        for word, (middle, base, turned) in zip(axes, places, strict=True):
+            half, up, down = 3.9 * len(word), 12, 4
+            if turned:
+                around.append((middle - up, base - half, middle + down, base + half))
+            elif word:
+                around.append((middle - half, base - up, middle + half, base + down))
         names: list[list[float | str]] = []
         for word, (x, y) in keys.items():
             at, anchor, box = _beside(
@@ -195,7 +195,7 @@ def _beside(tip: tuple[float, float], word: str, taken: list[Box]) -> tuple[Any,
     """Return where a name is written beyond the tip of its arrow, its anchor, and its box."""
     far = math.hypot(*tip)
     ux, uy = (tip[0] / far, tip[1] / far) if far > 1e-6 else (0.0, -1.0)
-    wide = 7.8 * len(word)
+    wide = 8.8 * len(word)
     anchor = "start" if ux > 0.3 else "end" if ux < -0.3 else "middle"
     before = {"start": 0.0, "middle": wide / 2, "end": wide}[anchor]
     for step in range(50):

@@ -13,6 +13,7 @@ class Lookup extends Figure {
     .both { align-items: flex-start; display: flex; flex-wrap: wrap; gap: 0.75rem; }
     .both > * { flex: 1 1 14rem; }
     .both > :last-child { flex: 1000 1 25rem; }
+    .flat > * { flex-basis: 100%; }
     .flat button { flex-grow: 0; }
     .ask { align-items: baseline; column-gap: 0.6rem; display: flex; flex-wrap: wrap;
       margin: 0; min-height: 1.5rem; }
@@ -58,7 +59,7 @@ class Lookup extends Figure {
     small { display: block; }
     table small { font-size: 0.75rem; }
     thead small { font-style: italic; }
-    sup { font-size: 0.75em; line-height: 0; }
+    sup { font-size: 0.9em; line-height: 0; }
     .ask small { font-size: 0.85rem; }
     .opens { border-inline-start: 1px solid var(--hair); padding-inline-start: 0.5rem; }
     tbody tr { border-top: 1px solid var(--hair); }
@@ -72,6 +73,7 @@ class Lookup extends Figure {
     .step { border: 1px solid currentColor; border-radius: 50%; display: block; font-size: 0.75rem;
       height: 1.5em; line-height: 1.4em; margin-inline-start: auto; text-align: center;
       width: 1.5em; }
+    .brief { display: none; }
     caption .step { display: inline-block; }
     .none { color: var(--muted); }
     .one { font-weight: 700; }
@@ -99,8 +101,9 @@ class Lookup extends Figure {
       caption span { margin-inline-start: 0.5rem; }
       th, td { padding-inline: 0.2rem; }
       .opens { padding-inline-start: 0.3rem; }
-      thead .word { clip-path: inset(50%); height: 1px; overflow: hidden; position: absolute;
+      thead .called { clip-path: inset(50%); height: 1px; overflow: hidden; position: absolute;
         width: 1px; }
+      .brief { display: inline; }
       .bar { min-width: 1.6rem; }
       .vector { display: none; }
     }`;
@@ -150,13 +153,15 @@ class Lookup extends Figure {
 
   start() {
     const { queries, keys, values, plane, place } = this.data;
+    const long = (word) => `<span class="called">${word}</span>`;
     const steps = [
       ["compare", "q = k"], ["weight", "α"], ["sum", "α v"],
-      ["compare", "q<sup>⊤</sup>k"], ["weight", "α"], ["sum", "α v"],
+      ["compare", `${long("score ")}q<sup>⊤</sup>k`],
+      ["weight", `${long("softmax")}<span class="brief">α</span>`], ["sum", "α v"],
     ];
     this.$("thead tr:last-child").append(...steps.map(([word, symbols], c) =>
       make("th", { scope: "col", class: c % 3 ? "" : "opens" }, make("i", { class: "step" }, c % 3 + 1),
-        make("span", { class: c % 3 === 1 ? "word weight" : "word" }, ` ${word} `),
+        make("span", { class: c % 3 === 1 ? "called weight" : "called" }, ` ${word} `),
         make("small", {}))));
     this.all("thead small").forEach((small, c) => { small.innerHTML = steps[c][1]; });
     const share = () => make("td", {}, make("span", { class: "number" }),
@@ -264,7 +269,7 @@ class Lookup extends Figure {
     const far = (point) => Math.abs(angleOf(point) - to);
     const found = [...queries, ...keys]
       .filter((point) => Math.abs(Math.hypot(...point) - length) < 1e-9 * length)
-      .filter((point) => far(point) <= near && Math.abs(angleOf(point) - from) > 1e-9)
+      .filter((point) => far(point) <= near && !(Math.abs(angleOf(point) - from) < 1e-9))
       .sort((a, b) => far(a) - far(b))[0];
     const name = queries.findIndex((query) => found && same(query, found));
     if (name >= 0) return this.ask(name);
@@ -299,7 +304,7 @@ class Lookup extends Figure {
     const found = hits ? sum(parts) : NaN;
 
     const shown = tau === Infinity ? "∞" : tau === 0 ? "0" : tau.toPrecision(2);
-    const limit = { 0: "0, only the best match", "∞": "infinite, the mean" }[shown];
+    const limit = { 0: "0, only the best match", "∞": "infinite, the plain mean" }[shown];
     this.$("input").setAttribute("aria-valuetext", `temperature ${limit ?? shown}`);
     this.$("output").textContent = shown;
     this.$(".ask strong").textContent = asked.name;
@@ -362,12 +367,14 @@ class Lookup extends Figure {
     const names = this.data.keys.map(([word]) => word);
     const near = keys.map((key, j) => [angleOf(key), names[j], Math.hypot(...key)])
       .filter(([, , long]) => long).sort((a, b) => a[0] - b[0]);
-    const below = near.findLast(([angle]) => angle <= this.angle)?.[1];
-    const above = near.find(([angle]) => angle >= this.angle)?.[1];
+    const below = near.findLast(([angle]) => angle <= this.angle + 1e-9);
+    const above = near.find(([angle]) => angle >= this.angle - 1e-9);
     const hit = names.filter((_, j) => equal[j]);
     const where = hit.length ? `equal to ${hit.join(" and ")}`
-      : !near.length ? "" : below === above ? `in the direction of ${below}`
-      : below && above ? `between ${above} and ${below}` : `beyond ${below ?? above}`;
+      : !near.length ? ""
+      : !below || !above ? `beyond ${(below ?? above)[1]}`
+      : above[0] - below[0] < 1e-6 ? `in the direction of ${below[1]}`
+      : `between ${above[1]} and ${below[1]}`;
     grip.setAttribute("aria-valuenow", Math.round(this.angle));
     grip.setAttribute("aria-valuetext", [`${tidy(this.angle.toFixed(0))} degrees`,
       hit.includes(name) ? "" : name, where].filter(Boolean).join(", "));
@@ -390,7 +397,7 @@ class Lookup extends Figure {
       : tau === 0
         ? `At temperature 0 all weight is on the ${key(top)} with the highest score, ${of(top)}, `
           + `and attention returns ${gives}${Math.abs(found - result) < 1e-9 ? " as well" : ""}.`
-        : `The weights of attention are ${inWords(names, weights)}; it returns ${gives}.`;
+        : `The attention weights are ${inWords(names, weights)}; attention returns the weighted mean, ${gives}.`;
     return `${hard} ${soft}`;
   }
 }
