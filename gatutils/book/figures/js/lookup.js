@@ -42,8 +42,8 @@ class Lookup extends Figure {
       text-anchor: middle; }
     .hint { color: var(--muted); font-size: 0.8rem; margin: 0.25rem 0 0; text-align: center; }
     .dial { align-items: center; column-gap: 0.75rem; display: grid;
-      grid-template-columns: max-content minmax(0, 1fr) 2.6em; margin-bottom: 0.75rem; }
-    output { font-weight: 600; text-align: end; }
+      grid-template-columns: max-content minmax(0, 1fr) 3.3em; margin-bottom: 0.75rem; }
+    output { font-weight: 600; text-align: end; white-space: nowrap; }
     input { accent-color: currentColor; height: 2.5rem; width: 100%; }
     input:focus-visible { border-radius: 0.3rem; outline-offset: -4px; }
     .scale { color: var(--muted); display: grid; font-size: 0.8rem; grid-column: 1 / -1;
@@ -60,12 +60,13 @@ class Lookup extends Figure {
     table small { font-size: 0.75rem; }
     thead small { font-style: italic; }
     sup { font-size: 0.9em; line-height: 0; }
+    .ask :empty { display: none; }
     .ask small { font-size: 0.85rem; }
     .opens { border-inline-start: 1px solid var(--hair); padding-inline-start: 0.5rem; }
     tbody tr { border-top: 1px solid var(--hair); }
     tbody th { font-weight: 600; }
     tfoot tr { border-top: 2px solid var(--muted); }
-    tfoot :is(th, td) { padding-top: 0.5rem; vertical-align: baseline; }
+    tfoot :is(th, td) { height: 3.1rem; padding-top: 0.5rem; vertical-align: baseline; }
     tfoot td { font-size: 1.1em; font-weight: 600; }
     tfoot small { color: inherit; font-size: 0.75rem; }
     tfoot .none { color: inherit; }
@@ -81,19 +82,18 @@ class Lookup extends Figure {
       min-width: 2.2rem; }
     .bar, .bar i { border-radius: 0.15em; display: block; }
     .bar i { background: var(--weight); height: 100%; }
-    .says { min-height: 3em; text-wrap: balance; }
+    .says { min-height: 4.5em; text-wrap: balance; }
     @media (prefers-reduced-motion: no-preference) {
       .bar i { transition: width 0.25s; }
       .disc { transition: transform 0.25s; }
-      .turns, .grip text { transition: transform 0.3s; }
-      .held .turns, .held text { transition: none; }
+      .turns, .grip { transition: transform 0.3s; }
+      .held .turns, .held .grip { transition: none; }
     }
     @container (max-width: 41rem) {
       .both > * { flex-basis: 100%; }
       svg { width: calc(1.25 * var(--wide)); }
       .names { justify-content: center; margin-bottom: 0.75rem; }
       button { flex: 0 1 4.25rem; }
-      .says { min-height: 6em; }
     }
     @container (max-width: 26rem) {
       caption { color: var(--muted); display: table-caption; font-size: 0.8rem;
@@ -104,6 +104,7 @@ class Lookup extends Figure {
       thead .called { clip-path: inset(50%); height: 1px; overflow: hidden; position: absolute;
         width: 1px; }
       .brief { display: inline; }
+      .says { min-height: 7.5em; }
       .bar { min-width: 1.6rem; }
       .vector { display: none; }
     }`;
@@ -351,10 +352,9 @@ class Lookup extends Figure {
     this.turned = (this.turned ?? this.angle)
       + ((this.angle - (this.turned ?? this.angle) + 540) % 360 + 360) % 360 - 180;
     this.$(".turns").style.transform = `rotate(${-this.turned}deg)`;
-    this.$(".grip text").style.transform = `rotate(${this.turned}deg)`;
+    grip.style.transform = `translate(${0.6 * length}px) rotate(${this.turned}deg)`; // upright
     this.$(".turns .line").innerHTML = ray([length, 0], 3.5);
     this.$("path.reach").setAttribute("d", `M${length / 4},0H${length}`);
-    grip.setAttribute("transform", `translate(${0.6 * length})`);
     const { turn } = this.data.plane;
     const end = turn > 180 ? `0,${length}A${length},${length} 0 0 1 0,${-length}`
       : turn > 90 ? `${-length},0` : `0,${-length}`;
