@@ -153,19 +153,27 @@ def test_a_mouse_drags_the_query_and_it_catches_on_keys(show):
 
 
 def test_a_finger_turns_the_query(show):
-    page = show(fruit(), has_touch=True, viewport={"width": 390, "height": 844})
+    page = show(fruit(), has_touch=True, viewport={"width": 390, "height": 500})
     page.touchscreen.tap(*at(page, 70, 0.8))
     found, _ = check_turned(page, TASTE.values(), list(PRICES.values()))
     assert found["now"] == 70
     drag = page.context.new_cdp_session(page)
     touch = "Input.dispatchTouchEvent"
-    for kind, angle in (("touchStart", 70), ("touchMove", 60), ("touchMove", 46)):
+    for kind, angle in (
+        ("touchStart", 70),
+        ("touchMove", 55),
+        ("touchMove", 30),
+        ("touchMove", 46),
+    ):
         x, y = at(page, angle)
         drag.send(touch, {"type": kind, "touchPoints": [{"x": x, "y": y}]})
     drag.send(touch, {"type": "touchEnd", "touchPoints": []})
     found, _ = check_turned(page, TASTE.values(), list(PRICES.values()))
     assert found["now"] == 46
     assert page.evaluate("scrollY") == 0
+    of = "e => getComputedStyle(e).touchAction"
+    assert page.locator("gat-lookup .turns").evaluate(of) == "none"  # a finger there never scrolls
+    assert page.locator("gat-lookup svg").evaluate(of) == "pan-y"
 
 
 def test_arrow_keys_turn_the_query_through_every_key(show):
