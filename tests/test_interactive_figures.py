@@ -23,7 +23,7 @@ from gatutils.graph_attention import GATConv
 FRUIT = {"lemon": [0.0, 1.0], "orange": [0.6, 0.8], "apple": [0.8, 0.6], "melon": [1.0, 0.0]}
 QUERIES = {"apple": [0.8, 0.6], "pear": [0.96, 0.28]}
 VALUES = [1.0, 2.0, 3.0, 8.0]
-LOOKUP = lookup(QUERIES, FRUIT, VALUES, "a lookup", unit="won")
+LOOKUP = lookup(QUERIES, FRUIT, VALUES, "a lookup", unit="won", axes=("sweet", "sour"))
 
 WORDS = ["the", "small", "cat", "chased", "the", "dog", "that", "bit", "the", "boy", "today"]
 WEIGHTS = (3 * torch.randn(4, 11, 11, generator=torch.manual_seed(3))).softmax(dim=-1)
@@ -74,7 +74,9 @@ def numbers(page, at=0):
         .evaluate(
             """figure => {
           const root = figure.shadowRoot, read = {};
-          for (const name of ['score', 'weight', 'value', 'product', 'result']) {
+          root.getAnimations().forEach(moving => moving.finish());
+          for (const name of ['score', 'weight', 'value', 'product', 'result',
+                              'equal', 'hard', 'part', 'found']) {
             const cells = [...root.querySelectorAll(`[data-${name}]`)];
             read[name] = cells.map(c => Number(c.dataset[name]));
             read[name + ' text'] = cells.map(c => c.innerText.trim());
@@ -84,8 +86,10 @@ def numbers(page, at=0):
           read.spoken = slider.getAttribute('aria-valuetext');
           read.shown = root.querySelector('output').textContent;
           read.says = root.querySelector('[aria-live="polite"]').textContent;
-          read.bars = [...root.querySelectorAll('.bar i')].map(b =>
-            b.getBoundingClientRect().width / b.parentElement.getBoundingClientRect().width);
+          const filled = b =>
+            b.getBoundingClientRect().width / b.parentElement.getBoundingClientRect().width;
+          read.bars = [...root.querySelectorAll('[data-weight] .bar i')].map(filled);
+          read['hard bars'] = [...root.querySelectorAll('[data-hard] .bar i')].map(filled);
           return read;
         }"""
         )
@@ -118,14 +122,31 @@ def check(read, query="apple"):
     assert read["score text"] == [f"{s:.3f}" for s in scores]
     assert read["result text"] == [f"{result:.3f} won"]
     assert read["bars"] == pytest.approx(weights, abs=0.01)
-    assert read["says"].endswith(f"; result {result:.2f} won")
+    assert re.search(
+        f" returns (the (weighted )?mean, )?{result:.2f} won( as well)?[.]$", read["says"]
+    )
+    # A dictionary whose keys are the vectors.
+    prices = {tuple(key): value for key, value in zip(FRUIT.values(), VALUES, strict=True)}
+    same = [float(list(key) == list(QUERIES[query])) for key in FRUIT.values()]
+    assert read["equal"] == read["hard"] == same
+    assert read["hard bars"] == pytest.approx(same, abs=0.01)
+    assert read["part"] == [w * v for w, v in zip(same, VALUES, strict=True)]
+    if tuple(QUERIES[query]) in prices:
+        price = prices[tuple(QUERIES[query])]
+        assert read["found"] == [price]
+        assert read["found text"] == [f"{price:g} won"]
+        assert f"so the dictionary returns {price:g} won." in read["says"]
+    else:
+        assert math.isnan(read["found"][0])
+        assert read["found text"] == ["KeyError:\nno such key"]
+        assert "so the dictionary raises a KeyError." in read["says"]
 
 
 def test_every_temperature_is_attention(show):
     page = show(LOOKUP)
     assert numbers(page)["place"] == 20
-    page.keyboard.press("Tab")
-    page.keyboard.press("Tab")
+    for _ in ("the queries", "the query's arrow", "the temperature"):
+        page.keyboard.press("Tab")
     page.keyboard.press("Home")
     for place in range(41):
         read = numbers(page)
@@ -143,7 +164,7 @@ def test_temperatures_are_said_in_words(show):
     page = show(LOOKUP)
     slider = page.get_by_role("slider", name="temperature τ")
     said = {
-        0: ("temperature 0, a dictionary", "0"),
+        0: ("temperature 0, only the best match", "0"),
         1: ("temperature 0.013", "0.013"),
         16: ("temperature 0.40", "0.40"),
         20: ("temperature 1.0", "1.0"),
@@ -155,18 +176,35 @@ def test_temperatures_are_said_in_words(show):
         read = numbers(page)
         assert (read["spoken"], read["shown"]) == words
     slider.fill("0")
-    assert numbers(page)["says"] == "apple 1.00; result 3.00 won"
+    hard = "The query apple equals the key apple, so the dictionary returns 3 won. "
+    assert numbers(page)["says"] == (
+        hard + "At temperature 0 all weight is on the key with the highest score, apple, and "
+        "attention returns 3.00 won as well."
+    )
     slider.fill("10")
-    assert numbers(page)["says"] == "apple 0.55, orange 0.37, melon 0.07 …; result 2.98 won"
+    assert numbers(page)["says"] == (
+        hard + "The attention weights are apple 0.55, orange 0.37, melon 0.07 …; attention returns "
+        "the weighted mean, 2.98 won."
+    )
+    slider.fill("40")
+    assert numbers(page)["says"] == (
+        hard + "At infinite temperature all weights are equal, and attention returns the mean, "
+        "3.50 won."
+    )
 
 
 def test_another_query_is_chosen_by_keyboard(show):
     page = show(LOOKUP)
     page.keyboard.press("Tab")
-    assert page.get_by_label("query", exact=True).evaluate("e => e.matches(':focus')")
-    page.keyboard.press("ArrowDown")
+    apple, pear = (page.get_by_role("button", name=name) for name in ("apple", "pear"))
+    assert apple.evaluate("e => e.matches(':focus')")
+    assert apple.get_attribute("aria-pressed") == "true"
+    page.keyboard.press("ArrowRight")
+    assert pear.evaluate("e => e.matches(':focus')")
+    assert [e.get_attribute("aria-pressed") for e in (apple, pear)] == ["false", "true"]
     check(numbers(page), "pear")
     assert page.get_by_text("(0.96, 0.28)").first.is_visible()
+    page.keyboard.press("Tab")
     page.keyboard.press("Tab")
     page.keyboard.press("ArrowLeft")
     read = numbers(page)
@@ -175,12 +213,16 @@ def test_another_query_is_chosen_by_keyboard(show):
 
 
 def test_a_lookup_starts_where_it_is_told_and_one_query_is_no_choice(show):
-    one = lookup({"fig": [0.0, 2.0]}, FRUIT, VALUES, "one", unit="won")
-    page = show(lookup(QUERIES, FRUIT, VALUES, "two", start="pear", unit="won"), one)
+    one = lookup({"fig": [0.0, 2.0, 0.0]}, {"a": [0.0, 1.0, 0.0]}, [1.0], "one", unit="won")
+    up = lookup({"fig": [0.0, 2.0]}, FRUIT, VALUES, "up", unit="won")
+    page = show(lookup(QUERIES, FRUIT, VALUES, "two", start="pear", unit="won"), one, up)
     check(numbers(page), "pear")
-    assert page.get_by_role("combobox").input_value() == "1"  # and there is no other
-    assert numbers(page, 1)["score"] == [2, 1.6, 1.2, 0]
-    assert page.locator("gat-lookup").nth(1).get_by_text("(0, 2)", exact=True).is_visible()
+    buttons = page.get_by_role("button")
+    pressed = [button.get_attribute("aria-pressed") for button in buttons.all()]
+    assert pressed == ["false", "true", "true"]  # the last leads an arrow back to its start
+    assert numbers(page, 2)["score"] == [2, 1.6, 1.2, 0]
+    for at, written in ((1, "(0, 2, 0)"), (2, "(0, 2)")):
+        assert page.locator("gat-lookup").nth(at).get_by_text(written, exact=True).is_visible()
 
 
 vectors = st.lists(st.floats(-4, 4, width=16), min_size=2, max_size=2)
@@ -196,13 +238,19 @@ def test_any_lookup_is_attention(shared_page, query, pairs, place):
     keys = {f"key {j}": key for j, (key, _) in enumerate(pairs)}
     values = [value for _, value in pairs]
     shared_page.set_content(html_of(lookup({"q": query}, keys, values, "any")))
-    shared_page.get_by_role("slider").fill(str(place))
+    shared_page.get_by_role("slider", name="temperature τ").fill(str(place))
     read = numbers(shared_page)
     scores, weights, result = attended(query, keys.values(), values, place)
     assert read["score"] == pytest.approx(scores, abs=1e-9)
     assert read["weight"] == pytest.approx(weights, abs=1e-7)
     assert sum(read["weight"]) == pytest.approx(1)
     assert read["result"] == pytest.approx([result], abs=1e-6)
+    hits = [value for key, value in pairs if key == query]
+    assert read["equal"] == [float(key == query) for key, _ in pairs]
+    assert sum(read["hard"]) == pytest.approx(float(bool(hits)))
+    assert math.isnan(read["found"][0]) == (not hits)
+    if hits:  # keys that are equal share the weight
+        assert read["found"] == pytest.approx([sum(hits) / len(hits)])
 
 
 def test_names_are_text_never_html(show):
@@ -222,7 +270,7 @@ def test_names_are_text_never_html(show):
     assert panels(page)[0]["says"] == "<em>m: <a>n 1.00"
     for text in ("<i>k</i>'\"&", "<b>w", "</script>", "<u>h"):
         assert page.get_by_text(text, exact=True).locator("visible=true").count() == 1
-    assert page.get_by_role("option", name="<b>q</b>").count() == 1
+    assert page.get_by_role("button", name="<b>q</b>").count() == 1
     assert page.get_by_role("group", name='"<s>').count() == 1
 
 
@@ -887,7 +935,7 @@ def test_figures_on_one_page_do_not_disturb_each_other(show):
     page.get_by_role("button", name="slept").last.click()
     check_masks(panels(page), 1)
     check_masks(panels(page, 1), 6)
-    page.get_by_role("slider").nth(1).fill("0")
+    page.get_by_role("slider", name="temperature τ").nth(1).fill("0")
     page.get_by_role("radio", name="head 4").nth(1).check()
     page.get_by_role("button", name="today").nth(1).hover()
     check(numbers(page))
@@ -897,7 +945,7 @@ def test_figures_on_one_page_do_not_disturb_each_other(show):
     # A notebook takes outputs out of the page and puts them back.
     page.evaluate("document.querySelector('main').append(document.querySelector('figure'))")
     check(numbers(page, 1))
-    assert page.get_by_role("slider").count() == 2 + 4
+    assert page.get_by_role("slider").count() == 2 * 2 + 2 * 2
 
 
 def test_a_figure_comes_alive_when_it_is_put_into_a_page(shared_page):
@@ -989,15 +1037,17 @@ def test_figures_fit_a_phone(show, scripts):
 def test_what_is_touched_is_large_and_shows_its_focus(show):
     page = show(LOOKUP, HEADS, MASKS, ATTENTION, viewport={"width": 360, "height": 740})
     targets = page.locator(
-        "select, input[type=range], label:has([type=radio]), button, summary, .node circle"
+        "select, input[type=range], label:has([type=radio]), button, summary, .node circle, "
+        "circle.reach"
     )
     heights = targets.evaluate_all("all => all.map(e => e.getBoundingClientRect().height)")
     attention = (3 + 5 + 5 + 1 + 2) + (5 + 25 + 1)  # at its first step, which has no list of keys
     hidden = heights.count(0)
-    assert (len(heights), hidden) == (2 + 4 + 11 + 1 + 3 * (7 + 7) + attention + 5, 5 + 30)
+    expected = (2 + 1 + 1) + 4 + 11 + 1 + 3 * (7 + 7) + attention + 5
+    assert (len(heights), hidden) == (expected, 5 + 30)
     heights = list(filter(None, heights))
     assert min(heights) >= 24
-    for _ in range(5 + 6 + 9):
+    for _ in range(1 + 5 + 6 + 9):
         page.keyboard.press("Tab")
         outline = page.evaluate(
             """() => {

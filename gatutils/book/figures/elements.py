@@ -13,7 +13,7 @@ from gatutils.book.figures.core import Picture
 __all__ = ["SCRIPTS", "as_written", "element", "script", "trimmed", "two"]
 
 SCRIPTS = {
-    "gat-lookup": ("core", "lookup"),
+    "gat-lookup": ("core", "arrows", "lookup"),
     "gat-heads": ("core", "heads"),
     "gat-masks": ("core", "arrows", "masks"),
     "gat-attention": (
