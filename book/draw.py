@@ -4,6 +4,7 @@
 ``gatutils.attend`` gives, so the picture shows what the package computes.
 """
 
+import base64
 import math
 import os
 import shutil
@@ -11,6 +12,7 @@ from collections.abc import Sequence
 from html import escape
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -408,26 +410,56 @@ PICTURES = {
 }
 
 
-def save_preview(path: Path) -> None:
-    """Draw the preview as a PNG, which is what other sites read, in headless Chromium."""
+FIGURES = (("03-soft-dictionary", "gat-lookup"), ("04-self-attention", "gat-self"),
+           ("10-graph-attention", "gat-attention"))  # fmt: skip
+"""The figures in the README: the chapter that shows each, and its element."""
+
+
+def save_preview(path: Path, browser: Any) -> None:
+    """Draw the preview as a PNG, which is what other sites read."""
+    page = browser.new_page(viewport={"width": 1200, "height": 630})
+    page.set_content(f'<body style="margin:0">{preview()}')
+    _write(path, page.screenshot())
+
+
+def save_strip(path: Path, html: Path, browser: Any) -> None:
+    """Show three figures side by side, as they look in the built book."""
+    page = browser.new_page(viewport={"width": 900, "height": 900}, device_scale_factor=2)
+    pictures = []
+    for chapter, element in FIGURES:
+        page.goto((html / "notebooks" / f"{chapter}.html").as_uri())
+        shot = page.locator(element).first.screenshot()
+        pictures.append(base64.b64encode(shot).decode())
+    images = "".join(f'<img src="data:image/png;base64,{picture}">' for picture in pictures)
+    page = browser.new_page(viewport={"width": 1500, "height": 900})
+    page.set_content(
+        "<style>body{margin:0;padding:16px;background:#fefdfb;display:flex;gap:28px;width:max-content;"
+        f"align-items:center}}img{{height:440px}}</style>{images}"
+    )
+    page.wait_for_function("[...document.images].every(image => image.complete)")
+    _write(path, page.locator("body").screenshot())
+
+
+def _write(path: Path, content: bytes) -> None:
+    draft = path.with_suffix(".tmp")
+    draft.write_bytes(content)
+    os.replace(draft, path)
+
+
+def main() -> None:
+    """Write every picture; that of the figures only where the book is built."""
+    for name, draw in PICTURES.items():
+        (STATIC / name).write_text(draw(), encoding="utf-8", newline="\n")
     from playwright.sync_api import sync_playwright  # only here: the rest needs no browser
 
     with sync_playwright() as play:
         executable = os.environ.get("GATUTILS_CHROMIUM") or shutil.which("chromium")
         browser = play.chromium.launch(executable_path=executable)
-        page = browser.new_page(viewport={"width": 1200, "height": 630})
-        page.set_content(f'<body style="margin:0">{preview()}')
-        draft = path.with_suffix(".tmp")
-        draft.write_bytes(page.screenshot())
-        os.replace(draft, path)
+        save_preview(STATIC / "og.png", browser)
+        html = STATIC.parents[1] / "_build" / "html"
+        if (html / "index.html").exists():  # as `make book` leaves it
+            save_strip(STATIC / "figures.png", html, browser)
         browser.close()
-
-
-def main() -> None:
-    """Write every picture."""
-    for name, draw in PICTURES.items():
-        (STATIC / name).write_text(draw(), encoding="utf-8", newline="\n")
-    save_preview(STATIC / "og.png")
 
 
 if __name__ == "__main__":

@@ -407,8 +407,7 @@ def test_chapter_contract(path):
     assert "torch.set_num_threads(1)" in "\n".join(map(source, code(path)))
 
 
-@chapters
-def test_no_chapter_is_longer_than_25_minutes(path):
+def reading_minutes(path):
     """Up to the exercises, at 200 words of prose a minute and a line of code in four seconds.
 
     Neither folded cells count, nor what the book does not show, nor lines without a word, nor the
@@ -425,4 +424,13 @@ def test_no_chapter_is_longer_than_25_minutes(path):
                 break
         elif "hide-input" not in tags(cell):
             lines += len(re.findall(r"^(?!\s*(?:f?\"|\w+=\")).*\w", source(cell), re.M))
-    assert words / 200 + lines * 4 / 60 <= 25, (words, lines)
+    return words / 200 + lines * 4 / 60
+
+
+@chapters
+def test_no_chapter_is_longer_than_25_minutes_and_home_says_how_long(path):
+    home = (ROOT / "book" / "index.md").read_text(encoding="utf-8")
+    stated = re.search(rf"^\|.*/{path.name}\) \|.*\| (\d+) min \|.*\|$", home, re.M)
+    assert stated is not None
+    assert abs(int(stated[1]) - reading_minutes(path)) <= 2
+    assert reading_minutes(path) <= 25
