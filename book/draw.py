@@ -431,13 +431,15 @@ def save_strip(path: Path, html: Path, browser: Any) -> None:
         shot = page.locator(element).first.screenshot()
         pictures.append(base64.b64encode(shot).decode())
     images = "".join(f'<img src="data:image/png;base64,{picture}">' for picture in pictures)
-    page = browser.new_page(viewport={"width": 1500, "height": 900})
-    page.set_content(
-        "<style>body{margin:0;padding:16px;background:#fefdfb;display:flex;gap:28px;width:max-content;"
-        f"align-items:center}}img{{height:440px}}</style>{images}"
+    page = browser.new_page(viewport={"width": 1500, "height": 384})
+    page.set_content(  # the last one is tall: its lower part is left out
+        "<style>body{margin:0;padding:14px;background:#fefdfb;display:flex;gap:24px;width:1500px;"
+        "box-sizing:border-box;align-items:center}img{flex:1;min-width:0;height:356px;"
+        "object-fit:contain}img:last-child{object-fit:cover;object-position:top}</style>"
+        f"<body>{images}"
     )
     page.wait_for_function("[...document.images].every(image => image.complete)")
-    _write(path, page.locator("body").screenshot())
+    _write(path, page.screenshot())
 
 
 def _write(path: Path, content: bytes) -> None:

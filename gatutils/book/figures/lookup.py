@@ -138,7 +138,7 @@ WIDTH = 240
 """How wide the drawing may be, so that its letters keep their size."""
 
 GAP = 19
-"""From the tip of a key's arrow to its name: the disc of its weight lies between."""
+"""Pixels from the tip of a key's arrow to its name, with room for the disc of its weight."""
 
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom."""

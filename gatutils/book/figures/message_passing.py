@@ -26,7 +26,7 @@ from gatutils.graph import Graph
 from gatutils.message_passing import Pooling, aggregate, readout
 
 RADIUS = 38
-"""The radius of a node in CSS pixels at the drawing's own size: it holds three lines of text."""
+"""A node's radius, in pixels at the drawing's own size; it holds three lines of text."""
 
 
 def message_passing(
