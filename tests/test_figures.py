@@ -288,6 +288,17 @@ def test_a_leader_joins_a_label_that_is_moved_to_its_line():
     assert leaders(0.5, 0.5, 0.5) == leaders(0.5) + 2  # the lowest one stays where it is
 
 
+def test_labels_do_not_push_the_axes_away(recwarn):
+    """Also where the limits follow from the lines, and where no line has a name."""
+    steep = [Curve(name, [5, 40], [[0.1, end]]) for name, end in (("a", 8.0), ("b", 9.0))]
+    desktop = wide(curves(steep, "steep", "x", "y", ylim=None).content)
+    assert not recwarn.list
+    frame = not_none(re.search(r'<rect x="[\d.]+" y="[\d.]+" width="([\d.]+)"', desktop))
+    assert float(frame[1]) > 400  # of 516
+    assert "legend" not in curves([Curve("", [0, 1], [[1, 2]])], "alone", "x", "y").content
+    assert not recwarn.list
+
+
 def test_masked_cells_are_hatched_and_short_heads_stand_upright():
     mask = torch.tensor([[True, False], [True, True]])
     table = heat(mask=mask).content

@@ -152,8 +152,10 @@ def _curves(
     elif all(isinstance(x, int) for line in lines for x in line.x):
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))  # no ticks between integers
     if width < WIDE[0]:  # beside the lines there is no room
-        figure.set_figheight(height + 0.24 * math.ceil(len(lines) / 2))
-        figure.legend(loc="outside lower left", ncols=2, frameon=False, handlelength=3)
+        named = sum(bool(line.label) for line in lines)
+        figure.set_figheight(height + 0.24 * math.ceil(named / 2))
+        if named:
+            figure.legend(loc="outside lower left", ncols=2, frameon=False, handlelength=3)
     elif legend is None:
         _label_ends(figure, ax, ends)
     else:
@@ -220,6 +222,7 @@ def _strips(
 
 def _label_ends(figure: Figure, ax: Axes, ends: list[list[Any]]) -> None:
     """Write each label beside the end of its line; a leader joins it where ends are close."""
+    figure.draw_without_rendering()  # now the axes have their limits and their height
     to_axes = ax.transData + ax.transAxes.inverted()
     places = [float(to_axes.transform((x, y))[1]) for y, _, _, x in ends]
     order = sorted(range(len(ends)), key=lambda k: places[k])
@@ -232,7 +235,6 @@ def _label_ends(figure: Figure, ax: Axes, ends: list[list[Any]]) -> None:
     for k in reversed(order):
         spots[k] = high = min(spots[k], high)
         high -= gap
-    figure.draw_without_rendering()  # now the axes have their height
     height = ax.get_window_extent().height * 72 / figure.dpi
     for k, (y, label, color, x) in enumerate(ends):
         moved = (spots[k] - places[k]) * height  # points
