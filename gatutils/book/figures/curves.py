@@ -150,7 +150,9 @@ def _curves(
     if ticks is not None:
         ax.set_xticks(list(ticks), list(ticks.values()))
     elif all(isinstance(x, int) for line in lines for x in line.x):
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True))  # no ticks between integers
+        # No ticks between integers; on a phone few, since their numbers stand side by side.
+        count: Any = "auto" if width >= WIDE[0] else 5
+        ax.xaxis.set_major_locator(MaxNLocator(count, integer=True))
     if width < WIDE[0]:  # beside the lines there is no room
         named = sum(bool(line.label) for line in lines)
         figure.set_figheight(height + 0.24 * math.ceil(named / 2))
