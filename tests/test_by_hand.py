@@ -11,22 +11,24 @@ import pytest
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 
 
-def printed(notebook, code):
-    """What the cell that contains ``code`` prints."""
+def tables(notebook, name):
+    """The tables that a cell shows, each: the label of a row -> its cells as text."""
     cells = json.loads((NOTEBOOKS / f"{notebook}.ipynb").read_text(encoding="utf-8"))["cells"]
-    (cell,) = [
-        cell for cell in cells if cell["cell_type"] == "code" and code in "".join(cell["source"])
-    ]
-    return "".join("".join(output["text"]) for output in cell["outputs"])
-
-
-def rows(text):
-    """(what, word) -> numbers."""
-    found = {}
-    for line in text.splitlines():
-        what, word, *numbers = line.split()
-        found[what, word] = [float(number) for number in numbers]
+    (cell,) = [cell for cell in cells if cell["id"] == name]
+    found = []
+    for output in cell["outputs"]:
+        page = "".join(output["data"]["text/html"])
+        rows = re.findall(r'<tr><th scope="row">(.*?)</th>(.*?)</tr>', page)
+        found.append({label: re.findall(r"<td[^>]*>(.*?)</td>", row) for label, row in rows})
     return found
+
+
+def number(text):
+    return float(text.replace("−", "-"))
+
+
+def numbers(texts):
+    return [number(text) for text in texts if text]
 
 
 WORDS = ["dog", "chased", "cat"]
@@ -35,35 +37,33 @@ ASKED_BY_HAND = [[0, 4, 0, 0], [4, 0, 0, 0], [0, 4, 0, 0]]  # nouns ask for verb
 
 
 @pytest.mark.parametrize(
-    ("code", "queries"),
-    [("plain = step_by_step(X, X, X)", X), ("W_Q[0, 1] = 4.0", ASKED_BY_HAND)],
+    ("cell", "queries"),
+    [("ch04-04bt", X), ("ch04-06t", ASKED_BY_HAND)],
     ids=["plain", "projected"],
 )
-def test_chapter_4_three_words(code, queries):
-    shown = rows(printed("04-self-attention", code))
-    assert len(shown) == 9
+def test_chapter_4_three_words(cell, queries):
+    shown = tables("04-self-attention", cell)
+    assert [len(table) for table in shown] == [3, 3, 3]
     for word, query in zip(WORDS, queries, strict=True):
         scores = [sum(q * k for q, k in zip(query, key, strict=True)) / 2 for key in X]
         whole = math.fsum(math.exp(score) for score in scores)
         weights = [math.exp(score) / whole for score in scores]
         context = [math.fsum(w * x[n] for w, x in zip(weights, X, strict=True)) for n in range(4)]
-        for what, numbers in (("scores", scores), ("weights", weights), ("context", context)):
-            assert shown[what, word] == pytest.approx(numbers, abs=0.0006)
+        for table, expected in zip(shown, (scores, weights, context), strict=True):
+            assert numbers(table[word]) == pytest.approx(expected, abs=0.0006)
 
 
 def test_chapter_3_price_of_a_pear():
-    text = printed("03-soft-dictionary", 'c, weights = soft_lookup("pear", temperature=0.1)')
+    (shown,) = tables("03-soft-dictionary", "ch03-11b")
     taste = {"lemon": (0, 1), "orange": (0.6, 0.8), "apple": (0.8, 0.6), "melon": (1, 0)}
     price = {"lemon": 1, "orange": 2, "apple": 3, "melon": 8}
     scores = {name: 0.96 * sweet + 0.28 * sour for name, (sweet, sour) in taste.items()}
     powers = {name: math.exp(score / 0.1) for name, score in scores.items()}
     for name, score in scores.items():
-        line = next(line for line in text.splitlines() if line.startswith(name))
-        shown = [float(number) for number in re.findall(r"\d+\.\d+", line)]
         weight = powers[name] / math.fsum(powers.values())
-        assert shown == pytest.approx([score, weight], abs=0.0006)
+        assert numbers(shown[name]) == pytest.approx([score, weight, price[name]], abs=0.0006)
     answer = math.fsum(powers[n] * price[n] for n in price) / math.fsum(powers.values())
-    assert float(text.split()[-1]) == pytest.approx(answer, abs=0.006)
+    assert numbers(shown["weighted sum"]) == pytest.approx([answer], abs=0.006)
 
 
 def test_chapter_7_three_steps_on_five_nodes():
@@ -73,26 +73,26 @@ def test_chapter_7_three_steps_on_five_nodes():
         "mean": lambda x: sum(x) / len(x),
         "max": max,
     }
-    lines = printed("07-message-passing", "def aggregate(states, graph, aggr)").splitlines()
-    assert len(lines) == 3
-    for line in lines:
-        how, *numbers = line.split()
+    chapter = "07-message-passing"
+    (received,) = tables(chapter, "ch07-07b")
+    assert list(received) == list(ways)
+    for how, cells in received.items():
         want = [ways[how](states) if states else 0 for states in heard.values()]
-        assert [float(x) for x in numbers] == pytest.approx(want, abs=0.006)
-    lines = printed("07-message-passing", "new = h + c  # combine").splitlines()
+        assert numbers(cells) == pytest.approx(want, abs=0.006)
     new = [1 + 5, 2 + 4, 3 + 13, 10 + 3, 5 + 0]
-    assert lines[0] == f"new states {[float(x) for x in new]}"
-    for line, how in zip(lines[1:], ways, strict=True):
-        assert line.split()[-2] == how
-        assert float(line.split()[-1]) == pytest.approx(ways[how](new), abs=0.006)
+    (combined,) = tables(chapter, "ch07-09t")
+    assert numbers(combined["new state"]) == new
+    (out,) = tables(chapter, "ch07-09b")
+    assert numbers(out["graph"]) == pytest.approx([way(new) for way in ways.values()], abs=0.051)
 
 
 def test_chapter_6_what_a_wrong_mask_weighs():
-    lines = printed("06-masks-are-graphs", "wrong_scores = grammar * scores").splitlines()[1:]
-    shown = {
-        name: [float(x) for x in re.findall(r"-?\d+\.\d+", line)]
-        for name, line in zip(("score", "right", "wrong", "late"), lines, strict=True)
-    }
+    (table,) = tables("06-masks-are-graphs", "ch06-26b")
+    *words, sums = table.values()
+    columns = zip(*(numbers(cells) for cells in words), strict=True)
+    shown = dict(zip(("score", "right", "wrong", "late"), map(list, columns), strict=True))
+    for name, total in zip(("right", "wrong", "late"), numbers(sums), strict=True):
+        shown[name].append(total)
     scores, seen = shown["score"], [False, True, True, False, True]
 
     def softmax(numbers):
@@ -121,33 +121,39 @@ def test_chapter_10_graph_attention_of_five_nodes():
         inside = dot(a, (*projected[i], *projected[j]))
         return inside if inside > 0 else 0.2 * inside
 
-    def numbers(line):
-        return [float(x) for x in re.findall(r"-?\d+\.\d+", line)]
-
     chapter = "10-graph-attention"
     projected = {i: tuple(dot(row, state) for row in W) for i, state in h.items()}
-    for i, line in enumerate(printed(chapter, "projected = h @ W.T\nfor").splitlines(), start=1):
-        assert numbers(line) == list(projected[i])
+    (shown,) = tables(chapter, "ch10-06t")
+    assert [numbers(cells) for cells in shown.values()] == [list(x) for x in projected.values()]
 
-    pairs = printed(chapter, "def score(i, j):").splitlines()
-    assert pairs[1].split("=")[-1].strip() == f"{score(1, 1):g}"
-    assert pairs[3].split("=")[-1].strip() == f"{score(1, 2):g}"
+    (terms,) = tables(chapter, "ch10-08b")
+    for cells, j in zip(terms.values(), (1, 2), strict=True):
+        factors = [[number(x) for x in cell.split("·")] for cell in cells[:4]]
+        assert sorted(factors) == sorted(
+            map(list, zip(a, projected[1] + projected[j], strict=True))
+        )
+        assert number(cells[4]) == pytest.approx(sum(x * y for x, y in factors))
+        assert number(cells[5]) == pytest.approx(score(1, j))
 
     e = {i: [score(i, j) for j in h] for i in h}
-    for i, line in enumerate(printed(chapter, "e = torch.stack(").splitlines()[1:], start=1):
-        assert numbers(line) == pytest.approx(e[i], abs=0.051)
+    (shown,) = tables(chapter, "ch10-10b")
+    for cells, of in zip(shown.values(), e.values(), strict=True):
+        assert numbers(cells) == pytest.approx(of, abs=0.051)
 
     powers = {i: {j: math.exp(score(i, j)) for j in sorted(seen[i])} for i in h}
     alpha = {i: {j: p / sum(of.values()) for j, p in of.items()} for i, of in powers.items()}
-    of_first, weights = printed(chapter, "alpha = e.masked_fill").splitlines()
+    (shown,) = tables(chapter, "ch10-12b")
     total = sum(powers[1].values())
-    assert numbers(of_first) == pytest.approx([*powers[1].values(), total], abs=0.0006)
-    assert numbers(weights) == pytest.approx([alpha[1].get(j, 0.0) for j in h], abs=0.0006)
+    assert shown["score"][3:5] == ["−∞", "−∞"]
+    for name, expected, whole in (("exp", powers[1], total), ("weight", alpha[1], 1)):
+        want = [*(expected.get(j, 0.0) for j in h), whole]
+        assert numbers(shown[name]) == pytest.approx(want, abs=0.0006)
 
     new = {
         i: [sum(w * projected[j][part] for j, w in alpha[i].items()) for part in (0, 1)] for i in h
     }
-    lines = printed(chapter, "new = alpha @ projected").splitlines()
-    assert numbers(lines[1]) == pytest.approx(new[1], abs=0.0006)
-    for i, line in enumerate(lines[3:], start=1):
-        assert numbers(line) == pytest.approx(new[i], abs=0.0006)
+    first, all_five = tables(chapter, "ch10-15b")
+    pair = re.findall(r"[−\d.]+", first["sum"][-1])
+    assert numbers(pair) == pytest.approx(new[1], abs=0.0006)
+    for cells, states in zip(all_five.values(), new.values(), strict=True):
+        assert numbers(cells) == pytest.approx(states, abs=0.0006)

@@ -213,6 +213,7 @@ def test_nothing_overlaps_or_leaves_the_page(show, width):
     assert min(tall) >= 40
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [704, 390])
 def test_axe_finds_nothing(show, axe, theme, width):

@@ -208,6 +208,7 @@ def test_it_opens_on_the_weights_of_node_1(show):
     assert found["says"].endswith("= 0.52. Node 1 attends most to node 2.")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("slope", [0.2, 0.0, 1.0])
 def test_every_pair_and_step_shows_the_numbers_of_the_layer(show, slope):
     page = show(figure(slope=slope), reduced_motion="reduce")

@@ -111,6 +111,7 @@ def test_it_opens_with_a_state_that_is_kept(show):
     )
 
 
+@pytest.mark.slow
 def test_every_gate_input_and_state_is_what_torch_computes(show):
     page = show(FIGURE)
     sliders = {name: page.get_by_role("slider", name=words) for name, words in NAMES.items()}
@@ -210,6 +211,7 @@ def test_it_is_the_same_each_time_and_draws_no_random_number():
     assert torch.equal(state, torch.get_rng_state())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [704, 390])
 def test_axe_finds_nothing(show, axe, theme, width):

@@ -168,6 +168,7 @@ def test_a_finger_turns_the_query(show):
     assert page.locator("gat-lookup svg").evaluate(of) == "pan-y"
 
 
+@pytest.mark.slow
 def test_arrow_keys_turn_the_query_through_every_key(show):
     page = show(fruit())
     page.evaluate("addEventListener('keydown', e => window.kept = e.defaultPrevented)")

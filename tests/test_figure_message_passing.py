@@ -300,6 +300,7 @@ def test_it_is_the_same_each_time():
     assert figure() == figure()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [704, 390])
 def test_axe_finds_nothing(show, axe, theme, width):

@@ -363,6 +363,7 @@ def test_a_wide_page_sets_a_result_between_its_row_and_its_column(show, width):
         assert cut == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [704, 390])
 def test_axe_finds_nothing(show, axe, theme, width):
