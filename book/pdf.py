@@ -111,7 +111,7 @@ def save(html: Path, path: Path) -> None:
     """Print the built pages into one PDF, written whole or not at all."""
     from playwright.sync_api import sync_playwright
 
-    names = ("chromium", "chromium-browser", "google-chrome", "chrome")
+    names = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "chrome")
     found = os.environ.get("GATUTILS_CHROMIUM") or next(
         filter(None, map(shutil.which, names)), None
     )

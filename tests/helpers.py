@@ -35,6 +35,13 @@ def load_script(path: str) -> ModuleType:
     return module
 
 
+def slow_but(fast, values):
+    """All the values of a test's parameter; only those that are fast run without ``SLOW=1``."""
+    slow = pytest.mark.slow
+    each = [(v, v if isinstance(v, tuple) else (v,)) for v in values]
+    return [v if v in fast else pytest.param(*one, marks=slow) for v, one in each]
+
+
 # ---- Graphs ----------------------------------------------------------------------------------
 
 few = settings(max_examples=20)

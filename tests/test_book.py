@@ -11,7 +11,17 @@ from urllib.parse import unquote, urlsplit
 import pytest
 import torch
 import yaml
-from helpers import DESKTOP, OF_A_SCHEME, PHONE, ROOT, SCHEMES, Visit, build_book, load_script
+from helpers import (
+    DESKTOP,
+    OF_A_SCHEME,
+    PHONE,
+    ROOT,
+    SCHEMES,
+    Visit,
+    build_book,
+    load_script,
+    slow_but,
+)
 
 from gatutils.attention import attend
 
@@ -351,6 +361,7 @@ def test_what_is_printed_does_not_wrap_on_a_phone(visits: Any, page: str) -> Non
     assert not wrapped
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", ["notebooks/02-attention", "notebooks/10-graph-attention"])
 def test_paper_has_no_dead_words_and_ends_with_the_solutions(open_page: Any, page: str) -> None:
     tab = open_page(page)
@@ -438,7 +449,11 @@ def press_tab_until(tab: Any, condition: str, most: int) -> bool:
         tab.keyboard.up("Tab")
 
 
-@pytest.mark.parametrize("page", VISITED[:-1], scope="module")
+@pytest.mark.parametrize(
+    "page",
+    slow_but(["book/index", "notebooks/03-soft-dictionary"], VISITED[:-1]),
+    scope="module",
+)
 def test_the_keyboard_reaches_the_next_chapter(visits: Any, page: str) -> None:
     """Tab leaves each interactive figure, and comes to the link at the end of the page."""
     tab = visits(page).page

@@ -101,7 +101,13 @@ FIGURES = {
         tolerance=tolerance,
     ),
 }
-each_figure = pytest.mark.parametrize("make", FIGURES.values(), ids=FIGURES)
+each_figure = pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(make, id=name, marks=pytest.mark.slow if name == "powers of ten" else [])
+        for name, make in FIGURES.items()
+    ],
+)
 
 
 def shown(figure):

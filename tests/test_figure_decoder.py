@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from helpers import OF_A_SCHEME, html_of
+from helpers import OF_A_SCHEME, html_of, slow_but
 
 from gatutils.attention import attend
 from gatutils.book.figures import decoder
@@ -186,7 +186,7 @@ def test_arrows_lead_from_each_word_to_its_context(show, width, tall):
     page.set_viewport_size({"width": width, "height": 844})  # other tests have the same tab
 
 
-@pytest.mark.parametrize("width", [1440, 820, 704, 390])
+@pytest.mark.parametrize("width", slow_but([390], [1440, 820, 704, 390]))
 def test_nothing_overlaps_or_leaves_the_page(show, width):
     page = show(FIGURE, LONG, viewport={"width": width, "height": 844}, reduced_motion="reduce")
     page.get_by_role("slider").nth(1).press("End")

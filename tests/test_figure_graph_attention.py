@@ -6,7 +6,7 @@ import re
 
 import pytest
 import torch
-from helpers import pair_scores
+from helpers import pair_scores, slow_but
 from test_figures import parts
 from test_interactive_figures import (
     FIVE,
@@ -221,6 +221,7 @@ def test_every_pair_and_step_shows_the_numbers_of_the_layer(show, slope):
             check(shown(page, step), STATES, i, j, step, slope)
 
 
+@pytest.mark.slow
 def test_sliders_change_the_whole_matrix_and_every_panel(show):
     page = show(figure(), reduced_motion="reduce")
     features = [list(row) for row in STATES]
@@ -353,7 +354,7 @@ def test_the_still_matrix_is_hatched_and_fits_a_phone(show, scripts):
     assert page.evaluate("document.documentElement.scrollWidth") == 390
 
 
-@pytest.mark.parametrize("width", [390, 820])
+@pytest.mark.parametrize("width", slow_but([390], [390, 820]))
 def test_text_is_large_targets_are_large_and_nothing_overlaps(show, width):
     page = show(figure(), viewport={"width": width, "height": 844})
     for step in (1, 2, 3, 4, 5):

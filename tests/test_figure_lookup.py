@@ -5,7 +5,7 @@ import re
 from typing import Any
 
 import pytest
-from helpers import html_of
+from helpers import html_of, slow_but
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_interactive_figures import attended, numbers, vectors
@@ -239,6 +239,7 @@ def test_a_query_that_equals_two_keys_says_so(show):
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=15)
 @given(
     query=vectors,
@@ -280,7 +281,7 @@ def overlap(one, other, by=0.5):
     return all(one[k] < other[k + 2] - by and other[k] < one[k + 2] - by for k in (0, 1))
 
 
-@pytest.mark.parametrize("width", [360, 390, 688, 1440])
+@pytest.mark.parametrize("width", slow_but([390], [360, 390, 688, 1440]))
 def test_names_of_arrows_overlap_nothing_and_are_large(show, width):
     page = show(
         fruit(temperature=math.inf),

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import OF_A_SCHEME
+from helpers import OF_A_SCHEME, slow_but
 
 from gatutils.book.figures import message_passing
 from gatutils.graph import Graph
@@ -133,7 +133,7 @@ def test_it_opens_with_a_new_state_made_of_the_neighbours_and_its_own(show):
 STEPS = ("1 states", "2 aggregate", "3 combine", "4 readout")
 
 
-@pytest.mark.parametrize("aggr", WAYS)
+@pytest.mark.parametrize("aggr", slow_but(["mean"], WAYS))
 def test_every_node_step_and_choice_is_the_packages(show, aggr):
     page = show(FIGURE)
     states = [4, 0, 7, 9, 2]

@@ -142,6 +142,7 @@ def check(read, query="apple"):
         assert "so the dictionary raises a KeyError." in read["says"]
 
 
+@pytest.mark.slow
 def test_every_temperature_is_attention(show):
     page = show(LOOKUP)
     assert numbers(page)["place"] == 20
@@ -228,6 +229,7 @@ def test_a_lookup_starts_where_it_is_told_and_one_query_is_no_choice(show):
 vectors = st.lists(st.floats(-4, 4, width=16), min_size=2, max_size=2)
 
 
+@pytest.mark.slow
 @settings(max_examples=12)
 @given(
     query=vectors,
@@ -811,7 +813,13 @@ CHANGES = {
 }
 
 
-@pytest.mark.parametrize("changes", CHANGES.values(), ids=CHANGES)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param(changes, id=name, marks=[] if name == "all" else pytest.mark.slow)
+        for name, changes in CHANGES.items()
+    ],
+)
 def test_features_move_scores_weights_and_arrows_as_the_layer_does(show, changes):
     page = show(ATTENTION)
     features = [list(entries) for entries in STATES]
@@ -993,6 +1001,7 @@ def test_on_paper_a_lookup_and_graph_attention_are_their_tables(show):
     assert page.get_by_role("button", name="chased").is_visible()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [704, 390])
 def test_axe_finds_nothing(show, axe, theme, width):

@@ -207,6 +207,7 @@ def same(stored, shown):
     return plugin.IPyNbCell.compare_outputs(reader, *given, skipped)
 
 
+@pytest.mark.slow
 @rules
 def test_no_change_of_what_is_shown_goes_unnoticed(path):
     """Printed numbers and words, captions, alternative texts, tables, data: one at a time."""

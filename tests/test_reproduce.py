@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import not_none
+from helpers import not_none, slow_but
 
 from gatutils.book import protocols, reproduce, results
 from gatutils.book.experiments import (
@@ -204,7 +204,13 @@ def test_a_run_tells_what_it_found_and_what_it_cost(row):
     assert done == as_json(done)
 
 
-@every_model(GRAPHS)
+@pytest.mark.parametrize(
+    ("row", "model"),
+    slow_but(
+        [(row, next(iter(ROWS[row].models))) for row in GRAPHS],
+        [pair for pair in MODELS if pair[0] in GRAPHS],
+    ),
+)
 def test_a_run_on_graphs_has_as_many_scores_as_its_row_says(row, model):
     done = done_once(row, model, 1, 2)
     assert set(done) == set(results.runs(row, model)[0])
@@ -989,6 +995,7 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends no SIGINT to one process")
 def test_ctrl_c_ends_the_processes_too(tmp_path):
     ask = [sys.executable, "-c", INTERRUPTED, "relay", "--jobs", "2", "--out", str(tmp_path)]

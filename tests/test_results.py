@@ -587,6 +587,7 @@ for seed in range(25):
 """
 
 
+@pytest.mark.slow
 def test_two_processes_that_add_to_one_file_lose_nothing(tmp_path, monkeypatch):
     """This one and another."""
     one = subprocess.Popen([sys.executable, "-c", ADD, tmp_path, "one"])

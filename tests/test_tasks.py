@@ -224,6 +224,7 @@ def test_examples_are_read_one_way(english):
     assert clauses == english.split().count("that")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("english", list(EXAMPLES)[:3])
 def test_examples_are_drawn(english, monkeypatch):
     # Only the words of the example are left, so that chance meets it soon.
@@ -298,6 +299,7 @@ def test_alignment_covers_every_word_with_meaning_once(draw):
     assert sorted(pointed) == [i for i, w in enumerate(pair.english) if w not in ("the", "that")]
 
 
+@pytest.mark.slow
 def test_no_two_english_sentences_share_a_korean_one():
     rng = random.Random(1)
     pairs = [sample_pair(k % 4, rng) for k in range(5000)]  # of both splits, as they come
@@ -312,6 +314,7 @@ def relatives(pair):
     return sum(w in VERB for w in after), after.count("the"), start
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("clauses", range(1, 8))
 def test_both_kinds_of_relative_are_common(clauses):
     found = [relatives(pair) for pair in sample_pairs(400, clauses, seed=3)]
@@ -321,6 +324,7 @@ def test_both_kinds_of_relative_are_common(clauses):
     assert 0.15 * 400 < sum(start for _, _, start in found) < 0.35 * 400
 
 
+@pytest.mark.slow
 def test_shares_are_those_of_the_constants():
     pairs = sample_pairs(2000, range(8), seed=4)
     counts = Counter(word for pair in pairs for word in pair.english)
@@ -343,6 +347,7 @@ def test_str_of_a_pair():
 # --- splits and seeds -----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_splits_share_nothing_and_are_one_to_four():
     train = sample_pairs(500, [0, 1], "train", seed=5)
     test = sample_pairs(500, [0, 1], "test", seed=5)
