@@ -278,6 +278,38 @@ def test_a_drawing_has_large_text_on_a_phone():
     assert "font-size: 20px" in content
 
 
+def test_boxes_and_arrows_have_the_size_and_the_corners_that_are_given():
+    figure, ax = drawing(4, 3)
+    box(ax, 1, 2, "tall", "key", 1.5, 0.8, size=15, fill=0.03)
+    arrow(ax, (1, 1.6), (3, 0.5), "value", through=[(1, 1), (3, 1)])
+    shown = picture(figure, "a box, and an arrow around two corners")
+    marks = {key: mark for mark in map(json.loads, shown.data) for key in [mark["mark"].split()[0]]}
+    assert (marks["FancyBboxPatch"]["x"], marks["FancyBboxPatch"]["y"]) == (
+        [0.25, 1.75],
+        [1.6, 2.4],
+    )
+    value = figures.ROLES["value"][0]
+    assert value in marks["line"]["mark"]
+    assert value in marks["FancyArrowPatch"]["mark"]
+    assert marks["line"]["x"][:3] == [1, 1, 3]
+    assert marks["line"]["y"][:3] == [1.6, 1, 1]
+    start, _, tip = zip(marks["FancyArrowPatch"]["x"], marks["FancyArrowPatch"]["y"], strict=True)
+    assert start == (3, 1)
+    assert tip == pytest.approx((3, 0.5), abs=0.02)
+    assert "font-size: 15px" in shown.content
+    assert re.search(r"opacity: 0\.03", shown.content)
+
+
+def test_a_drawing_may_have_a_form_for_a_phone():
+    wide_form, narrow_form = (drawing(width, 1) for width in (7.15, 3.6))
+    for _, ax in (wide_form, narrow_form):
+        box(ax, 1, 0.5, "box")
+    content = picture(wide_form[0], "a box on two screens", narrow=narrow_form[0]).content
+    assert 'class="gat-wide"' in content
+    assert float(not_none(re.search(r'width="(\d+)"', wide(content)))[1]) >= 0.95 * core.COLUMN
+    assert smallest(content.replace(wide(content), ""), 342) >= 12
+
+
 def test_a_leader_joins_a_label_that_is_moved_to_its_line():
     def leaders(*ends):
         given = [Curve(f"line {k}", [0, 1], [[1, end]]) for k, end in enumerate(ends)]

@@ -6,6 +6,7 @@ import io
 import os
 import re
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -176,33 +177,26 @@ def drawing(width: float, height: float) -> tuple[Figure, Axes]:
 
 
 def box(
-    ax: Axes, x: float, y: float, text: str, role: str | None = None, width: float = 0.62
+    ax: Axes,
+    x: float,
+    y: float,
+    text: str,
+    role: str | None = None,
+    width: float = 0.62,
+    height: float = 0.32,
+    size: float = 11,
+    fill: float = 0.14,
 ) -> None:
-    """Draw a rounded box around a word, centred at (x, y), in the colour of its role."""
+    """Draw a rounded box around a word, centred at (x, y), in the colour of its role.
+
+    Its text is ``size`` points high; ``fill`` is the opacity of its ground.
+    """
     color = INK if role is None else role_color(role)
-    ax.add_patch(
-        FancyBboxPatch(
-            (x - width / 2, y - 0.16),
-            width,
-            0.32,
-            boxstyle="round,pad=0,rounding_size=0.07",
-            facecolor=color,
-            alpha=0.14,
-            linewidth=0,
-        )
-    )
-    ax.add_patch(
-        FancyBboxPatch(
-            (x - width / 2, y - 0.16),
-            width,
-            0.32,
-            boxstyle="round,pad=0,rounding_size=0.07",
-            facecolor="none",
-            edgecolor=color,
-            linewidth=1.3,
-        )
-    )
-    ax.text(x, y - 0.01, text, ha="center", va="center", color=INK, fontsize=11)
+    place = (x - width / 2, y - height / 2), width, height
+    style: Any = {"boxstyle": "round,pad=0,rounding_size=0.07"}
+    ax.add_patch(FancyBboxPatch(*place, **style, facecolor=color, alpha=fill, linewidth=0))
+    ax.add_patch(FancyBboxPatch(*place, **style, facecolor="none", edgecolor=color, linewidth=1.3))
+    ax.text(x, y - 0.01, text, ha="center", va="center", color=INK, fontsize=size)
 
 
 def arrow(
@@ -212,18 +206,23 @@ def arrow(
     role: str | None = None,
     width: float = 1.3,
     bend: float = 0.0,
+    through: Sequence[tuple[float, float]] = (),
 ) -> None:
-    """Draw an arrow ``width`` points thick and curved by ``bend``."""
+    """Draw an arrow ``width`` points thick, curved by ``bend`` or with corners at ``through``."""
+    color = INK if role is None else role_color(role)
+    if through:
+        xs, ys = zip(start, *through, strict=True)
+        ax.plot(xs, ys, color=color, linewidth=width, solid_capstyle="round")
     ax.add_patch(
         FancyArrowPatch(
-            start,
+            through[-1] if through else start,
             end,
             arrowstyle="-|>",
             mutation_scale=8 + 2 * width,
             shrinkA=0,
             shrinkB=0,
             linewidth=width,
-            color=INK if role is None else role_color(role),
+            color=color,
             connectionstyle=f"arc3,rad={bend}",
         )
     )
