@@ -5,7 +5,7 @@ import re
 
 import pytest
 import torch
-from helpers import OF_A_SCHEME, html_of, not_none, pair_scores
+from helpers import OF_A_SCHEME, html_of, not_none, pair_scores, slow_but
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -1075,8 +1075,14 @@ TOO_SMALL = """targets => [...document.querySelectorAll('[data-figure]')].map(fi
 })"""
 
 
-@pytest.mark.parametrize("options", [{}, {"has_touch": True}])
-def test_every_target_is_large_enough_for_a_finger(show, options):
+@pytest.mark.parametrize(
+    ("touch", "widths"),
+    slow_but(
+        [(False, (390,)), (True, (688,))],
+        [(False, (390,)), (False, (360,)), (True, (688,)), (True, (360, 390, 640, 704, 820))],
+    ),
+)
+def test_every_target_is_large_enough_for_a_finger(show, touch, widths):
     """On a phone always; on a wider page where the main pointer is a finger."""
     eye = torch.eye(4)
     counts = {
@@ -1100,10 +1106,10 @@ def test_every_target_is_large_enough_for_a_finger(show, options):
             self_attention(eye, eye, eye, eye, ["dog", "chased", "the", "cat"], "words", step=step)
             for step in range(1, 9)
         ),
-        viewport={"width": 390, "height": 3000},
-        **options,
+        viewport={"width": widths[0], "height": 3000},
+        has_touch=touch,
     )
-    for width in (360, 390, 640, 688, 704, 820) if options else (360, 390):
+    for width in widths:
         page.set_viewport_size({"width": width, "height": 3000})
         page.wait_for_timeout(100)
         found = page.evaluate(TOO_SMALL, TARGETS)

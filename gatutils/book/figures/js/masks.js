@@ -133,10 +133,9 @@ class Masks extends Figure {
     this.radius ??= [];
     this.radius[m] = r;
     const nodes = this.places[m].map(([x, y], i) => `
-      <g class="node" role="button" transform="translate(${x} ${y})">
-        <path class="reach" d="M0 0h0.01"/><circle r="${r}"/>
+      <g class="node" role="button" transform="translate(${x} ${y})"><circle r="${r}"/>
         <text class="word" font-size="${Math.min(11.5, (2 * r - 5) / this.em(labels[i]))}"/>
-        <text class="number" y="12"/></g>`);
+        <text class="number" y="12"/><path class="reach" d="M0 0h0.01"/></g>`);
     const hatch = m > 0 ? "" : `<defs><pattern id="hatch" width="6" height="6" patternUnits="userSpaceOnUse"
       patternTransform="rotate(45)"><path class="hatch" d="M0 0V6"/></pattern></defs>`; // one serves all graphs
     return `<svg viewBox="0 0 ${size} ${size}" role="group">${hatch}
@@ -167,7 +166,7 @@ class Masks extends Figure {
         drawn && `<g data-from="${j}" data-weight="${weights[m][chosen][j]}">${drawn}</g>`).join("");
       nodes.forEach((node, j) => {
         const weight = weights[m][chosen][j];
-        const [, circle, word, number] = node.children;
+        const [circle, word, number] = node.children;
         node.classList.toggle("masked", weight === null);
         circle.style.setProperty("--w", weight ?? 0);
         word.setAttribute("y", weight === null ? 4 : -1);
