@@ -207,10 +207,15 @@ def test_nothing_overlaps_or_leaves_the_page(show, width):
         "all => all.map(e => parseFloat(getComputedStyle(e).fontSize))"
     )
     assert min(sizes) >= 12
-    tall = page.locator("gat-decoder :is(button:visible, input)").evaluate_all(
-        "all => all.map(e => Math.min(e.offsetWidth, e.offsetHeight))"
+    room = page.locator("gat-decoder .lane .box").evaluate_all(
+        """all => all.map(e => {
+             const range = document.createRange(), box = e.getBoundingClientRect();
+             range.selectNodeContents(e);
+             const texts = [...range.getClientRects()];
+             return Math.min(...texts.flatMap(t => [t.left - box.left, box.right - t.right]));
+           })"""
     )
-    assert min(tall) >= 40
+    assert min(room) >= 4
 
 
 @pytest.mark.slow

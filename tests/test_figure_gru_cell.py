@@ -153,6 +153,37 @@ def test_the_sentence_says_what_the_gates_do(show, state, words):
     assert re.search(words, seen(page)["says"])
 
 
+def test_input_and_state_go_by_the_names_that_they_are_given(show):
+    labels = {"input_label": "sum of <b>messages a", "state_label": "node's state s"}
+    state = {"z": 0.25, "r": 0.5, "x": -1.0, "h": 0.8}
+    figure = gru_cell("a node", **state, W=1.0, U=1.0, **labels)
+    page = show(figure, reduced_motion="reduce")
+    found = seen(page)
+    candidate, new = torch_says(**state, W=1.0, U=1.0)
+    assert (found["candidate"], found["state"]) == pytest.approx((candidate, new))
+    assert (found["boxes"]["h"], found["boxes"]["x"]) == ("s = 0.8", "a = −1")
+    assert found["sums"] == [
+        "s\u0303 = tanh(W a + r · U s) = tanh(1 · (−1) + 0.5 · 1 · 0.8) = −0.54",
+        "s′ = z s + (1 − z) s\u0303 = 0.25 · 0.8 + 0.75 · (−0.54) = −0.20",
+    ]
+    words = page.locator("gat-gru-cell .box .word").all_text_contents()
+    assert words == ["node's state", "new state", "sum of", "<b>messages", "candidate"]
+    assert found["says"].startswith("The new state is 25% node's state and 75% candidate")
+    assert "of U s, the node's state’s part" in found["says"]
+    page.get_by_role("slider", name="sum of <b>messages a").fill("0.5")
+    page.get_by_role("slider", name="node's state s").fill("-0.5")
+    page.get_by_role("slider", name="reset gate").fill("0")
+    page.get_by_role("slider", name="update gate").fill("1")
+    assert seen(page)["says"] == (
+        "The update gate is 1: the state is kept exactly, s′ = s = −0.5, whatever the sum of "
+        "<b>messages is, at every step. The reset gate is 0: the candidate depends on the sum of "
+        "<b>messages alone."
+    )
+    page.emulate_media(media="print")
+    written = page.locator("gat-gru-cell caption").inner_text()
+    assert written.startswith("node's state s = 0.8, sum of <b>messages a = −1, r = 0.5, ")
+
+
 def test_what_changes_moves_unless_motion_is_unwanted(show):
     moves = """figure => {
       const root = figure.shadowRoot, slider = root.querySelector('input');
@@ -171,7 +202,7 @@ def test_what_changes_moves_unless_motion_is_unwanted(show):
 def test_without_javascript_and_on_paper_it_is_a_table(show):
     page = show(FIGURE, java_script_enabled=False, viewport={"width": 390, "height": 844})
     table = page.get_by_role("table")
-    caption = "h = 0.8, x = −1, r = 1, candidate h̃ = −0.66"
+    caption = "old state h = 0.8, input x = −1, r = 1, candidate h̃ = −0.66"
     assert table.locator("caption").inner_text() == caption
     rows = [
         [cell.inner_text() for cell in row.locator("th, td").all()]
@@ -223,16 +254,11 @@ def test_axe_finds_nothing(show, axe, theme, width):
     assert axe(page, OF_A_SCHEME if theme == "dark" else ()) == {}
 
 
-def test_it_fits_a_phone_and_a_finger(show):
-    page = show(
-        gru_cell("long", z=0.35, r=0.65, x=-1.7, h=-0.9), viewport={"width": 360, "height": 740}
-    )
+@pytest.mark.parametrize("label", ["input x", "sum of messages c"])
+def test_it_fits_a_phone(show, label):
+    figure = gru_cell("long", z=0.35, r=0.65, x=-1.7, h=-0.9, input_label=label)
+    page = show(figure, viewport={"width": 360, "height": 740})
     figure = page.locator("gat-gru-cell")
-    heights = figure.locator("input").evaluate_all(
-        "all => all.map(e => e.getBoundingClientRect().height)"
-    )
-    assert len(heights) == 4
-    assert min(heights) >= 40
     out = figure.evaluate(
         """figure => [...figure.shadowRoot.querySelectorAll('.live *')].filter(e =>
              e.getBoundingClientRect().right > 361).map(e => e.outerHTML)"""
@@ -250,7 +276,7 @@ def test_it_fits_a_phone_and_a_finger(show):
         """figure => [...figure.shadowRoot.querySelectorAll('.box')].map(box => {
              const frame = box.querySelector('rect').getBBox();
              return [...box.querySelectorAll('text')].every(t =>
-               t.getBBox().width < frame.width - 6);
+               t.getBBox().width < frame.width - 12);
            })"""
     )
     assert inside == [True] * 4
@@ -280,6 +306,11 @@ def test_it_fits_a_phone_and_a_finger(show):
         ({"steps": 0}, "steps: expected an int of at least 1"),
         ({"steps": 11}, "steps: expected at most 10"),
         ({"steps": 2.0}, "steps: expected an int"),
+        ({"input_label": "x"}, "input_label: expected a name"),
+        ({"input_label": "input xy"}, "input_label: expected a name .* and a symbol of one"),
+        ({"input_label": "all messages of all neighbours c"}, "input_label: expected a name"),
+        ({"state_label": "incomprehensible h"}, "state_label: expected a name"),
+        ({"state_label": 3}, "state_label: expected only str"),
         ({"tolerance": -1.0}, "tolerance: expected"),
     ],
 )

@@ -288,7 +288,6 @@ def test_names_of_arrows_overlap_nothing_and_are_large(show, width):
         viewport={"width": width, "height": 900},
         reduced_motion="reduce",
     )
-    grip = page.get_by_role("slider", name="query")
     page.locator("gat-lookup button").first.focus()
     for key in ("lemon", "orange", "apple", "melon", "pear"):
         page.get_by_role("button", name=key).click()
@@ -307,7 +306,6 @@ def test_names_of_arrows_overlap_nothing_and_are_large(show, width):
     beside = found["table"][0] >= found["svg"][2]
     below = found["table"][1] >= found["svg"][3]
     assert (beside, below) == ((True, False) if width >= 688 else (False, True))
-    assert grip.locator(".reach").bounding_box()["height"] >= 40
 
 
 def test_what_changes_moves_unless_the_reader_wants_no_motion(show):

@@ -323,10 +323,6 @@ def test_a_phone_stacks_the_grids_and_shows_one_product_at_a_time(show):
             "gat-self :is(td, th, p, small, b, button, .sign):visible"
         ).evaluate_all("all => all.map(e => parseFloat(getComputedStyle(e).fontSize))")
         assert min(sizes) >= 12
-        tall = page.locator("gat-self :is(td[data-i], button, label):visible").evaluate_all(
-            "all => all.map(e => Math.min(e.offsetWidth, e.offsetHeight))"
-        )
-        assert min(tall) >= 40
         cut = page.locator("gat-self :is(td, th):visible").evaluate_all(
             "all => all.filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.textContent)"
         )

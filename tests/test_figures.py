@@ -731,7 +731,7 @@ def test_stored_figures_have_the_scripts_of_their_elements():
         for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
             for output in cell.get("outputs", []):
                 shown = "".join(output.get("data", {}).get("text/html", []))
-                for tag in re.findall(r"<(gat-[a-z]+) role=", shown):
+                for tag in re.findall(r"<(gat-[a-z-]+) role=", shown):
                     assert f"<script>{elements.script(tag)}</script>" in shown, path.name
                     count += 1
     assert count >= 6

@@ -5,17 +5,21 @@ import re
 
 import pytest
 import torch
-from helpers import OF_A_SCHEME, html_of, not_none, pair_scores
+from helpers import OF_A_SCHEME, html_of, not_none, pair_scores, slow_but
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gatutils.attention import Dot, attend
 from gatutils.book.figures import (
+    decoder,
     graph_attention,
+    gru_cell,
     heads,
     heatmap,
     lookup,
     masks,
+    message_passing,
+    self_attention,
 )
 from gatutils.graph import Graph
 from gatutils.graph_attention import GATConv
@@ -52,7 +56,8 @@ PLACES = {"a <tree>": [(0, 1), (1, 2), (1.2, 0), (2.2, -0.9), (3, 0), (2, 1), (2
 MASKS = masks(UNDER, GIVEN, SEVEN, "three masks", start=1, positions=PLACES)
 
 LINKS = [(0, 1), (0, 2), (1, 2), (2, 3), (3, 4)]
-FIVE = Graph.from_edges(LINKS, 5, undirected=True).with_self_loops()
+FIVE_ALONE = Graph.from_edges(LINKS, 5, undirected=True)
+FIVE = FIVE_ALONE.with_self_loops()
 STATES = [[1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [2.0, 0.0], [0.0, 2.0]]
 W, A = torch.tensor([[1.0, 1], [1, -1]]), torch.tensor([-1, 0.5, 0.5, -1])
 ATTENTION = graph_attention(FIVE, torch.tensor(STATES), W, A, list("12345"), "step by step", step=1)
@@ -1043,19 +1048,77 @@ def test_figures_fit_a_phone(show, scripts):
     assert not any(cut.evaluate_all("all => all.map(e => e.scrollWidth > e.clientWidth)"))
 
 
-def test_what_is_touched_is_large_and_shows_its_focus(show):
-    page = show(LOOKUP, HEADS, MASKS, ATTENTION, viewport={"width": 360, "height": 740})
-    targets = page.locator(
-        "select, input[type=range], label:has([type=radio]), button, summary, .node circle, "
-        "circle.reach"
+# The figure, how many targets it has, and those that are too small: elements of less than 40 CSS
+# px, and all where a finger almost 20 px beside the middle finds something else.
+TARGETS = (
+    "button, select, summary, label:has([type=radio]), input:not([type=radio]), "
+    "[role=button], [role=slider], tr:has(td[title]), td[data-i]"
+)
+TOO_SMALL = """targets => [...document.querySelectorAll('[data-figure]')].map(figure => {
+  const root = figure.shadowRoot;
+  const all = [...root.querySelectorAll(targets)].filter(e =>
+    e.checkVisibility({visibilityProperty: true}));
+  const small = all.flatMap(e => {
+    const drawn = e.ownerSVGElement, part = e.querySelector('circle') ?? e;
+    const { top, bottom } = part.getBoundingClientRect();
+    if (top < 50 || bottom > innerHeight - 200) scrollTo(0, scrollY + top - 50);
+    const box = part.getBoundingClientRect();
+    const [x, y] = [box.x + box.width / 2, box.y + box.height / 2];
+    const far = drawn ? 19.9 : 19; // only what is drawn may lie between two pixels
+    const beside = [[0, 0], [-far, 0], [far, 0], [0, -far], [0, far]].filter(([a, b]) =>
+      !e.contains(root.elementFromPoint(x + a, y + b)));
+    const fits = drawn || Math.min(box.width, box.height) > 39.9;
+    return fits && !beside.length ? [] :
+      [[e.outerHTML.slice(0, 90), box.width, box.height, beside]];
+  });
+  return [figure.localName, all.length, small];
+})"""
+
+
+@pytest.mark.parametrize(
+    ("touch", "widths"),
+    slow_but(
+        [(False, (390,)), (True, (688,))],
+        [(False, (390,)), (False, (360,)), (True, (688,)), (True, (360, 390, 640, 704, 820))],
+    ),
+)
+def test_every_target_is_large_enough_for_a_finger(show, touch, widths):
+    """On a phone always; on a wider page where the main pointer is a finger."""
+    eye = torch.eye(4)
+    counts = {
+        "gat-lookup": {2 + 1 + 1},
+        "gat-heads": {4 + 11 + 1},
+        "gat-masks": {3 * (7 + 7 + 7)},
+        "gat-attention": {17, 17 + 30, 17 + 30 + 5},  # nodes, pairs, keys
+        "gat-decoder": {4},
+        "gat-gru-cell": {4},
+        "gat-message-passing": {4 + 5 + 5 + 1 + 6},
+    }
+    page = show(
+        *(LOOKUP, HEADS, MASKS, gru_cell("a GRU")),
+        *(
+            graph_attention(FIVE, torch.tensor(STATES), W, A, list("12345"), "five", step=step)
+            for step in range(1, 6)
+        ),
+        decoder(torch.eye(5), WORDS[:5], WORDS[:5], "word by word"),
+        message_passing(FIVE_ALONE, torch.arange(5.0)[:, None], list("12345"), "one round"),
+        *(
+            self_attention(eye, eye, eye, eye, ["dog", "chased", "the", "cat"], "words", step=step)
+            for step in range(1, 9)
+        ),
+        viewport={"width": widths[0], "height": 3000},
+        has_touch=touch,
     )
-    heights = targets.evaluate_all("all => all.map(e => e.getBoundingClientRect().height)")
-    attention = (3 + 5 + 5 + 1 + 2) + (5 + 25 + 1)  # at its first step, which has no list of keys
-    hidden = heights.count(0)
-    expected = (2 + 1 + 1) + 4 + 11 + 1 + 3 * (7 + 7) + attention + 5
-    assert (len(heights), hidden) == (expected, 5 + 30)
-    heights = list(filter(None, heights))
-    assert min(heights) >= 24
+    for width in widths:
+        page.set_viewport_size({"width": width, "height": 3000})
+        page.wait_for_timeout(100)
+        found = page.evaluate(TOO_SMALL, TARGETS)
+        assert [(width, name, small) for name, _, small in found if small] == []
+        assert all(count in counts.get(name, {count}) for name, count, _ in found)
+
+
+def test_what_is_touched_shows_its_focus(show):
+    page = show(LOOKUP, HEADS, MASKS, ATTENTION)
     for _ in range(1 + 5 + 6 + 9):
         page.keyboard.press("Tab")
         outline = page.evaluate(

@@ -1,11 +1,13 @@
 """The gated recurrent unit with gates that the reader opens and closes (chapters 1 and 9)."""
 
+import html
 import math
+from textwrap import wrap
 
 import torch
 from torch import nn
 
-from gatutils._checks import expect, expect_int
+from gatutils._checks import expect, expect_int, expect_list
 from gatutils.book.figures.core import TOLERANCE, Picture
 from gatutils.book.figures.elements import element, two
 from gatutils.book.figures.lookup import STILL, expect_numbers
@@ -21,6 +23,8 @@ def gru_cell(
     W: float = 2.0,
     U: float = 1.5,
     steps: int = 10,
+    input_label: str = "input x",
+    state_label: str = "old state h",
     tolerance: float = TOLERANCE,
 ) -> Picture:
     """Let the reader open and close the gates of one hidden unit of a GRU.
@@ -40,11 +44,15 @@ def gru_cell(
         W: The candidate's weight of the input.
         U: The candidate's weight of the old state.
         steps: How many steps the bars show, 1 to 10.
+        input_label: What the input is called, with its symbol as the last word, such as
+            "aggregate c" where the unit is a node of a graph.
+        state_label: What the old state is called, likewise.
         tolerance: As in :func:`~gatutils.book.figures.core.picture`.
 
     Raises:
-        TypeError: If something is not a number, or ``steps`` is not an int.
-        ValueError: If ``alt`` is empty, or a number is out of range.
+        TypeError: If something is not a number, ``steps`` is not an int, or a label is not a str.
+        ValueError: If ``alt`` is empty, a number is out of range, or a label is not a name, which
+            fits in two lines of 12 characters, and a symbol of one.
 
     Source:
         Cho et al. (2014), equations 5 to 8, with the reset gate after the matrix product, as in
@@ -59,8 +67,24 @@ def gru_cell(
     expect_int(steps, "steps", least=1)
     expect(steps <= 10, "steps", "at most 10", steps)
     numbers = {name: _rounded(number) for name, (number, _, _) in given.items()}
-    data, still = numbers | {"steps": steps}, _gates(**numbers, steps=steps)
+    labels = {
+        "x": _lines_and_symbol(input_label, "input_label"),
+        "h": _lines_and_symbol(state_label, "state_label"),
+    }
+    data = numbers | {"steps": steps, "labels": labels}
+    still = _gates(**numbers, steps=steps, labels=labels)
     return element("gat-gru-cell", data, still, alt, caption, tolerance)
+
+
+def _lines_and_symbol(label: str, argument: str) -> tuple[list[str], str]:
+    """Return (["sum of", "messages"], "c") for "sum of messages c"."""
+    expect_list([label], argument, str)
+    name, _, symbol = label.strip().rpartition(" ")
+    lines = wrap(name, 12, break_long_words=False)
+    fits = len(symbol) == 1 and 0 < len(lines) <= 2 and max(map(len, lines)) <= 12
+    words = "a name that fits in two lines of 12 characters, and a symbol of one"
+    expect(fits, argument, words, repr(label))
+    return lines, symbol
 
 
 @torch.no_grad()
@@ -76,8 +100,19 @@ def unit(z: float, r: float, W: float, U: float) -> nn.GRUCell:
     return cell
 
 
-def _gates(z: float, r: float, x: float, h: float, W: float, U: float, steps: int) -> str:
+def _gates(
+    z: float,
+    r: float,
+    x: float,
+    h: float,
+    W: float,
+    U: float,
+    steps: int,
+    labels: dict[str, tuple[list[str], str]],
+) -> str:
     """Return :func:`gru_cell` as a table of four values of the update gate."""
+    given, state = (html.escape(" ".join(labels[key][0])) for key in "xh")
+    x_symbol, h_symbol = (html.escape(labels[key][1]) for key in "xh")
     candidate = _step(0, r, x, h, W, U)
     body = "".join(
         f'<tr><th scope="row">{gate:g}</th><td>{two(gate * h)}</td>'
@@ -87,13 +122,16 @@ def _gates(z: float, r: float, x: float, h: float, W: float, U: float, steps: in
     )
     words = (
         "update gate z",
-        "old state, z\u00a0h",
-        "candi\u00addate, (1\u00a0−\u00a0z)\u00a0h̃",
-        "new state\u00a0h′",
+        f"{state}, z\u00a0{h_symbol}",
+        f"candi\u00addate, (1\u00a0−\u00a0z)\u00a0{h_symbol}\u0303",
+        f"new state\u00a0{h_symbol}′",
         f"left after {steps} steps, z<sup>{steps}</sup>",
     )
     head = "".join(f'<th scope="col">{word}</th>' for word in words)
-    at = f"h = {_plain(h)}, x = {_plain(x)}, r = {_plain(r)}, candidate h̃ = {two(candidate)}"
+    at = (
+        f"{state} {h_symbol} = {_plain(h)}, {given} {x_symbol} = {_plain(x)}, "
+        f"r = {_plain(r)}, candidate {h_symbol}\u0303 = {two(candidate)}"
+    )
     return (
         f'{STILL}<table class="gat-still"><caption>{at}</caption><thead><tr>{head}</tr></thead>'
         f"<tbody>{body}</tbody></table>"

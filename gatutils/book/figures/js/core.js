@@ -88,4 +88,8 @@ class Figure extends HTMLElement {
   $(selector) {
     return this.shadowRoot.querySelector(selector);
   }
+
+  all(selector) {
+    return [...this.shadowRoot.querySelectorAll(selector)];
+  }
 }

@@ -63,7 +63,7 @@ class Decoder extends Figure {
 
     /* The source words in a column, between the two vectors. */
     .tall .drawing { align-items: center; gap: 0;
-      grid-template-columns: minmax(4.5rem, 7rem) 2.5rem max-content minmax(3rem, 8rem)
+      grid-template-columns: minmax(5.25rem, 7rem) 1.75rem max-content minmax(3rem, 8rem)
         minmax(5rem, 7rem); justify-content: center; }
     .tall .source { flex-direction: column; gap: 0.2rem; grid-area: 1 / 3; }
     .tall .source li { display: flex; gap: 0.75rem; justify-content: space-between;
@@ -72,7 +72,7 @@ class Decoder extends Figure {
       text-align: end; }
     .tall .lane { flex-direction: column; gap: 0.3rem; }
     .tall .lane :is(p, .out) { flex: none; font-size: 0.8rem; text-align: center; width: 100%; }
-    .tall .lane .out { font-size: 0.95rem; padding: 0; }
+    .tall .lane .out { font-size: 0.95rem; padding: 0.3rem; }
     .tall .box { min-width: 3.5rem; }
     .tall .one { grid-area: 1 / 1; } .tall .attention { grid-area: 1 / 5; margin: 0; }
     .tall .sign { transform: rotate(90deg); }

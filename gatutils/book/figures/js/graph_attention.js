@@ -23,10 +23,6 @@ class Attention extends Figure {
   static style = ATTENTION_STYLE;
   static page = ATTENTION_PAGE;
 
-  all(selector) {
-    return [...this.shadowRoot.querySelectorAll(selector)];
-  }
-
   start() {
     const { names, features, reach, columns, given, start, step } = this.data;
     this.features = structuredClone(features);

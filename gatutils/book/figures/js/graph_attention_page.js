@@ -8,7 +8,8 @@ const ATTENTION_STYLE = `
   slot { display: none; }
   @media print { slot { display: contents; } .live { display: none; } }
   button, select { background: transparent; border: 1px solid var(--muted);
-    border-radius: 0.3rem; min-height: 2.6rem; padding: 0 0.6rem; }
+    border-radius: 0.3rem; min-height: 2.6rem; min-width: 2.5rem;
+    padding: 0 0.6rem; }
   button, select, summary, [type=radio], .node { cursor: pointer; }
   sub { font-size: max(0.8em, 12px); line-height: 0; }
   .symbol, .label { white-space: nowrap; }
@@ -154,11 +155,11 @@ const ATTENTION_STYLE = `
   @container (max-width: 42rem) {
     .steps label { font-size: 0.75rem; line-height: 1.3; padding-top: 0.2rem; }
     .stepper { gap: 0.2rem; }
-    .stepper button { padding: 0 0.45rem; }
+    .stepper button { padding: 0; }
     .steps small { display: block; font-size: 1em; }
     .says { font-size: 0.9rem; min-height: 4.5em; }
     .middle, .combine { grid-template-columns: minmax(0, 1fr); }
-    .pairs tr > :first-child, .pairs thead td { width: 2rem; }
+    .pairs tr > :first-child, .pairs thead td { width: 2.5rem; }
     :is([data-step="1"], [data-step="5"]) .pairs { display: none; }
     .project .cell { min-width: 2.2rem; }
     .project table:last-child .cell { min-width: min(3.1rem, 13cqi); }

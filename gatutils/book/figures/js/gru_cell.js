@@ -9,21 +9,17 @@ function unit({ z, r, x, h, W, U }) {
 const inside = (text) => (text.startsWith("−") ? `(${text})` : text); // as a factor or a term
 const percent = (x) => (x > 0 && x < 0.005 ? "less than 1%" : `${Math.round(100 * x)}%`);
 
-// Whose slider it is, what it is called, and from where to where it goes.
-const DIALS = {
-  z: ["update gate", 0, 1, 0.05], r: ["reset gate", 0, 1, 0.05],
-  x: ["input", -2, 2, 0.1], h: ["old state", -1, 1, 0.1],
-};
+// Whose slider it is, and from where to where it goes.
+const DIALS = { z: [0, 1, 0.05], r: [0, 1, 0.05], x: [-2, 2, 0.1], h: [-1, 1, 0.1] };
 
 // A pipe is as wide as all of it; what flows through is as wide as its gate is open.
 const WIDTH = 36;
-const BOXES = { h: [2, 34, "old state"], new: [280, 34, "new state"],
-  x: [2, 181, "input"], candidate: [137, 181, "candidate"] };
+const BOXES = { h: [2, 34], new: [280, 34], x: [2, 181], candidate: [135, 181] };
 const PIPES = { // a line, the tip of its arrow and where that points, its gate
-  z: ["M90 66H280", [280, 66, 0], [185, 66, 0]],
-  r: ["M46 98V129Q46 139 56 139H171Q181 139 181 149V181", [181, 181, 90], [88, 139, 0]],
-  x: ["M90 213H137", [137, 213, 0]],
-  rest: ["M225 213H314Q324 213 324 203V98", [324, 98, -90], [324, 150, 90]],
+  z: ["M90 66H280", [280, 66, 0], [189, 66, 0]],
+  r: ["M50 98V129Q50 139 60 139H173Q183 139 183 149V181", [183, 181, 90], [92, 139, 0]],
+  x: ["M90 213H135", [135, 213, 0]],
+  rest: ["M225 213H318Q328 213 328 203V98", [328, 98, -90], [328, 150, 90]],
 };
 
 class GRUCell extends Figure {
@@ -46,7 +42,7 @@ class GRUCell extends Figure {
     .box rect { fill: var(--ground); stroke-width: 1.5; }
     .box.h rect { stroke: var(--old); stroke-width: 2.5; }
     .box.new rect { stroke-width: 2.5; }
-    text { font-size: 13px; stroke: none; text-anchor: middle; }
+    text { font-size: 13.25px; stroke: none; text-anchor: middle; }
     .number { font-size: 13.5px; font-weight: 700; }
     .label { paint-order: stroke; stroke: var(--ground); stroke-width: 4px; text-anchor: start; }
     .label.end { text-anchor: end; }
@@ -87,8 +83,8 @@ class GRUCell extends Figure {
   static page = `
     <div class="live">
       <div class="middle">
-        <div class="picture"><svg viewBox="0 0 370 250" aria-hidden="true"></svg></div>
-        <div class="dials" role="group" aria-label="gates, input and old state"></div>
+        <div class="picture"><svg viewBox="0 0 378 250" aria-hidden="true"></svg></div>
+        <div class="dials" role="group"></div>
       </div>
       <div class="sums">
         <div><span>candidate</span><span class="candidate"></span></div>
@@ -102,10 +98,15 @@ class GRUCell extends Figure {
     <slot></slot>`;
 
   start() {
-    const { steps } = this.data;
+    const { steps, labels } = this.data;
     this.at = { ...this.data };
+    const [[input, x], [state, h]] = [labels.x, labels.h].map(([lines, symbol]) =>
+      [lines.join(" "), symbol]);
+    this.called = { input, state, x, h };
+    this.$(".dials").setAttribute("aria-label", `gates, ${input} and ${state}`);
     this.draw();
-    for (const [name, [words, min, max, step]] of Object.entries(DIALS)) {
+    const words = { z: "update gate z", r: "reset gate r", x: `${input} ${x}`, h: `${state} ${h}` };
+    for (const [name, [min, max, step]] of Object.entries(DIALS)) {
       const slider = make("input", { type: "range", id: name, name, min, max, step });
       slider.value = this.at[name];
       slider.addEventListener("input", () => {
@@ -113,7 +114,7 @@ class GRUCell extends Figure {
         this.show();
       });
       this.$(".dials").append(make("div", { class: "dial" },
-        make("label", { for: name }, `${words} ${name}`), slider, make("output", { for: name })));
+        make("label", { for: name }, words[name]), slider, make("output", { for: name })));
     }
     this.$("ol").append(...Array.from({ length: steps + 1 }, (_, t) =>
       make("li", {}, make("span"), make("i"), make("small", {}, t))));
@@ -132,16 +133,21 @@ class GRUCell extends Figure {
       <g data-gate="${name}" transform="translate(${x} ${y}) rotate(${turn})">
         <rect class="door" x="-3.5" y="${-half}" width="7" height="${half}"/>
         <rect class="door" x="-3.5" y="0" width="7" height="${half}"/></g>`;
-    const box = ([name, [x, y, words]]) => `
-      <g class="box ${name}" transform="translate(${x} ${y})">
-        <rect width="88" height="64" rx="8"/><text x="44" y="26">${words}</text>
-        <text class="number" x="44" y="48"/></g>`;
+    const { labels } = this.data;
+    const lines = { x: labels.x[0], h: labels.h[0], new: ["new state"], candidate: ["candidate"] };
+    const box = ([name, [x, y]]) => `
+      <g class="box ${name}" transform="translate(${x} ${y})"><rect width="96" height="64" rx="8"/>
+        ${lines[name].map((_, k, { length }) =>
+          `<text class="word" x="48" y="${(length > 1 ? 18 : 26) + 15 * k}"/>`).join("")}
+        <text class="number" x="48" y="${lines[name].length > 1 ? 54 : 48}"/></g>`;
     const pipes = Object.entries(PIPES);
     this.$("svg").innerHTML = `${pipes.map(pipe).join("")}
       ${pipes.filter(([, parts]) => parts[2]).map(gate).join("")}
       ${Object.entries(BOXES).map(box).join("")}
-      <text class="label z" x="120" y="20"/><text class="label r" x="100" y="114"/>
-      <text class="label end rest" x="284" y="155"/>`;
+      <text class="label z" x="124" y="20"/><text class="label r" x="104" y="114"/>
+      <text class="label end rest" x="288" y="155"/>`;
+    for (const name of Object.keys(BOXES))
+      this.all(`.box.${name} .word`).forEach((text, k) => { text.textContent = lines[name][k]; });
   }
 
   show() {
@@ -160,8 +166,10 @@ class GRUCell extends Figure {
         door.style.transform = `translateY(${(k ? 1 : -1) * share * WIDTH / 2}px)`;
       });
     }
-    const numbers = { h: ["h", trimmed(h)], x: ["x", trimmed(x)],
-      candidate: ["h̃", two(found.candidate), found.candidate], new: ["h′", two(found.state), found.state] };
+    const { called } = this;
+    const numbers = { h: [called.h, trimmed(h)], x: [called.x, trimmed(x)],
+      candidate: [`${called.h}\u0303`, two(found.candidate), found.candidate],
+      new: [`${called.h}′`, two(found.state), found.state] };
     for (const [name, [symbol, text, exact]] of Object.entries(numbers)) {
       const number = this.$(`.box.${name} .number`);
       number.textContent = `${symbol} = ${text}`;
@@ -185,29 +193,29 @@ class GRUCell extends Figure {
     const { z, r, x, h, W, U } = this.at;
     const part = (...content) => make("span", {}, ...content);
     const [dx, dh, dz, dr] = [x, h, z, r].map((number) => inside(trimmed(number)));
-    const rest = trimmed(1 - z);
+    const rest = trimmed(1 - z), { x: c, h: s } = this.called; // their symbols
     this.$(".sums .candidate").replaceChildren(
-      part("h̃ = tanh(W x + r · U h) "),
+      part(`${s}\u0303 = tanh(W ${c} + r · U ${s}) `),
       part(`= tanh(${trimmed(W)} · ${dx} + ${dr} · ${inside(trimmed(U))} · ${dh}) `),
       part(`= ${two(candidate)}`));
     const kept = make("b", { class: "kept" }, `${dz} · ${dh}`);
     this.$(".sums .state").replaceChildren(
-      part("h′ = z h + (1 − z) h̃ "),
+      part(`${s}′ = z ${s} + (1 − z) ${s}\u0303 `),
       part("= ", kept, ` + ${rest} · ${inside(two(candidate))} `),
       part("= ", make("b", {}, two(state))));
   }
 
   words({ candidate, state }, steps) {
-    const { z, r, h } = this.at;
-    const kept = z === 1 ? `The update gate is 1: the state is kept exactly, h′ = h = ${trimmed(h)}, `
-        + "whatever the input is, at every step."
-      : z === 0 ? "The update gate is 0: the old state is overwritten, and the new state is the "
+    const { z, r, h } = this.at, { input, state: old, h: s } = this.called;
+    const kept = z === 1 ? `The update gate is 1: the state is kept exactly, ${s}′ = ${s} = ${trimmed(h)}, `
+        + `whatever the ${input} is, at every step.`
+      : z === 0 ? `The update gate is 0: the ${old} is overwritten, and the new state is the `
         + `candidate, ${two(candidate)}.`
-        : `The new state is ${percent(z)} old state and ${percent(1 - z)} candidate: `
+        : `The new state is ${percent(z)} ${old} and ${percent(1 - z)} candidate: `
           + `${trimmed(h)} becomes ${two(state)}. After ${steps} ${steps === 1 ? "step" : "steps"}, `
           + `${percent(z ** steps)} of the first state is left.`;
-    const seen = r === 0 ? "The reset gate is 0: the candidate depends on the input alone."
-      : `The reset gate lets ${r === 1 ? "all" : percent(r)} of U h, the old state’s part, into the `
+    const seen = r === 0 ? `The reset gate is 0: the candidate depends on the ${input} alone.`
+      : `The reset gate lets ${r === 1 ? "all" : percent(r)} of U ${s}, the ${old}’s part, into the `
         + "candidate.";
     return `${kept} ${seen}`;
   }

@@ -1,13 +1,16 @@
 // The heads of an attention layer: `heads` in gatutils.book.figures.
 
+const FOR_A_FINGER = ".words { --row: 2.5rem; }";
+
 class Heads extends Figure {
   static style = `
     fieldset {
       border: 0; display: flex; flex-wrap: wrap; gap: 0.25rem 1.1rem; justify-content: center;
       margin: 0 0 1rem; padding: 0;
     }
-    legend { float: inline-start; line-height: 2rem; padding: 0; }
-    label { align-items: center; display: flex; gap: 0.35rem; min-height: 2rem; }
+    legend { float: inline-start; line-height: 2.5rem; padding: 0; }
+    label { align-items: center; display: flex; gap: 0.35rem; min-height: 2.5rem;
+      min-width: 2.5rem; }
     input { accent-color: currentColor; height: 1rem; width: 1rem; }
     .words {
       --row: 1.7em; display: grid; gap: 0.2rem 0; margin: auto; max-width: 36rem;
@@ -22,7 +25,7 @@ class Heads extends Figure {
     button, .right li { border-radius: 0.25em; padding: 0 0.5em; white-space: nowrap; }
     button, .word { overflow: hidden; text-overflow: ellipsis; }
     button { background: transparent; border: 0; cursor: pointer; line-height: inherit;
-      text-align: end; }
+      min-width: 2.5rem; text-align: end; }
     button[aria-pressed="true"] {
       background: color-mix(in srgb, var(--query) 16%, transparent);
       box-shadow: inset -3px 0 var(--query);
@@ -36,10 +39,12 @@ class Heads extends Figure {
     path { fill: none; stroke: var(--weight); stroke-linecap: round;
       vector-effect: non-scaling-stroke; }
     details { margin-top: 0.75rem; }
-    summary { cursor: pointer; margin: auto; min-height: 2rem; padding: 0.25rem 0.5rem;
+    summary { cursor: pointer; margin: auto; min-height: 2.5rem; padding: 0.5rem;
       width: max-content; }
     @media print { details { display: none; } }
+    @media (pointer: coarse) { ${FOR_A_FINGER} }
     @container (max-width: 26rem) {
+      ${FOR_A_FINGER}
       fieldset { column-gap: 0.7rem; font-size: 0.9em; }
       legend { text-align: center; width: 100%; }
       .words { font-size: 0.9rem; }
@@ -84,7 +89,7 @@ class Heads extends Figure {
       this.$(".left").addEventListener(kind, (event) => {
         const row = this.left.indexOf(event.target);
         // A mouse that passes by must not take the place of a reader at the keyboard.
-        if (kind === "pointerover" && this.shadowRoot.querySelector("button:focus-visible")) return;
+        if (kind === "pointerover" && this.$("button:focus-visible")) return;
         if (row >= 0 && row !== this.row) this.show(this.head, row);
       });
     this.$(".left").addEventListener("keydown", (event) => walk(event, this.left));

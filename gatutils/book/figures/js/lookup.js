@@ -47,7 +47,7 @@ class Lookup extends Figure {
     input { accent-color: currentColor; height: 2.5rem; width: 100%; }
     input:focus-visible { border-radius: 0.3rem; outline-offset: -4px; }
     .scale { color: var(--muted); display: grid; font-size: 0.8rem; grid-column: 1 / -1;
-      grid-template-columns: 1fr 1fr; line-height: 1.3; margin-top: -0.35rem; }
+      grid-template-columns: 1fr 1fr; line-height: 1.3; margin-top: -0.35rem; pointer-events: none; }
     .scale :last-child { text-align: end; }
     table { border-collapse: collapse; font-size: 0.8rem; width: 100%; }
     caption { display: none; }
@@ -147,10 +147,6 @@ class Lookup extends Figure {
       <p class="says" aria-live="polite"></p>
     </div>
     <slot></slot>`;
-
-  all(selector) {
-    return [...this.shadowRoot.querySelectorAll(selector)];
-  }
 
   start() {
     const { queries, keys, values, plane, place } = this.data;

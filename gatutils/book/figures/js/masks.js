@@ -1,5 +1,7 @@
 // Masks and their graphs: `masks` in gatutils.book.figures.
 
+const FOR_A_FINGER = "tbody :is(td, button) { height: 2.5rem; }";
+
 class Masks extends Figure {
   static style = `
     .panels {
@@ -41,6 +43,8 @@ class Masks extends Figure {
     .node { cursor: pointer; }
     circle { fill: color-mix(in srgb, var(--weight) calc(4% + var(--w) * 36%), transparent);
       pointer-events: all; stroke: currentColor; stroke-width: 1.25; }
+    .reach { pointer-events: all; stroke: transparent; stroke-linecap: round; stroke-width: 40px;
+      vector-effect: non-scaling-stroke; }
     .masked circle { fill: url(#hatch); stroke: var(--masked); }
     .hatch { fill: none; opacity: 0.7; stroke: var(--masked); stroke-width: 1.25; }
     .masked text { paint-order: stroke; stroke: var(--pst-color-background, var(--jp-layout-color0, Canvas));
@@ -52,7 +56,9 @@ class Masks extends Figure {
     .says { margin-top: 0.5rem; min-height: 3em; }
     .says b { font-weight: 600; }
     @media screen { tr:not(.chosen) td { opacity: 0.7; } }
+    @media (pointer: coarse) { ${FOR_A_FINGER} }
     @container (max-width: 26rem) {
+      ${FOR_A_FINGER}
       table { font-size: 0.9rem; }
       tbody td { font-size: 0.75rem; }
     }`;
@@ -129,7 +135,7 @@ class Masks extends Figure {
     const nodes = this.places[m].map(([x, y], i) => `
       <g class="node" role="button" transform="translate(${x} ${y})"><circle r="${r}"/>
         <text class="word" font-size="${Math.min(11.5, (2 * r - 5) / this.em(labels[i]))}"/>
-        <text class="number" y="12"/></g>`);
+        <text class="number" y="12"/><path class="reach" d="M0 0h0.01"/></g>`);
     const hatch = m > 0 ? "" : `<defs><pattern id="hatch" width="6" height="6" patternUnits="userSpaceOnUse"
       patternTransform="rotate(45)"><path class="hatch" d="M0 0V6"/></pattern></defs>`; // one serves all graphs
     return `<svg viewBox="0 0 ${size} ${size}" role="group">${hatch}

@@ -63,7 +63,7 @@ class MessagePassing extends Figure {
     thead th { height: 2.75rem; padding-bottom: 0.2rem; vertical-align: bottom; }
     thead th:nth-child(2) { text-align: start; }
     thead button { color: var(--muted); font-size: 0.85rem; margin-block: -1rem; min-width: 3rem;
-      text-decoration: underline; }
+      padding-top: 1.25rem; text-decoration: underline; }
     tbody tr { border-bottom: 1px solid var(--hair); }
     th:first-child { padding-inline-start: 0.5rem; text-align: start; }
     td:nth-child(2) { padding-inline-end: 0; width: 6.5rem; }
@@ -130,10 +130,6 @@ class MessagePassing extends Figure {
       <p class="says" aria-live="polite"></p>
     </div>
     <slot></slot>`;
-
-  all(selector) {
-    return [...this.shadowRoot.querySelectorAll(selector)];
-  }
 
   start() {
     const { names, states, most, start, step, aggr, pooling } = this.data;

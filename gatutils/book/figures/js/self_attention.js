@@ -29,6 +29,28 @@ const LAYOUT = [
 ];
 const RESULT = ["X", "P0", "raw", "scaled", "masked", "weights", "context", "h0"];
 
+// On a narrow page the grids of a step stand one below the other, and wherever a finger is to touch
+// a cell: beside each other they would be narrower than a finger.
+const STACKED = `
+  .stepper { grid-template-columns: auto 1fr auto; }
+  .stepper b { display: block; font-weight: 600; text-align: center; }
+  .steps { grid-column: 1 / -1; grid-row: 2; }
+  .steps span { clip-path: inset(50%); height: 1px; inset: 0; overflow: hidden;
+    position: absolute; width: 1px; }
+  .steps label { font-size: 0.95rem; min-height: 2.5rem; padding-top: 0.5rem; }
+  .what { font-size: 0.9rem; min-height: 4.5em; }
+  .part:not([hidden]) { display: flex; }
+  .stage { flex-direction: column; align-items: center; gap: 0.75rem; }
+  .stage, .product, .pair { width: 100%; }
+  .product, .pair { display: flex; flex-direction: column; align-items: center; gap: 0.75rem; }
+  .product .other, .product.other { display: none; }
+  .matrix { --size: min(4rem, (100cqi - var(--label) - 0.5rem) / var(--columns)); }
+  .matrix p { order: -1; padding: 0 0 0 var(--label) !important; }
+  table { font-size: 0.9rem; }
+  .sign::after { content: " ↓"; display: inline; font-size: 1em; }
+  .says { bottom: 0; border-top: 1px solid var(--hair); font-size: 0.9rem; min-height: 4.6em;
+    position: sticky; z-index: 2; }`;
+
 class SelfAttention extends Figure {
   static style = `
     :host { --ground: var(--pst-color-background, var(--jp-layout-color0, Canvas));
@@ -109,32 +131,16 @@ class SelfAttention extends Figure {
       .fresh { animation: come 0.3s ease-out; }
       @keyframes come { from { transform: translateY(0.5rem); } }
     }
-    @container (min-width: 40.01rem) {
-      /* The rows of a result go on from those of the matrix on its left. */
-      .result th[scope=row], .result .corner, .above ~ .above th[scope=row], .above .corner {
-        clip-path: inset(50%); position: absolute; width: 1px; }
-      .above th[scope=row] { inset-inline-end: 100%; position: absolute; }
+    @media not (pointer: coarse) {
+      @container (min-width: 40.01rem) {
+        /* The rows of a result go on from those of the matrix on its left. */
+        .result th[scope=row], .result .corner, .above ~ .above th[scope=row], .above .corner {
+          clip-path: inset(50%); position: absolute; width: 1px; }
+        .above th[scope=row] { inset-inline-end: 100%; position: absolute; }
+      }
     }
-    @container (max-width: 40rem) {
-      .stepper { grid-template-columns: auto 1fr auto; }
-      .stepper b { display: block; font-weight: 600; text-align: center; }
-      .steps { grid-column: 1 / -1; grid-row: 2; }
-      .steps span { clip-path: inset(50%); height: 1px; inset: 0; overflow: hidden;
-        position: absolute; width: 1px; }
-      .steps label { font-size: 0.95rem; min-height: 2.5rem; padding-top: 0.5rem; }
-      .what { font-size: 0.9rem; min-height: 4.5em; }
-      .part:not([hidden]) { display: flex; }
-      .stage { flex-direction: column; align-items: center; gap: 0.75rem; }
-      .stage, .product, .pair { width: 100%; }
-      .product, .pair { display: flex; flex-direction: column; align-items: center; gap: 0.75rem; }
-      .product .other, .product.other { display: none; }
-      .matrix { --size: min(4rem, (100cqi - var(--label) - 0.5rem) / var(--columns)); }
-      .matrix p { order: -1; padding: 0 0 0 var(--label) !important; }
-      table { font-size: 0.9rem; }
-      .sign::after { content: " ↓"; display: inline; font-size: 1em; }
-      .says { bottom: 0; border-top: 1px solid var(--hair); font-size: 0.9rem; min-height: 4.6em;
-        position: sticky; z-index: 2; }
-    }`;
+    @container (max-width: 40rem) {${STACKED}}
+    @media (pointer: coarse) {${STACKED}}`;
 
   static page = `
     <div class="live">
@@ -154,10 +160,6 @@ class SelfAttention extends Figure {
       <p class="says" aria-live="polite"></p>
     </div>
     <slot></slot>`;
-
-  all(selector) {
-    return [...this.shadowRoot.querySelectorAll(selector)];
-  }
 
   start() {
     const { words, features, dimensions, start, step, causal } = this.data;
