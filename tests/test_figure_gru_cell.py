@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from typing import Any
 
 import pytest
 import torch
@@ -154,8 +155,8 @@ def test_the_sentence_says_what_the_gates_do(show, state, words):
 
 
 def test_input_and_state_go_by_the_names_that_they_are_given(show):
-    labels = {"input_label": "sum of <b>messages a", "state_label": "node's state s"}
-    state = {"z": 0.25, "r": 0.5, "x": -1.0, "h": 0.8}
+    labels: Any = {"input_label": "sum of <b>messages a", "state_label": "node's state s"}
+    state: Any = {"z": 0.25, "r": 0.5, "x": -1.0, "h": 0.8}
     figure = gru_cell("a node", **state, W=1.0, U=1.0, **labels)
     page = show(figure, reduced_motion="reduce")
     found = seen(page)

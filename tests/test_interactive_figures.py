@@ -31,7 +31,7 @@ LOOKUP = lookup(QUERIES, FRUIT, VALUES, "a lookup", unit="won", axes=("sweet", "
 
 WORDS = ["the", "small", "cat", "chased", "the", "dog", "that", "bit", "the", "boy", "today"]
 WEIGHTS = (3 * torch.randn(4, 11, 11, generator=torch.manual_seed(3))).softmax(dim=-1)
-WEIGHTS[1, 5] = 0  # "dog" may ask nobody
+WEIGHTS[1, 5] = 0  # all keys are masked for "dog"
 HEADS = heads(WEIGHTS, WORDS, WORDS, "who asks whom", start=(1, 3))
 
 KOREAN = ["그", "작은", "고양이", "가", "소년", "을", "문", "개", "를", "쫓았다", "."]
@@ -41,6 +41,7 @@ ACROSS = heads(
     KOREAN,
     ENGLISH,
     "Korean asks English",
+    choice="layer",
     asks="looks for",
     answers="is found",
 )
@@ -49,7 +50,7 @@ SEVEN = ["the", "cat", "that", "the", "dog", "saw", "slept"]
 TREE = Graph.from_edges([(1, 6), (0, 1), (5, 1), (2, 5), (4, 5), (3, 4)], 7, undirected=True)
 ALL = torch.ones(7, 7, dtype=torch.bool)
 UNDER = {"full": ALL, "causal": ALL.tril(), "a <tree>": TREE.with_self_loops().mask()}
-UNDER["a <tree>"][3] = False  # the second "the" may ask nobody
+UNDER["a <tree>"][3] = False  # for the second "the" all are masked
 SCORES = 2 * torch.randn(7, 7, generator=torch.manual_seed(4))
 GIVEN = {name: attend(SCORES, torch.eye(7), mask)[1] for name, mask in UNDER.items()}
 PLACES = {"a <tree>": [(0, 1), (1, 2), (1.2, 0), (2.2, -0.9), (3, 0), (2, 1), (2, 3)]}
@@ -374,7 +375,12 @@ def test_whom_a_word_asks_is_said(show):
     five = heads(torch.full((1, 1, 5), 0.2), ["f"], list("abcde"), "all alike")
     page = show(HEADS, ACROSS, five)
     assert state(page, 2)["says"] == "“f” attends to: a 0.20, b 0.20, c 0.20, d 0.20 …"
-    for role, name in (("group", "looks for"), ("list", "is found"), ("group", "head")):
+    for role, name in (
+        ("group", "looks for"),
+        ("list", "is found"),
+        ("group", "head"),
+        ("group", "layer"),
+    ):
         assert page.get_by_role(role, name=name, exact=True).count() > 0
     head, row = 2, 7
     page.get_by_role("radio", name="head 3").check()
@@ -386,10 +392,10 @@ def test_whom_a_word_asks_is_said(show):
     page.get_by_role("radio", name="head 2").check()
     page.get_by_role("button", name="dog").hover()
     found = state(page)
-    assert found["says"] == "“dog” may ask nobody"
+    assert found["says"] == "“dog” attends to nothing: every key is masked"
     assert found["lines"] == []
     assert not any(found["texts"])
-    assert state(page, 1)["says"] == "“그” looks for: the 0.04 …"
+    assert state(page, 1)["says"] == "“그” attends to: the 0.04 …"
     assert page.get_by_text("is found", exact=True).is_visible()
 
 

@@ -24,6 +24,7 @@ def heads(
     names: Sequence[str] | None = None,
     caption: str = "",
     start: tuple[int, int] = (0, 0),
+    choice: str = "head",
     asks: str = "attends to",
     answers: str = "is attended to",
     tolerance: float = TOLERANCE,
@@ -40,7 +41,8 @@ def heads(
         names: A name for each head; "head 1" and so on if None.
         caption: A line below it.
         start: The head and the row selected initially.
-        asks: The heading of the rows, also used in the sentence below them.
+        choice: What the names name, beside the choice among them.
+        asks: The heading of the rows.
         answers: The heading of the columns.
         tolerance: As in :func:`~gatutils.book.figures.core.picture`.
 
@@ -70,6 +72,7 @@ def heads(
             [[rounded_weight(w) for w in row] for row in head] for head in weights.tolist()
         ],
         "start": list(start),
+        "choice": choice,
         "asks": asks,
         "answers": answers,
     }

@@ -52,7 +52,7 @@ class Heads extends Figure {
     }`;
 
   static page = `
-    <fieldset><legend>head</legend></fieldset>
+    <fieldset><legend></legend></fieldset>
     <div class="words">
       <p id="asks" class="query"></p><p id="answers" class="key"></p>
       <div class="left" role="group" aria-labelledby="asks"></div>
@@ -60,11 +60,12 @@ class Heads extends Figure {
       <ol class="right" role="list" aria-labelledby="answers"></ol>
     </div>
     <p class="says" aria-live="polite"></p>
-    <details><summary>All heads as tables</summary><slot></slot></details>`;
+    <details><summary>All weights as tables</summary><slot></slot></details>`;
 
   start() {
-    const { rows, columns, names, start, asks, answers } = this.data;
+    const { rows, columns, names, start, choice, asks, answers } = this.data;
     [this.head, this.row] = start;
+    this.$("legend").textContent = choice;
     this.$("#asks").textContent = asks;
     this.$("#answers").textContent = answers;
     this.$("fieldset").append(
@@ -112,8 +113,8 @@ class Heads extends Figure {
         stroke-width="${0.75 + 6 * weight}" stroke-opacity="${0.2 + 0.8 * weight}"/>`);
     this.$("svg").innerHTML = lines.join("");
     this.$(".says").textContent = sum(given)
-      ? `“${rows[row]}” ${this.data.asks}: ${inWords(columns, given)}`
-      : `“${rows[row]}” may ask nobody`;
+      ? `“${rows[row]}” attends to: ${inWords(columns, given)}`
+      : `“${rows[row]}” attends to nothing: every key is masked`;
   }
 }
 
