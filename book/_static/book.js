@@ -84,6 +84,41 @@ addEventListener("DOMContentLoaded", () => {
   }
 });
 
+// Each command of a shell is a box of its own, so that its second line can be indented. It breaks
+// between words alone, and not in an option, behind a hyphen.
+addEventListener("DOMContentLoaded", () => {
+  for (const pre of document.querySelectorAll(":is(.highlight-powershell, .highlight-sh) pre")) {
+    const parts = [];
+    let line;
+    const add = (node) => {
+      if (!line) {
+        line = document.createElement("span");
+        line.className = "gat-line";
+        parts.push(line);
+      }
+      line.append(node);
+    };
+    for (const node of [...pre.childNodes]) {
+      for (const piece of node.nodeName === "#text" ? node.data.split(/(\n)/) : [node]) {
+        if (piece === "\n") {
+          parts.push(piece);
+          line = undefined;
+        } else if (piece) {
+          add(piece);
+        }
+      }
+    }
+    pre.replaceChildren(...parts);
+    const texts = document.createTreeWalker(pre, NodeFilter.SHOW_TEXT);
+    while (texts.nextNode()) {
+      const blank = / (?! )/.exec(texts.currentNode.data);
+      if (!blank || !texts.currentNode.parentElement.closest(".gat-line")) continue;
+      const end = blank.index + blank[0].length;
+      texts.currentNode.splitText(end).before(document.createElement("wbr"));
+    }
+  }
+});
+
 // The link to a page's notebook saves it; without this, a browser shows its JSON. (From a file,
 // some browsers show it all the same: they take each file for another site.)
 addEventListener("DOMContentLoaded", () => {
