@@ -87,34 +87,32 @@ addEventListener("DOMContentLoaded", () => {
 // Each command of a shell is a box of its own, so that its second line can be indented. It breaks
 // between words alone, and not in an option, behind a hyphen.
 addEventListener("DOMContentLoaded", () => {
+  const span = (name) => {
+    const element = document.createElement("span");
+    element.className = name;
+    return element;
+  };
   for (const pre of document.querySelectorAll(":is(.highlight-powershell, .highlight-sh) pre")) {
-    const parts = [];
-    let line;
-    const add = (node) => {
-      if (!line) {
-        line = document.createElement("span");
-        line.className = "gat-line";
-        parts.push(line);
-      }
-      line.append(node);
-    };
-    for (const node of [...pre.childNodes]) {
-      for (const piece of node.nodeName === "#text" ? node.data.split(/(\n)/) : [node]) {
+    const nodes = [...pre.childNodes];
+    let line, word;
+    pre.replaceChildren();
+    for (const node of nodes) {
+      for (const piece of node.nodeName === "#text" ? node.data.split(/(\n| +)/) : [node]) {
+        if (!piece) continue;
         if (piece === "\n") {
-          parts.push(piece);
-          line = undefined;
-        } else if (piece) {
-          add(piece);
+          pre.append(piece);
+          line = word = undefined;
+          continue;
+        }
+        if (!line) pre.append((line = span("gat-line")));
+        if (/ /.test(piece.textContent ?? piece)) {
+          line.append(piece); // a blank, or a comment
+          word = undefined;
+        } else {
+          if (!word) line.append((word = span("gat-word")));
+          word.append(piece);
         }
       }
-    }
-    pre.replaceChildren(...parts);
-    const texts = document.createTreeWalker(pre, NodeFilter.SHOW_TEXT);
-    while (texts.nextNode()) {
-      const blank = / (?! )/.exec(texts.currentNode.data);
-      if (!blank || !texts.currentNode.parentElement.closest(".gat-line")) continue;
-      const end = blank.index + blank[0].length;
-      texts.currentNode.splitText(end).before(document.createElement("wbr"));
     }
   }
 });
