@@ -264,6 +264,86 @@ def test_a_phone_shows_the_page_without_scrolling_sideways(visits: Any, page: st
     assert wide == {"page": 0, "elements": []}
 
 
+@every_page
+def test_a_table_fits_the_column_of_a_desktop(visits: Any, page: str) -> None:
+    """And no cell runs into the next one."""
+    wide = visits(page).page.evaluate(
+        """() => [...document.querySelectorAll('article .pst-scrollable-table-container')]
+          .flatMap(box => [box, ...box.querySelectorAll('th, td')])
+          .filter(e => e.scrollWidth > e.clientWidth + 1)
+          .map(e => [e.localName, e.scrollWidth, e.clientWidth, e.innerText.slice(0, 80)])"""
+    )
+    assert not wide
+
+
+@pytest.mark.parametrize("page", ["book/results", "book/notation"], scope="module")
+def test_a_table_of_papers_or_symbols_is_cards_on_a_phone(visits: Any, page: str) -> None:
+    table = ":is(table.gat-papers, table.gat-stack)"
+    widths = visits(page).page.evaluate(
+        f"""() => [...document.querySelectorAll('article {table}')]
+          .map(table => [...table.rows[0].cells].map(cell => cell.offsetWidth))"""
+    )
+    assert widths
+    if page == "book/notation":
+        assert all(row[1] == max(row) for row in widths), "its meaning has the most room"
+    cut = visits(page, PHONE).page.evaluate(
+        f"""() => [...document.querySelectorAll('article {table} td')]
+          .filter(cell => cell.checkVisibility() && cell.scrollWidth > cell.clientWidth + 1
+            || cell.getBoundingClientRect().right > innerWidth)
+          .map(cell => cell.innerText)"""
+    )
+    assert not cut
+
+
+@every_page
+def test_only_what_scrolls_fades(visits: Any, page: str) -> None:
+    wrong = visits(page, PHONE).page.evaluate(
+        """async () => {
+          for (let k = 0; k < 3; k++) await new Promise(requestAnimationFrame);
+          return [...document.querySelectorAll(`article :is(.highlight pre, .output.text_html,
+              .pst-scrollable-table-container, mjx-container[display])`)]
+            .filter(e => e.checkVisibility())
+            .filter(e => (e.scrollWidth > e.clientWidth)
+              !== getComputedStyle(e).backgroundImage.includes('gradient'))
+            .map(e => [e.scrollWidth, e.clientWidth, e.innerText.slice(0, 80)]);
+        }"""
+    )
+    assert not wrong
+
+
+@every_page
+def test_no_line_of_a_phone_starts_with_what_belongs_to_the_one_above(
+    visits: Any, page: str
+) -> None:
+    """The comma behind a formula, and the percent sign or the spread of a number."""
+    lost = visits(page, PHONE).page.evaluate(
+        r"""async () => {
+          for (let k = 0; k < 3; k++) await new Promise(requestAnimationFrame);
+          const lost = [];
+          for (const formula of document.querySelectorAll('article span.math')) {
+            const text = formula.nextSibling;
+            if (!/^[,.;:)?!]/.test(text?.data ?? '') || !formula.checkVisibility()) continue;
+            const mark = document.createRange();
+            mark.setStart(text, 0);
+            mark.setEnd(text, 1);
+            const last = [...formula.querySelectorAll('mjx-container')].at(-1);
+            if (mark.getBoundingClientRect().left < last.getBoundingClientRect().left)
+              lost.push(formula.parentElement.innerText + text.data);
+          }
+          const texts = document.createTreeWalker(document.querySelector('article'),
+            NodeFilter.SHOW_TEXT);
+          while (texts.nextNode()) {
+            const {data, parentElement} = texts.currentNode;
+            if (/\d [%±]|± \d/.test(data)
+                && !parentElement.closest('pre, code, script, style, svg, .math'))
+              lost.push(data);
+          }
+          return lost;
+        }"""
+    )
+    assert not lost
+
+
 # ---- A chapter: quiet code, figures that fill the column ----------------------------------------
 
 
@@ -304,6 +384,30 @@ def test_folded_code_is_one_word_below_what_it_shows(visits: Any, page: str) -> 
     assert "checked" in {cell["words"] for cell in folded}
     assert all(cell["last"] and cell["below"] for cell in folded)
     assert max(cell["height"] for cell in folded) < 40
+
+
+@every_chapter
+def test_folded_cells_with_nothing_between_them_share_a_line(visits: Any, page: str) -> None:
+    heights = visits(page).page.evaluate(
+        """() => [...document.querySelectorAll('div.cell + div.cell > details.hide:only-child')]
+          .map(e => [e, e.parentElement.previousElementSibling.querySelector(':scope > .hide')])
+          .filter(([e, before]) => before && e.checkVisibility())
+          .map(pair => pair.map(e => Math.round(e.getBoundingClientRect().top)))"""
+    )
+    assert all(one == other for one, other in heights)
+
+
+@every_chapter
+def test_a_caption_is_as_wide_as_the_column(visits: Any, page: str) -> None:
+    """However narrow its table, one of a line's length takes one line, and widens nothing."""
+    tall = visits(page).page.evaluate(
+        """() => [...document.querySelectorAll('article table.gat-table > caption')]
+          .filter(e => e.checkVisibility() && e.textContent.length < 70)
+          .filter(e => e.clientHeight > 2.5 * parseFloat(getComputedStyle(e).fontSize)
+            || e.closest('.output').scrollWidth > e.closest('.output').clientWidth)
+          .map(e => e.textContent)"""
+    )
+    assert not tall
 
 
 @every_chapter
