@@ -14,6 +14,7 @@ from gatutils.book.experiments.published import GATPlan, GCNPlan
 from gatutils.book.experiments.puzzles import SolverPlan, TokenReaderPlan
 from gatutils.book.experiments.questions import QuestionPlan
 from gatutils.book.experiments.relay import RelayPlan
+from gatutils.book.experiments.spelling import SpellingSeq2SeqPlan, SpellingTransformerPlan
 from gatutils.book.experiments.translation import (
     AlignmentSample,
     SentenceSample,
@@ -124,6 +125,15 @@ NORMS = {
     "post-norm, no warm-up": replace(DEEP, norm="post", warmup=0),
 }
 """Chapter 5."""
+
+
+SPELLING: dict[str, Plan] = {
+    "one vector": SpellingSeq2SeqPlan(),
+    "additive": SpellingSeq2SeqPlan(score="additive"),
+    "scaled dot": SpellingSeq2SeqPlan(score="scaled dot", direction=64),
+    "transformer": SpellingTransformerPlan(),
+}
+"""Chapters 1, 2 and 5, on real words. A dot product requires states of the same width."""
 
 
 NODES: dict[str, Plan] = {

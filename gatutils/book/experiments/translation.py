@@ -2,17 +2,17 @@
 
 import random
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from gatutils._checks import expect
-from gatutils.attention import Additive, Cosine, Dot, General, ScaledDot, Score
 from gatutils.book.experiments.plan import Plan
+from gatutils.book.experiments.sizes import Seq2SeqSizes, TransformerSizes
 from gatutils.book.tasks.sentences import (
     ADJECTIVES,
     ENGLISH,
@@ -30,7 +30,7 @@ from gatutils.book.tasks.sentences import (
 from gatutils.decoding import Translator, greedy
 from gatutils.seq2seq import Seq2Seq, sequence_loss
 from gatutils.training import fit, seed_everything
-from gatutils.transformer import Norm, Transformer
+from gatutils.transformer import Transformer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,75 +131,25 @@ class TranslationPlan(Plan):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seq2SeqPlan(TranslationPlan):
-    """A recurrent encoder-decoder model; the defaults are the budget of chapters 1 and 2.
-
-    Attributes:
-        embedding: See :class:`~gatutils.seq2seq.Seq2Seq`.
-        hidden: See :class:`~gatutils.seq2seq.Seq2Seq`.
-        direction: See :class:`~gatutils.seq2seq.Seq2Seq`.
-        layout: See :class:`~gatutils.seq2seq.Seq2Seq`.
-        score: Name of the attention score; None for a single vector instead of attention.
-        temperature: Of the cosine score.
-        learned: Whether that temperature is learned.
-    """
-
-    embedding: int = 64
-    hidden: int = 96
-    direction: int | None = None
-    layout: Literal["before", "after"] = "before"
-    score: Literal["dot", "scaled dot", "general", "additive", "cosine"] | None = None
-    temperature: float = 1.0
-    learned: bool = False
+class Seq2SeqPlan(Seq2SeqSizes, TranslationPlan):
+    """A recurrent encoder-decoder model; the defaults are the budget of chapters 1 and 2."""
 
     def build(self) -> Seq2Seq:
         """Return the untrained model."""
-        keys = 2 * (self.hidden if self.direction is None else self.direction)
-        scores: dict[str | None, Callable[[], Score | None]] = {
-            None: lambda: None,
-            "dot": Dot,
-            "scaled dot": ScaledDot,
-            "general": lambda: General(self.hidden, keys),
-            "additive": lambda: Additive(self.hidden, keys),
-            "cosine": lambda: Cosine(self.temperature, self.learned),
-        }
-        return Seq2Seq(
-            len(ENGLISH),
-            len(KOREAN),
-            self.embedding,
-            self.hidden,
-            scores[self.score](),
-            self.layout,
-            self.direction,
-        )
+        return self.make(len(ENGLISH), len(KOREAN))
 
 
 @dataclass(frozen=True, kw_only=True)
-class TransformerPlan(TranslationPlan):
-    """A transformer of chapter 5.
-
-    Attributes:
-        dim: See :class:`~gatutils.transformer.Transformer`.
-        heads: See :class:`~gatutils.transformer.Transformer`.
-        layers: See :class:`~gatutils.transformer.Transformer`.
-        hidden: See :class:`~gatutils.transformer.Transformer`.
-        norm: See :class:`~gatutils.transformer.Transformer`.
-    """
-
-    dim: int = 64
-    heads: int = 4
-    layers: int = 2
-    hidden: int = 256
-    norm: Norm = "pre"
+class TransformerPlan(TransformerSizes, TranslationPlan):
+    """A transformer of chapter 5."""
 
     def build(self) -> Transformer:
         """Return the untrained model."""
-        sizes = self.dim, self.heads, self.layers, self.hidden
-        return Transformer(len(ENGLISH), len(KOREAN), *sizes, self.norm)
+        return self.make(len(ENGLISH), len(KOREAN))
 
 
-def translation_loss(model: nn.Module, batch: Batch) -> Tensor:
-    """Return the cross-entropy of the next Korean token under teacher forcing."""
+def translation_loss(model: nn.Module, batch: Batch[Any]) -> Tensor:
+    """Return the cross-entropy of the next target token under teacher forcing."""
     logits, _ = model(batch.source, batch.source_mask, batch.target_in)
     return sequence_loss(logits, batch.target_out)
 
@@ -221,7 +171,7 @@ def exact_match_by_clauses(
         split: ``"train"`` or ``"test"``.
     """
 
-    def translate(batch: Batch) -> list[tuple[int, ...]]:
+    def translate(batch: Batch[Pair]) -> list[tuple[int, ...]]:
         return [h.words for h in greedy(model, batch.source, batch.source_mask)]
 
     return score_by_clauses(translate, clauses, count, seed, split)
@@ -282,7 +232,7 @@ def longest_chain(out: Tensor) -> int:
     return depth[out.grad_fn]
 
 
-def training_batches(plan: TranslationPlan, seed: int) -> Iterator[Batch]:
+def training_batches(plan: TranslationPlan, seed: int) -> Iterator[Batch[Pair]]:
     """Return training batches without end: of fresh sentences, or sampled from a fixed few."""
     if plan.sentences is None:
         return batches(plan.batch_size, plan.clauses, seed)

@@ -1,14 +1,8 @@
 """Translation: sentences of the grammar, drawn, numbered and scored."""
 
-import difflib
 import random
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
-
-import torch
-from jaxtyping import Bool, Int
-from torch import Tensor
 
 from gatutils._checks import expect_int, expect_list
 from gatutils.book.tasks.grammar import (
@@ -24,6 +18,7 @@ from gatutils.book.tasks.grammar import (
     verb_roles,
 )
 from gatutils.book.tasks.splits import split_of_text
+from gatutils.book.tasks.vocabulary import BOS, EOS, PAD, SPECIAL, Batch, Vocabulary, padded
 
 __all__ = [
     "ADJECTIVES",
@@ -49,11 +44,6 @@ __all__ = [
     "split_of",
     "verb_roles",
 ]
-
-PAD, BOS, EOS = 0, 1, 2
-
-
-SPECIAL = ("<pad>", "<bos>", "<eos>")
 
 
 def split_of(english: Sequence[str]) -> str:
@@ -113,69 +103,6 @@ def sample_pairs(
     return list(islice(_pairs(clauses, split, seed, "sample"), count))
 
 
-class Vocabulary:
-    """The tokens of one language, numbered from 0; ``<pad>``, ``<bos>``, ``<eos>`` come first.
-
-    There is no token for unknown words, since the grammar generates none.
-
-    Raises:
-        TypeError: If ``words`` contains anything other than strings.
-        ValueError: If a word is repeated, or is one of the special tokens.
-    """
-
-    def __init__(self, words: Iterable[str]) -> None:
-        self.tokens = SPECIAL + tuple(words)
-        expect_list(self.tokens, "words", str)
-        self._ids = {token: i for i, token in enumerate(self.tokens)}
-        if len(self._ids) < len(self.tokens):
-            twice = sorted(t for t in self._ids if self.tokens.count(t) > 1)
-            raise ValueError(f"words: expected each once and none of {SPECIAL}, got again {twice}")
-
-    def __len__(self) -> int:
-        return len(self.tokens)
-
-    def __contains__(self, token: object) -> bool:
-        return token in self._ids
-
-    def encode(self, tokens: Sequence[str]) -> list[int]:
-        """Return the indices of the tokens.
-
-        Raises:
-            TypeError: If ``tokens`` is not a sequence of strings.
-            ValueError: If a token is unknown; the message names the most similar ones.
-        """
-        expect_list(tokens, "tokens", str)
-        try:
-            return [self._ids[token] for token in tokens]
-        except KeyError as error:
-            token = error.args[0]
-            close = difflib.get_close_matches(token, self.tokens)
-            hint = f"did you mean {' or '.join(map(repr, close))}?" if close else "none is like it"
-            raise ValueError(
-                f"tokens: expected words of this vocabulary, got {token!r}; {hint}"
-            ) from None
-
-    def decode(self, ids: Sequence[int] | Int[Tensor, " length"]) -> list[str]:
-        """Return the tokens up to the first ``<eos>``, without ``<bos>`` and ``<pad>``.
-
-        Raises:
-            TypeError: If ``ids`` is not a sequence of ints.
-            ValueError: If an index is not from 0 to ``len(self) - 1``.
-        """
-        numbers = ids.tolist() if isinstance(ids, Tensor) else ids
-        expect_list(numbers, "ids", int)
-        words = []
-        for i in numbers:
-            expect_int(i, "ids")
-            if not 0 <= i < len(self):
-                raise ValueError(f"ids: expected ids from 0 to {len(self) - 1}, got {i}")
-            if i == EOS:
-                break
-            if i not in (PAD, BOS):
-                words.append(self.tokens[i])
-        return words
-
-
 ENGLISH = Vocabulary(["the", "that", "in", *NOUNS, *VERBS, *ADJECTIVES, *PLACES, *TIMES])
 
 
@@ -190,26 +117,7 @@ KOREAN = Vocabulary(
 )
 
 
-@dataclass
-class Batch:
-    """Pairs as padded tensors of token indices, one sentence per row.
-
-    Attributes:
-        source: The English tokens, without ``<bos>`` and ``<eos>``.
-        source_mask: True at tokens, False at padding.
-        target_in: The decoder's input: ``<bos>``, then the Korean tokens.
-        target_out: The tokens to predict: the Korean tokens, then ``<eos>``.
-        pairs: The pairs themselves, in the order of the rows.
-    """
-
-    source: Int[Tensor, "batch source"]
-    source_mask: Bool[Tensor, "batch source"]
-    target_in: Int[Tensor, "batch target"]
-    target_out: Int[Tensor, "batch target"]
-    pairs: Sequence[Pair]
-
-
-def collate(pairs: Sequence[Pair]) -> Batch:
+def collate(pairs: Sequence[Pair]) -> Batch[Pair]:
     """Collate the pairs into one padded batch.
 
     Raises:
@@ -219,21 +127,14 @@ def collate(pairs: Sequence[Pair]) -> Batch:
     expect_list(pairs, "pairs", Pair)
     if not pairs:
         raise ValueError(f"pairs: expected at least one, got {pairs!r}")
-
-    def padded(rows: list[list[int]]) -> Int[Tensor, "batch length"]:
-        width = max(map(len, rows))
-        return torch.tensor([row + [PAD] * (width - len(row)) for row in rows])
-
-    source = padded([ENGLISH.encode(pair.english) for pair in pairs])
+    english = [ENGLISH.encode(pair.english) for pair in pairs]
     korean = [KOREAN.encode(pair.korean) for pair in pairs]
-    target_in = padded([[BOS, *row] for row in korean])
-    target_out = padded([[*row, EOS] for row in korean])
-    return Batch(source, source != PAD, target_in, target_out, pairs)
+    return padded(english, korean, pairs)
 
 
 def batches(
     size: int, clauses: int | Sequence[int], seed: int, split: str = "train"
-) -> Iterator[Batch]:
+) -> Iterator[Batch[Pair]]:
     """Draw batches without end; no state is shared with other calls or with ``sample_pairs``.
 
     Args:
@@ -278,7 +179,7 @@ def exact_match(predictions: Sequence[Sequence[str]], pairs: Sequence[Pair]) -> 
 
 
 def score_by_clauses(
-    translate: Callable[[Batch], Sequence[Sequence[int]]],
+    translate: Callable[[Batch[Pair]], Sequence[Sequence[int]]],
     clauses: Sequence[int] = tuple(range(8)),
     count: int = 200,
     seed: int = 0,
