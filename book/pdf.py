@@ -22,65 +22,111 @@ FOOTER = (
     '<span class="pageNumber"></span></div>'
 )
 
+SCALE = 0.85  # 10 points for the text, and 79 characters of code fit
+
+STYLE = """
+article + article, article + nav, nav + article { break-before: page }
+.bd-article section { max-width: none }
+nav ul { list-style: none; margin: 0; padding: 0 }
+nav ul ul { padding-left: 1.5em }
+nav p { font-weight: 600; margin: 1em 0 .2em; break-after: avoid }
+nav a { color: inherit; display: flex; gap: .5em; padding: .1em 0; text-decoration: none }
+nav a::before { border-bottom: 1px dotted; content: ""; flex: 1; margin-bottom: .35em; order: 1 }
+nav a::after { content: target-counter(attr(href url), page); order: 2 }
+"""
+LONGEST_VALUE = 200  # characters; those of tables of settings go on for pages
+
+
+def _parts() -> dict[str, list[str]]:
+    """Return the parts of the table of contents with their pages, without the first page."""
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
+    return {
+        part["caption"]: [chapter["file"] for chapter in part["chapters"]] for part in toc["parts"]
+    }
+
 
 def pages() -> list[str]:
     """Return the pages of the table of contents, in order, such as "notebooks/01-seq2seq"."""
     toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
-    files = [chapter["file"] for part in toc["parts"] for chapter in part["chapters"]]
-    return [toc["root"], *files]
+    return [toc["root"], *(name for names in _parts().values() for name in names)]
 
 
 def joined(html: Path) -> str:
-    """Return one page that holds all articles; links between them lead to places inside it."""
+    """Return one page that holds all articles; links between them lead to places inside it.
+
+    The solutions of all chapters come after the last of them.
+    """
     names = pages()
     whole = BeautifulSoup((html / f"{names[1]}.html").read_text(encoding="utf-8"), "html.parser")
     for script in whole.find_all("script"):  # of the scripts only MathJax is needed
         if "MathJax" not in script.get_text() and "mathjax" not in str(script.get("src")):
             script.decompose()
-    book, contents, solutions = (whole.new_tag(name) for name in ("main", "ul", "section"))
-    heading = whole.new_tag("h1")
-    heading.string = "Solutions"
-    solutions.append(heading)
-    for number, name in enumerate(names):
+    articles, titles = {}, {}
+    solutions = whole.new_tag("section")
+    solutions.append(_element(whole, "h1", "Solutions"))
+    for name in names:
         page = BeautifulSoup((html / f"{name}.html").read_text(encoding="utf-8"), "html.parser")
         article: Any = page.find("article", class_="bd-article")
         _keep_links(article, name)
-        for link in article.find_all("a", class_="headerlink"):
-            link.decompose()
-        title = article.find("h1")
-        entry, link = whole.new_tag("li"), whole.new_tag("a", href=f"#{_anchor(name)}")
-        link.string = title.get_text()
-        entry.append(link)
-        contents.append(entry)
+        for dead in article.select("a.headerlink, a:has(> .viewcode-link)"):
+            dead.decompose()
+        for value in article.select("dt.sig > em.property"):
+            if len(value.get_text()) > LONGEST_VALUE:
+                value.string = " = …"
         article["id"] = _anchor(name)
+        articles[name], titles[name] = article, article.find("h1").get_text()
         found = article.find_all("div", class_="solution")
         if found:
-            of_chapter = whole.new_tag("h2")
-            of_chapter.string = title.get_text()
-            solutions.append(of_chapter)
+            solutions.append(_element(whole, "h2", titles[name]))
             solutions.extend([solution.extract() for solution in found])
-        book.append(article)
-        if number == 0:
-            nav = whole.new_tag("nav")
-            caption = whole.new_tag("h1")
-            caption.string = "Contents"
-            nav.extend([caption, contents])
-            book.append(nav)
-    wrapper = whole.new_tag("article", attrs={"class": "bd-article"})
+    wrapper = whole.new_tag("article", attrs={"class": "bd-article", "id": _anchor("solutions")})
     wrapper.append(solutions)
-    book.append(wrapper)
-    style = whole.new_tag("style")
-    style.string = (
-        "article + article, article + nav, nav + article { break-before: page }"
-        " .bd-article section { max-width: none } nav li { margin: .4em 0 }"
-    )
+    last = max(i for i, name in enumerate(names) if name.startswith("notebooks/"))
+    book: Any = whole.new_tag("main")
+    book.append(articles[names[0]])
+    book.append(_contents(whole, titles, names[last]))
+    for i, name in enumerate(names[1:], start=1):
+        book.append(articles[name])
+        if i == last:
+            book.append(wrapper)
     body: Any = whole.body
     head: Any = whole.head
     body.clear()
     body.append(book)
-    head.append(style)
+    head.append(_element(whole, "style", STYLE))
     whole.html["data-theme"] = "light"  # type: ignore[index]
     return str(whole)
+
+
+def _contents(whole: BeautifulSoup, titles: dict[str, str], last: str) -> Any:
+    """Return the table of contents: the parts, their pages, and below a page those of its folder.
+
+    The solutions are listed after the last chapter.
+    """
+    nav: Any = whole.new_tag("nav", attrs={"class": "bd-article"})
+    nav.append(_element(whole, "h1", "Contents"))
+    for caption, names in _parts().items():
+        nav.append(_element(whole, "p", caption))
+        entries: Any = whole.new_tag("ul")
+        nav.append(entries)
+        for name in names:
+            entry = whole.new_tag("li")
+            entry.append(_element(whole, "a", titles[name], href=f"#{_anchor(name)}"))
+            below = os.path.dirname(name) in names
+            if below and not entries.contents[-1].ul:
+                entries.contents[-1].append(whole.new_tag("ul"))
+            (entries.contents[-1].ul if below else entries).append(entry)
+            if name == last:
+                entry = whole.new_tag("li")
+                entry.append(_element(whole, "a", "Solutions", href=f"#{_anchor('solutions')}"))
+                entries.append(entry)
+    return nav
+
+
+def _element(whole: BeautifulSoup, tag: str, text: str, **attributes: str) -> Any:
+    element = whole.new_tag(tag, attrs=dict(attributes))
+    element.string = text
+    return element
 
 
 def _anchor(page: str) -> str:
@@ -129,6 +175,7 @@ def save(html: Path, path: Path) -> None:
             page.pdf(
                 path=draft,
                 format="A4",
+                scale=SCALE,
                 margin={"top": "18mm", "bottom": "18mm", "left": "20mm", "right": "20mm"},
                 display_header_footer=True,
                 header_template="<span></span>",
