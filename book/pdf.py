@@ -27,12 +27,13 @@ SCALE = 0.85  # 10 points for the text, and 79 characters of code fit
 STYLE = """
 article + article, article + nav, nav + article { break-before: page }
 .bd-article section { max-width: none }
+nav.bd-article { line-height: 1.4 }
 nav ul { list-style: none; margin: 0; padding: 0 }
 nav ul ul { padding-left: 1.5em }
 nav p { font-weight: 600; margin: 1em 0 .2em; break-after: avoid }
 nav a { color: inherit; display: flex; gap: .5em; padding: .1em 0; text-decoration: none }
 nav a::before { border-bottom: 1px dotted; content: ""; flex: 1; margin-bottom: .35em; order: 1 }
-nav a::after { content: target-counter(attr(href url), page); order: 2 }
+nav a::after { content: attr(data-page); order: 2 }
 """
 LONGEST_VALUE = 200  # characters; those of tables of settings go on for pages
 
@@ -153,6 +154,18 @@ def _keep_links(article: Any, page: str) -> None:
         link["href"] = f"#{prefix_there}--{place}" if place else f"#{prefix_there}"
 
 
+def page_numbers(pdf: bytes) -> dict[str, int]:
+    """Return the number of the page on which each article begins, from a PDF as Chromium writes it.
+
+    Chromium has no ``target-counter`` of CSS. It writes the pages in order, and the places that
+    links lead to as ``/name [object 0 R /XYZ ...]``.
+    """
+    pages = re.findall(rb"(\d+) 0 obj\s*<<\s*/Type\s*/Page\b", pdf)
+    numbers = {page: number for number, page in enumerate(pages, start=1)}
+    places = re.findall(rb"/(page-[\w-]+?)\s*\[\s*(\d+) 0 R\s*/XYZ", pdf)
+    return {name.decode(): numbers[page] for name, page in places if page in numbers}
+
+
 def save(html: Path, path: Path) -> None:
     """Print the built pages into one PDF, written whole or not at all."""
     from playwright.sync_api import sync_playwright
@@ -172,18 +185,26 @@ def save(html: Path, path: Path) -> None:
             page.set_default_timeout(0)  # a whole book takes its time
             page.goto(source.as_uri())
             page.evaluate("async () => { await window.MathJax?.startup?.promise }")
-            page.pdf(
-                path=draft,
-                format="A4",
-                scale=SCALE,
-                margin={"top": "18mm", "bottom": "18mm", "left": "20mm", "right": "20mm"},
-                display_header_footer=True,
-                header_template="<span></span>",
-                footer_template=FOOTER,
-                print_background=True,
-                outline=True,
-                tagged=True,
-            )
+            for _ in range(2):  # the first time tells the numbers of the pages for the contents
+                page.pdf(
+                    path=draft,
+                    format="A4",
+                    scale=SCALE,
+                    margin={"top": "18mm", "bottom": "18mm", "left": "20mm", "right": "20mm"},
+                    display_header_footer=True,
+                    header_template="<span></span>",
+                    footer_template=FOOTER,
+                    print_background=True,
+                    outline=True,
+                    tagged=True,
+                )
+                page.evaluate(
+                    """numbers => {
+                      for (const link of document.querySelectorAll("nav.bd-article a"))
+                        link.dataset.page = numbers[link.hash.slice(1)] ?? "";
+                    }""",
+                    page_numbers(draft.read_bytes()),
+                )
             browser.close()
         os.replace(draft, path)
     finally:
