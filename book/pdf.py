@@ -35,6 +35,7 @@ nav a { color: inherit; display: flex; gap: .5em; padding: .1em 0; text-decorati
 nav a::before { border-bottom: 1px dotted; content: ""; flex: 1; margin-bottom: .35em; order: 1 }
 nav a::after { content: attr(data-page); order: 2 }
 """
+LONGEST_WHOLE = 14  # lines of code that stay on one page
 LONGEST_VALUE = 200  # characters; those of tables of settings go on for pages
 
 
@@ -74,6 +75,9 @@ def joined(html: Path) -> str:
         for value in article.select("dt.sig > em.property"):
             if len(value.get_text()) > LONGEST_VALUE:
                 value.string = " = …"
+        for code in article.find_all("pre"):
+            if code.get_text().count("\n") <= LONGEST_WHOLE:
+                code.parent["style"] = "break-inside: avoid"
         article["id"] = _anchor(name)
         articles[name], titles[name] = article, article.find("h1").get_text()
         found = article.find_all("div", class_="solution")
