@@ -537,7 +537,40 @@ def test_the_pdf_holds_every_page_and_its_links_lead_inside(book: Path) -> None:
     assert {pdf._anchor(page) for page in PAGES} <= ids
     lost = [link for link in re.findall(r'<a [^>]*href="#([^"]+)"', text) if link not in ids]
     assert not [link for link in lost if link.startswith("page-notebooks")]
-    assert text.index("Solutions</h1>") > text.index('id="page-book-api-book-results"')
+    last = [page for page in PAGES if page.startswith("notebooks/")][-1]
+    after = PAGES[PAGES.index(last) + 1]
+    places = [f'id="{pdf._anchor(last)}"', "Solutions</h1>", f'id="{pdf._anchor(after)}"']
+    assert sorted(places, key=text.index) == places
+    contents = text[text.index("Contents</h1>") : text.index("</nav>", text.index("Contents</h1>"))]
+    listed = re.findall(r'href="#([^"]+)"', contents)
+    assert set(listed) == {pdf._anchor(page) for page in [*PAGES[1:], "solutions"]}
+    assert listed.index("page-solutions") == listed.index(pdf._anchor(last)) + 1
+    assert re.search(r'#page-book-api"[^<]*</a><ul>', contents)  # its pages are listed below it
+    # The values of the tables of settings would fill pages.
+    value = ">Seq2SeqPlan(steps="
+    assert value in (book / "book/api/book-results.html").read_text(encoding="utf-8")
+    assert value not in text
+    assert "[source]" not in text
+
+
+def test_the_contents_of_the_pdf_know_their_pages() -> None:
+    written = b"""2 0 obj
+<</Type /Page
+/Resources 1 0 R>>
+endobj
+9 0 obj
+<</Type /Page
+/Resources 1 0 R>>
+endobj
+10 0 obj
+<</Type /Pages
+/Kids [2 0 R 9 0 R]>>
+endobj
+11 0 obj
+<</page-one [2 0 R /XYZ 0 836.88 0]
+/page-two--place [9 0 R /XYZ 0 464.13 0]>>"""
+    pages = load_script("book/pdf.py").page_numbers(written)
+    assert pages == {"page-one": 1, "page-two--place": 2}
 
 
 def press_tab_until(tab: Any, condition: str, most: int) -> bool:
