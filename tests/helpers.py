@@ -37,9 +37,10 @@ def load_script(path: str) -> ModuleType:
 
 def slow_but(fast, values):
     """All the values of a test's parameter; only those that are fast run without ``SLOW=1``."""
-    slow = pytest.mark.slow
-    each = [(v, v if isinstance(v, tuple) else (v,)) for v in values]
-    return [v if v in fast else pytest.param(*one, marks=slow) for v, one in each]
+    rows = [(value, value if isinstance(value, tuple) else (value,)) for value in values]
+    return [
+        pytest.param(*row, marks=() if value in fast else pytest.mark.slow) for value, row in rows
+    ]
 
 
 # ---- Graphs ----------------------------------------------------------------------------------

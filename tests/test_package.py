@@ -64,7 +64,7 @@ BOOK = [
     "book.figures.__main__",
     "book.experiments.batching",
     "book.experiments.plan",
-    "book.experiments.sizes",
+    "book.experiments.encoder_decoder",
     "book.experiments.translation",
     "book.experiments.spelling",
     "book.experiments.nodes",

@@ -1,13 +1,14 @@
 """Chapters 1, 2 and 5: encoder-decoder models that learn how written words are pronounced."""
 
-from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gatutils.book.experiments.plan import Plan
-from gatutils.book.experiments.sizes import Seq2SeqSizes, TransformerSizes
-from gatutils.book.experiments.translation import translation_loss
+from gatutils.book.experiments.encoder_decoder import (
+    EncoderDecoderPlan,
+    Seq2SeqSizes,
+    TransformerSizes,
+)
 from gatutils.book.tasks.spelling import (
     LETTERS,
     PHONEMES,
@@ -20,56 +21,32 @@ from gatutils.book.tasks.spelling import (
 from gatutils.book.tasks.vocabulary import Batch
 from gatutils.decoding import Translator, greedy
 from gatutils.seq2seq import Seq2Seq
-from gatutils.training import fit, seed_everything
 from gatutils.transformer import Transformer
 
 
 @dataclass(frozen=True, kw_only=True)
-class SpellingPlan(Plan):
+class SpellingPlan(EncoderDecoderPlan):
     """A model that pronounces English words, letter by letter into phonemes.
 
     Its scores are the word error rate and the phoneme error rate on all words of the test split,
     then the word error rate for each length; see
     :func:`~gatutils.book.tasks.spelling.errors`. The mean training loss of the last 50 steps and
     the number of parameters are stored too.
-
-    Attributes:
-        batch_size: Number of words in a batch.
-        lr: See :func:`~gatutils.training.fit`.
-        warmup: See :func:`~gatutils.training.fit`.
     """
 
     steps: int = 1500
-    batch_size: int = 64
     lr: float = 3e-3
-    warmup: float = 0.05
-
-    @abstractmethod
-    def build(self) -> Seq2Seq | Transformer:
-        """Return the untrained model."""
 
     def run(self, seed: int) -> dict[str, Any]:
         """Train on batches drawn with the seed, and pronounce the test split."""
-        seed_everything(seed)
-        model, stream = self.build(), batches(self.batch_size, seed)
-        losses = fit(
-            model,
-            stream,
-            translation_loss,
-            self.steps,
-            lr=self.lr,
-            warmup=self.warmup,
-            seed=seed,
-        ).loss
-        model.eval()
+        model, losses = self.trained(batches(self.batch_size, seed), seed)
         found = spelling_errors(model, spellings("test"))
         last = losses[-50:]
-        stored: dict[str, Any] = {
+        return {
             "scores": [found.words, found.phonemes, *found.by_length],
             "loss": sum(last) / len(last),
             "parameters": sum(p.numel() for p in model.parameters()),
         }
-        return stored
 
 
 @dataclass(frozen=True, kw_only=True)

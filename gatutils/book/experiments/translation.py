@@ -1,7 +1,6 @@
 """Chapters 1 to 5: encoder-decoder models that translate."""
 
 import random
-from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, cast
@@ -11,8 +10,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gatutils._checks import expect
-from gatutils.book.experiments.plan import Plan
-from gatutils.book.experiments.sizes import Seq2SeqSizes, TransformerSizes
+from gatutils.book.experiments.encoder_decoder import (
+    EncoderDecoderPlan,
+    Seq2SeqSizes,
+    TransformerSizes,
+)
 from gatutils.book.tasks.sentences import (
     ADJECTIVES,
     ENGLISH,
@@ -28,8 +30,7 @@ from gatutils.book.tasks.sentences import (
     score_by_clauses,
 )
 from gatutils.decoding import Translator, greedy
-from gatutils.seq2seq import Seq2Seq, sequence_loss
-from gatutils.training import fit, seed_everything
+from gatutils.seq2seq import Seq2Seq
 from gatutils.transformer import Transformer
 
 
@@ -66,7 +67,7 @@ class AlignmentSample:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TranslationPlan(Plan):
+class TranslationPlan(EncoderDecoderPlan):
     """A model of chapters 1 to 5, which translates English into Korean.
 
     Its scores are the fractions of sentences that greedy decoding translates without a single
@@ -74,9 +75,6 @@ class TranslationPlan(Plan):
     the number of parameters are stored too.
 
     Attributes:
-        batch_size: Number of sentences in a batch.
-        lr: See :func:`~gatutils.training.fit`.
-        warmup: See :func:`~gatutils.training.fit`.
         clauses: The numbers of relative clauses in the training sentences.
         sentences: Size of a fixed training set; None for fresh sentences in each batch.
         test: The test set.
@@ -86,33 +84,16 @@ class TranslationPlan(Plan):
     """
 
     steps: int = 400
-    batch_size: int = 64
     lr: float = 5e-3
-    warmup: float = 0.05
     clauses: tuple[int, ...] = (0, 1, 2, 3, 4, 5)
     sentences: int | None = None
     test: SentenceSample = field(default_factory=SentenceSample)
     losses_every: int | None = None
     alignment: AlignmentSample | None = None
 
-    @abstractmethod
-    def build(self) -> Seq2Seq | Transformer:
-        """Return the untrained model."""
-
     def run(self, seed: int) -> dict[str, Any]:
         """Train on batches drawn with the seed, and translate the test set."""
-        seed_everything(seed)
-        model, stream = self.build(), training_batches(self, seed)
-        losses = fit(
-            model,
-            stream,
-            translation_loss,
-            self.steps,
-            lr=self.lr,
-            warmup=self.warmup,
-            seed=seed,
-        ).loss
-        model.eval()
+        model, losses = self.trained(training_batches(self, seed), seed)
         found: dict[str, Any] = {
             "scores": exact_match_by_clauses(model, **asdict(self.test)),
             "loss": _mean(losses[-20:]),
@@ -146,12 +127,6 @@ class TransformerPlan(TransformerSizes, TranslationPlan):
     def build(self) -> Transformer:
         """Return the untrained model."""
         return self.make(len(ENGLISH), len(KOREAN))
-
-
-def translation_loss(model: nn.Module, batch: Batch[Any]) -> Tensor:
-    """Return the cross-entropy of the next target token under teacher forcing."""
-    logits, _ = model(batch.source, batch.source_mask, batch.target_in)
-    return sequence_loss(logits, batch.target_out)
 
 
 def exact_match_by_clauses(

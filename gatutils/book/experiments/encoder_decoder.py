@@ -1,12 +1,54 @@
-"""The sizes of the encoder-decoder models, whatever they are trained on."""
+"""Encoder-decoder models, whatever they are trained on: their sizes and their training."""
 
-from collections.abc import Callable
+from abc import abstractmethod
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
+
+from torch import Tensor, nn
 
 from gatutils.attention import Additive, Cosine, Dot, General, ScaledDot, Score
-from gatutils.seq2seq import Seq2Seq
+from gatutils.book.experiments.plan import Plan
+from gatutils.book.tasks.vocabulary import Batch
+from gatutils.seq2seq import Seq2Seq, sequence_loss
+from gatutils.training import fit, seed_everything
 from gatutils.transformer import Norm, Transformer
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderDecoderPlan(Plan):
+    """A model that turns one sequence into another, trained by teacher forcing.
+
+    Attributes:
+        batch_size: Number of pairs in a batch.
+        lr: See :func:`~gatutils.training.fit`.
+        warmup: See :func:`~gatutils.training.fit`.
+    """
+
+    batch_size: int = 64
+    lr: float
+    warmup: float = 0.05
+
+    @abstractmethod
+    def build(self) -> Seq2Seq | Transformer:
+        """Return the untrained model."""
+
+    def trained(
+        self, stream: Iterator[Batch[Any]], seed: int
+    ) -> tuple[Seq2Seq | Transformer, list[float]]:
+        """Return a model trained on the batches, in evaluation mode, and the loss of each step."""
+        seed_everything(seed)
+        model = self.build()
+        losses = fit(
+            model,
+            stream,
+            translation_loss,
+            self.steps,
+            lr=self.lr,
+            warmup=self.warmup,
+            seed=seed,
+        ).loss
+        return model.eval(), losses
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,3 +117,9 @@ class TransformerSizes:
         """Return the untrained model for vocabularies of these sizes."""
         sizes = self.dim, self.heads, self.layers, self.hidden
         return Transformer(source_tokens, target_tokens, *sizes, self.norm)
+
+
+def translation_loss(model: nn.Module, batch: Batch[Any]) -> Tensor:
+    """Return the cross-entropy of the next target token under teacher forcing."""
+    logits, _ = model(batch.source, batch.source_mask, batch.target_in)
+    return sequence_loss(logits, batch.target_out)
