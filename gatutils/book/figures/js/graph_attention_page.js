@@ -152,11 +152,15 @@ const ATTENTION_STYLE = `
     .track i { transition: width 0.3s; }
     .points circle { transition: transform 0.3s; }
   }
+  /* Beside the buttons the steps' names would touch. */
+  @container (max-width: 28rem) {
+    .stepper { flex-wrap: wrap; justify-content: space-between; }
+    .steps { flex: 1 0 100%; order: 1; }
+  }
   @container (max-width: 42rem) {
     .steps label { font-size: 0.75rem; line-height: 1.3; padding-top: 0.2rem; }
-    .stepper { flex-wrap: wrap; gap: 0.2rem; justify-content: space-between; }
+    .stepper { gap: 0.2rem; }
     .stepper button { padding: 0; }
-    .steps { flex: 1 0 100%; order: 1; }
     .steps small { display: block; font-size: 1em; }
     .says { font-size: 0.9rem; min-height: 4.5em; }
     .middle, .combine { grid-template-columns: minmax(0, 1fr); }
