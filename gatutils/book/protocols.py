@@ -136,6 +136,15 @@ SPELLING: dict[str, Plan] = {
 """Chapters 1, 2 and 5, on real words. A dot product requires states of the same width."""
 
 
+SPELLING_LONGER: dict[str, Plan] = {
+    "additive": SpellingSeq2SeqPlan(
+        score="additive", embedding=128, hidden=256, steps=20_000, lr=1e-3
+    )
+}
+"""Results: one model twice as wide, trained long enough to be compared with published ones. Nothing
+was tuned: this is the only run of its kind."""
+
+
 NODES: dict[str, Plan] = {
     "logistic regression": StackPlan(edges=False, layers=1),
     "MLP": StackPlan(edges=False),
@@ -282,6 +291,15 @@ def _translation(models: Mapping[str, Plan]) -> Protocol:
     )
 
 
+def _spelling(models: Mapping[str, Plan]) -> Protocol:
+    return Protocol(
+        models,
+        data="words of the CMU Pronouncing Dictionary, split by a hash of the word",
+        measure="word error rate and phoneme error rate of greedy decoding, then the word error "
+        "rate for each length, of up to 4, 5, ..., 11, and 12 or more letters",
+    )
+
+
 def _nodes(models: Mapping[str, Plan]) -> Protocol:
     return Protocol(
         models,
@@ -304,6 +322,8 @@ ROWS: dict[str, Protocol] = {
     "transformers": _translation(TRANSFORMERS),
     "alignment": _translation(ALIGNMENT),
     "norms": _translation(NORMS),
+    "spelling": _spelling(SPELLING),
+    "spelling-longer": _spelling(SPELLING_LONGER),
     "nodes": _nodes(NODES),
     "depths": _nodes(DEPTHS),
     "readouts": _questions(READOUTS),
