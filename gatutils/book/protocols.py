@@ -14,7 +14,11 @@ from gatutils.book.experiments.published import GATPlan, GCNPlan
 from gatutils.book.experiments.puzzles import SolverPlan, TokenReaderPlan
 from gatutils.book.experiments.questions import QuestionPlan
 from gatutils.book.experiments.relay import RelayPlan
-from gatutils.book.experiments.spelling import SpellingSeq2SeqPlan, SpellingTransformerPlan
+from gatutils.book.experiments.spelling import (
+    FAMILIAR,
+    SpellingSeq2SeqPlan,
+    SpellingTransformerPlan,
+)
 from gatutils.book.experiments.translation import (
     AlignmentSample,
     SentenceSample,
@@ -134,6 +138,13 @@ SPELLING: dict[str, Plan] = {
     "transformer": SpellingTransformerPlan(),
 }
 """Chapters 1, 2 and 5, on real words. A dot product requires states of the same width."""
+
+
+PRONOUNCED: dict[str, Plan] = {
+    "one vector": SpellingSeq2SeqPlan(shown=FAMILIAR),
+    "additive": SpellingSeq2SeqPlan(shown=FAMILIAR, score="additive"),
+}
+"""Chapter 2's two models, and how they pronounce familiar words."""
 
 
 SPELLING_LONGER: dict[str, Plan] = {
@@ -323,6 +334,7 @@ ROWS: dict[str, Protocol] = {
     "alignment": _translation(ALIGNMENT),
     "norms": _translation(NORMS),
     "spelling": _spelling(SPELLING),
+    "pronounced": _spelling(PRONOUNCED),
     "spelling-longer": _spelling(SPELLING_LONGER),
     "nodes": _nodes(NODES),
     "depths": _nodes(DEPTHS),
