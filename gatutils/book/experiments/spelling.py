@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from gatutils.book.experiments.encoder_decoder import (
@@ -107,42 +108,5 @@ def spelling_errors(model: Translator, words: Sequence[Spelling]) -> SpellingErr
     return errors(pronounce, words)
 
 
-FAMILIAR: tuple[str, ...] = tuple(
-    """
-    a able about above accent ache aisle align alphabet although anchor angel angle answer
-    anxious apple arch archive asthma attend attention author autumn average awful axis baby
-    ballet bear beard beautiful beauty because bird biscuit blood boat book bough bought bread
-    break breakfast breath breathe bridge broad brought build business busy butcher calf calm
-    camera canyon castle catch caught caution cello chaos character characteristic cheese chef
-    chemistry choir chord christmas church circle clothes cocoa coffee colleague colonel color
-    comb comfortable communication computer conscience constitutional coral cough could country
-    couple cousin crumb cupboard curve damage daughter dead debt decoder deep dictionary disease
-    does dolphin double doubt dough draught eagle early earth echo edge eight elephant engine
-    enough entrepreneur envelope equation error exam example extraordinary eye father feather
-    fight fire flight flood flour flower foreign fountain friend fruit future garage gauge
-    genius geography ghost giant giraffe give gnome gold graph great green group guess guide
-    guitar hair half handkerchief head health heart height heir hide honest honey honor horse
-    hour house hymn idea illegal image imagination inch ink input instead international iron
-    island issue jewel journey judge juice jump key king kitchen knee knife knight knit knock
-    knot know knowledge label ladder lamb language laugh layer league learn length letter light
-    limb listen little lose love machine magic magician many margin marriage mask matrix measure
-    mechanism message middle minute misunderstanding model monday money monk monkey month moon
-    mother mountain mouse mouth move muscle music mustache nation nature naughty neck neighbor
-    network neural niece night node noise nothing numb number ocean of office often olive one
-    onion orange orchestra oven oxygen people pharmacy phone photograph physics piano picture
-    pigeon pizza plough plumber pneumonia police position pour pretty prince psalm psychology
-    pumpkin query question queue quick quiet quilt raspberry read receipt recipe record
-    recurrent religion representative responsibility rhyme rhythm right river road rough route
-    sandwich scene school science scissors score sea search seat sequence sew shadow shoe should
-    shoulder show sign singer sleigh slow soft soldier solemn son soul sound soup spaghetti
-    speech square stomach strength subtle sugar sure sweat sword table talk target taught teach
-    teacher temperature theater their thing think thorough though thought thousand through throw
-    thumb tie tiger tissue toe tomb tomorrow tongue tooth touch tough tour toward train
-    transformer translate treasure trouble tube two understanding unique unit vague value vector
-    vegetable vehicle view village violin vision voice walk warm wash watch water wednesday
-    weight weird wheel where which whistle who whole wolf woman women wonder wood word work
-    world worry would wrap wreck wrist write wrong xylophone yacht year yellow yolk young your
-    zebra zero
-    """.split()
-)
+FAMILIAR = tuple(Path(__file__).with_name("familiar.txt").read_text(encoding="ascii").split())
 """Familiar words, of both splits, that chapter 2's figure looks up."""
