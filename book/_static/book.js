@@ -84,6 +84,40 @@ addEventListener("DOMContentLoaded", () => {
   }
 });
 
+// Further experiments are folded, each below its heading; a link to one opens it, and so does a
+// printer.
+addEventListener("DOMContentLoaded", () => {
+  const sections = [...document.querySelectorAll("section#further-experiments > section")];
+  for (const section of sections) {
+    const folded = document.createElement("details");
+    const summary = document.createElement("summary");
+    const [heading, ...rest] = section.children;
+    folded.className = "gat-further";
+    summary.append(heading);
+    folded.append(summary, ...rest);
+    section.append(folded);
+  }
+  const all = [...document.querySelectorAll("details.gat-further")];
+  const follow = () => {
+    const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    const section = target && sections.find((one) => one.contains(target));
+    if (section) {
+      section.querySelector("details").open = true;
+      target.scrollIntoView();
+    }
+  };
+  follow();
+  addEventListener("hashchange", follow);
+  let closed = [];
+  addEventListener("beforeprint", () => {
+    closed = all.filter((folded) => !folded.open);
+    for (const folded of closed) folded.open = true;
+  });
+  addEventListener("afterprint", () => {
+    for (const folded of closed) folded.open = false;
+  });
+});
+
 // Each command of a shell is a box of its own, so that its second line can be indented. It breaks
 // between words alone, and not in an option, behind a hyphen.
 addEventListener("DOMContentLoaded", () => {
