@@ -20,10 +20,12 @@ from gatutils.book.tasks.spelling import (
     LETTERS,
     PHONEMES,
     Spelling,
+    at_a_steady_rate,
     batches,
     collate,
     edit_distance,
     errors,
+    phonemes_by_length,
     pronunciations,
     spellings,
 )
@@ -140,6 +142,19 @@ def test_errors_are_counted_against_the_nearest_right_pronunciation():
     assert found.by_length == (1 / 2, 1, 0, 0, 0, 0, 0, 0, 1 / 2)
     with pytest.raises(ValueError, match=r"none of length \[4\]"):
         errors(pronounce, words[1:9])
+
+
+def test_longer_words_have_more_phonemes_and_more_chances_of_an_error():
+    words = [Spelling("a" * (length + 1), (("B",) * length,)) for length in range(2, 20)]
+    # Of 2 to 3 letters and phonemes, then of one length each, then of all longer ones.
+    assert phonemes_by_length(words) == (2.5, 4, 5, 6, 7, 8, 9, 10, 15)
+    with pytest.raises(ValueError, match=r"none of length \[12\]"):
+        phonemes_by_length(words[:9])
+
+    expected = at_a_steady_rate(0.9**3, [3, 4, 6])
+    assert expected == pytest.approx([0.9**3, 0.9**4, 0.9**6])
+    with pytest.raises(ValueError, match="share"):
+        at_a_steady_rate(0, [3, 4])
 
 
 @pytest.mark.parametrize("name", SPELLING)

@@ -27,10 +27,12 @@ __all__ = [
     "PHONEMES",
     "Spelling",
     "SpellingErrors",
+    "at_a_steady_rate",
     "batches",
     "collate",
     "edit_distance",
     "errors",
+    "phonemes_by_length",
     "pronunciations",
     "spellings",
 ]
@@ -210,7 +212,7 @@ def errors(
             said = PHONEMES.decode(list(ids))
             off, right = min((edit_distance(said, s), len(s)) for s in spelling.sounds)
             distance, length_of_right = distance + off, length_of_right + right
-            count = wrong[min(max(len(spelling.word), LENGTHS[0]), LENGTHS[-1])]
+            count = wrong[_length(spelling)]
             count[0], count[1] = count[0] + (off > 0), count[1] + 1
     missing = [length for length, (_, count) in wrong.items() if count == 0]
     expect(not missing, "words", "words of every length", f"none of length {missing}")
@@ -219,3 +221,41 @@ def errors(
         distance / length_of_right,
         tuple(off / count for off, count in wrong.values()),
     )
+
+
+def phonemes_by_length(words: Sequence[Spelling]) -> tuple[float, ...]:
+    """Return how many phonemes words of each of :data:`LENGTHS` have, on average.
+
+    Args:
+        words: Words of every length; the first pronunciation of each counts.
+
+    Raises:
+        TypeError: If ``words`` is not a sequence of ``Spelling``.
+        ValueError: If a length has no word.
+    """
+    expect_list(words, "words", Spelling)
+    counts: dict[int, list[int]] = {length: [] for length in LENGTHS}
+    for spelling in words:
+        counts[_length(spelling)].append(len(spelling.sounds[0]))
+    missing = [length for length, found in counts.items() if not found]
+    expect(not missing, "words", "words of every length", f"none of length {missing}")
+    return tuple(sum(found) / len(found) for found in counts.values())
+
+
+def at_a_steady_rate(share: float, phonemes: Sequence[float]) -> list[float]:
+    """Return what share of words would be right if all phonemes were equally difficult.
+
+    If each phoneme is right with the same probability p, independently of the others, a word of n
+    phonemes is right with probability p to the power of n; ``share`` gives p.
+
+    Args:
+        share: The share of the shortest words that is right, above 0.
+        phonemes: How many phonemes words of each length have, the shortest words first.
+    """
+    expect(0 < share <= 1, "share", "above 0 and at most 1", share)
+    return [share ** (count / phonemes[0]) for count in phonemes]
+
+
+def _length(spelling: Spelling) -> int:
+    """Return which of LENGTHS a word belongs to."""
+    return min(max(len(spelling.word), LENGTHS[0]), LENGTHS[-1])
