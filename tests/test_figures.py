@@ -38,6 +38,7 @@ from gatutils.book.figures import (
     message_passing,
     networks,
     picture,
+    pronounce,
     strips,
 )
 from gatutils.graph import Graph
@@ -505,8 +506,15 @@ def remembering():
     return gru_cell("what <it> keeps")
 
 
+def pronouncing():
+    said = {"one <vector>": ["K N IH T"], "attention": ["N"]}
+    return pronounce(
+        ["no"], [["N OW"]], said, [[[90, 10], [2, 98]]], [True], "no", "what it <says>"
+    )
+
+
 INTERACTIVE: list[Callable[..., Picture]] = [
-    *(fruit, asking, masked, attending, passing, remembering)
+    *(fruit, asking, masked, attending, passing, remembering, pronouncing)
 ]
 
 
@@ -516,7 +524,7 @@ def test_interactive_figures_bring_all_they_need(make):
     element, _, script = parts(make())
     assert element.get("role") == "group"
     named = {"a <lookup>", "who <asks>", "whom <it> sees", "how <it> attends"}
-    named |= {"one <round>", "what <it> keeps"}
+    named |= {"one <round>", "what <it> keeps", "what it <says>"}
     assert element.get("aria-label") in named
     for end in ("</script", "<!--", "http:", "https:", "import", "innerHTML +="):
         assert end not in script

@@ -19,6 +19,7 @@ from gatutils.book.figures import (
     lookup,
     masks,
     message_passing,
+    pronounce,
     self_attention,
 )
 from gatutils.graph import Graph
@@ -1099,6 +1100,7 @@ def test_every_target_is_large_enough_for_a_finger(show, touch, widths):
         "gat-decoder": {4},
         "gat-gru-cell": {4},
         "gat-message-passing": {4 + 5 + 5 + 1 + 6},
+        "gat-pronounce": {2 + 2},
     }
     page = show(
         *(LOOKUP, HEADS, MASKS, gru_cell("a GRU")),
@@ -1111,6 +1113,12 @@ def test_every_target_is_large_enough_for_a_finger(show, touch, widths):
         *(
             self_attention(eye, eye, eye, eye, ["dog", "chased", "the", "cat"], "words", step=step)
             for step in range(1, 9)
+        ),
+        pronounce(
+            *(["a", "be"], [["AH"], ["B IY"]], {"attention": ["AH", "B IY"]}),
+            *([[[100], [100]], [[90, 10], [0, 100], [50, 50]]], [True, False]),
+            *("a", "two words"),
+            examples=["a", "be"],
         ),
         viewport={"width": widths[0], "height": 3000},
         has_touch=touch,

@@ -59,6 +59,7 @@ BOOK = [
     "book.figures.self_attention",
     "book.figures.message_passing",
     "book.figures.gru_cell",
+    "book.figures.pronounce",
     "book.figures.tables",
     "book.figures",
     "book.figures.__main__",

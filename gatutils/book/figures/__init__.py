@@ -37,6 +37,7 @@ from gatutils.book.figures.lookup import lookup
 from gatutils.book.figures.masks import masks
 from gatutils.book.figures.message_passing import message_passing
 from gatutils.book.figures.networks import Network, circle, networks
+from gatutils.book.figures.pronounce import pronounce
 from gatutils.book.figures.self_attention import self_attention
 from gatutils.book.figures.tables import Table, table
 
@@ -67,6 +68,7 @@ __all__ = [
     "message_passing",
     "networks",
     "picture",
+    "pronounce",
     "role_color",
     "self_attention",
     "series_color",
