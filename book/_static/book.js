@@ -165,19 +165,6 @@ if (location.protocol === "file:") {
   DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
 }
 
-// What is folded on the screen is printed.
-(() => {
-  let opened = [];
-  addEventListener("beforeprint", () => {
-    if (!opened.length) opened = [...document.querySelectorAll("details.gat-more:not([open])")];
-    for (const folded of opened) folded.open = true;
-  });
-  addEventListener("afterprint", () => {
-    for (const folded of opened) folded.open = false;
-    opened = [];
-  });
-})();
-
 // On paper the solutions stand at the end, as in a book.
 (() => {
   let moved = [];
