@@ -152,8 +152,8 @@ SPELLING_LONGER: dict[str, Plan] = {
         score="additive", embedding=128, hidden=256, steps=20_000, lr=1e-3
     )
 }
-"""Results: one model twice as wide, trained long enough to be compared with published ones. Nothing
-was tuned: this is the only run of its kind."""
+"""A model twice as wide, trained long enough to be compared with published ones; nothing of it was
+tuned."""
 
 
 NODES: dict[str, Plan] = {
