@@ -216,7 +216,7 @@ class Visit:
             self.errors.append(f"{message.type}: {message.text}")
 
     def open(self, path: Path) -> Any:
-        """Load a page and wait until its formulas and fonts are there, or have failed."""
+        """Load a page, wait until its formulas and fonts are there or have failed, and unfold it."""
         for heard in (self.remote, self.failed, self.errors):
             heard.clear()
         self.page.goto(path.as_uri(), wait_until="load")
@@ -226,6 +226,9 @@ class Visit:
                 await new Promise(done => setTimeout(done, 50));
               await window.MathJax?.startup?.promise?.catch(() => {});
               await document.fonts.ready;
+              // What a reader may open must be as good as what is open.
+              for (const folded of document.querySelectorAll('details.gat-further'))
+                folded.open = true;
             }"""
         )
         return self.page

@@ -493,6 +493,31 @@ def test_paper_has_no_dead_words_and_ends_with_the_solutions(open_page: Any, pag
     assert tab.locator("article div.exercise ~ div.solution").count() >= 3
 
 
+def test_further_experiments_are_folded_until_one_asks_for_them(open_page: Any) -> None:
+    tab = open_page("notebooks/04-self-attention")
+    tab.reload(wait_until="load")  # the tests' own visits unfold a page
+    folds = tab.locator("#further-experiments details.gat-further")
+    count = folds.count()
+    assert count >= 2
+    assert tab.locator("details.gat-further[open]").count() == 0
+    assert tab.locator("#further-experiments h3").count() == count
+    assert all(folds.nth(k).locator("summary h3").is_visible() for k in range(count))
+    assert not folds.nth(0).locator("p").first.is_visible()
+
+    folds.nth(0).locator("summary").focus()
+    tab.keyboard.press("Enter")
+    assert folds.nth(0).locator("p").first.is_visible()
+
+    last = tab.locator("#further-experiments > section").nth(count - 1)
+    tab.evaluate("id => { location.hash = id }", last.get_attribute("id"))
+    tab.wait_for_function("document.querySelectorAll('details.gat-further[open]').length == 2")
+
+    tab.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert tab.locator("details.gat-further[open]").count() == count
+    tab.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert tab.locator("details.gat-further[open]").count() == 2
+
+
 # ---- The home page, and what every page's head says ---------------------------------------------
 
 
