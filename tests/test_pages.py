@@ -127,6 +127,7 @@ KEPT = (
     "https://github.com/tech-srl/how_attentive_are_gats",
     "https://github.com/dmlc/dgl",
     "https://github.com/tkipf/gcn",
+    "https://github.com/cmusphinx/cmudict",
     "https://www.jstor.org/stable/",
     "https://mlg.eng.cam.ac.uk/zoubin/papers/",
     "https://www.iti.zcu.cz/wl2018/pdf/",
