@@ -501,10 +501,10 @@ def test_further_experiments_are_folded_until_one_asks_for_them(open_page: Any) 
     assert count >= 2
     assert tab.locator("details.gat-further[open]").count() == 0
     assert tab.locator("#further-experiments h3").count() == count
-    assert all(folds.nth(k).locator("summary h3").is_visible() for k in range(count))
+    assert all(folds.nth(k).locator("> summary h3").is_visible() for k in range(count))
     assert not folds.nth(0).locator("p").first.is_visible()
 
-    folds.nth(0).locator("summary").focus()
+    folds.nth(0).locator("> summary").focus()
     tab.keyboard.press("Enter")
     assert folds.nth(0).locator("p").first.is_visible()
 
@@ -647,7 +647,7 @@ def test_the_keyboard_reaches_the_next_chapter(visits: Any, page: str) -> None:
           & Node.DOCUMENT_POSITION_FOLLOWING"""
         assert press_tab_until(tab, left, 200), f"Tab does not leave figure {k + 1}"
     tab.evaluate("before(document.querySelector('a.right-next'), 40)")
-    press_tab_until(tab, "rings.length", 200)
+    press_tab_until(tab, "rings.length", 300)
     ring = tab.evaluate("rings[0]")
     assert ring, "Tab does not come to the link to the next page"
     assert ring != "none", "the focus is not to be seen"

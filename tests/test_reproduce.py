@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, fields, replace
 from threading import Barrier
@@ -47,6 +48,7 @@ from gatutils.book.tasks import graphs as graph_tasks
 from gatutils.book.tasks.graphs import atlas, scipy_api
 from gatutils.book.tasks.puzzles import sample_puzzles
 from gatutils.book.tasks.sentences import TIMES, sample_pairs
+from gatutils.book.tasks.spelling import spellings
 from gatutils.book.tasks.witnesses import witnesses as draw_witnesses
 from gatutils.graph import Graph
 from gatutils.graph_attention import GATConv, GATv2Conv
@@ -66,6 +68,17 @@ TRANSLATIONS = [
 ]
 GRAPHS = [row for row in ROWS if row not in TRANSLATIONS]
 every_row = pytest.mark.parametrize("row", ROWS)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_words() -> Iterator[None]:
+    """Runs of a few steps do not pronounce twenty thousand words afterwards."""
+    few = {split: spellings(split)[::400] for split in ("train", "test")}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gatutils.book.experiments.spelling.spellings", few.get)
+        yield
+
+
 every_translation = pytest.mark.parametrize("row", TRANSLATIONS)
 
 

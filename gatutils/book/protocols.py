@@ -147,15 +147,6 @@ PRONOUNCED: dict[str, Plan] = {
 """Chapter 2's two models, and how they pronounce familiar words."""
 
 
-SPELLING_LONGER: dict[str, Plan] = {
-    "additive": SpellingSeq2SeqPlan(
-        score="additive", embedding=128, hidden=256, steps=20_000, lr=1e-3
-    )
-}
-"""A model twice as wide, trained long enough to be compared with published ones; nothing of it was
-tuned."""
-
-
 NODES: dict[str, Plan] = {
     "logistic regression": StackPlan(edges=False, layers=1),
     "MLP": StackPlan(edges=False),
@@ -335,7 +326,6 @@ ROWS: dict[str, Protocol] = {
     "norms": _translation(NORMS),
     "spelling": _spelling(SPELLING),
     "pronounced": _spelling(PRONOUNCED),
-    "spelling-longer": _spelling(SPELLING_LONGER),
     "nodes": _nodes(NODES),
     "depths": _nodes(DEPTHS),
     "readouts": _questions(READOUTS),
