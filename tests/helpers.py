@@ -216,7 +216,7 @@ class Visit:
             self.errors.append(f"{message.type}: {message.text}")
 
     def open(self, path: Path) -> Any:
-        """Load a page, wait until its formulas and fonts are there or have failed, and unfold it."""
+        """Load a page, wait until its formulas and fonts are there or have failed, and unfold."""
         for heard in (self.remote, self.failed, self.errors):
             heard.clear()
         self.page.goto(path.as_uri(), wait_until="load")
