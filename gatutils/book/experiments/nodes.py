@@ -252,7 +252,8 @@ def label_propagation(
         ValueError: If sizes do not match, there is no node, or a node in ``train`` has no label.
 
     Source:
-        Zhu and Ghahramani (2002), section 2.2.
+        Zhu, Ghahramani and Lafferty (2003): the mean of the neighbours; Zhu and Ghahramani (2002)
+        divide by the degree of the sender.
     """
     labels = labels_of(graph)
     expect(graph.num_nodes > 0, "graph", "one node or more", "none")
