@@ -251,6 +251,9 @@ def at_a_steady_rate(share: float, phonemes: Sequence[float]) -> list[float]:
     Args:
         share: The share of the shortest words that is right, above 0.
         phonemes: How many phonemes words of each length have, the shortest words first.
+
+    Raises:
+        ValueError: If ``share`` is not above 0 and at most 1.
     """
     expect(0 < share <= 1, "share", "above 0 and at most 1", share)
     return [share ** (count / phonemes[0]) for count in phonemes]
