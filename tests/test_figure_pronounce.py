@@ -138,6 +138,7 @@ def check(found, word):
     assert found["says"].endswith(f"The highest weights: {', '.join(looks)}.")
 
 
+@pytest.mark.slow
 def test_every_word_shows_what_was_stored(show):
     page = show(FIGURE, reduced_motion="reduce")
     check(shown(page), "attention")
@@ -357,6 +358,7 @@ def test_each_phoneme_has_a_word_with_its_sound(show):
     assert small_.locator("u").all_inner_texts() == ["n", "i", "t"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [704, 390])
 def test_axe_finds_nothing(show, axe, theme, width):

@@ -9,11 +9,13 @@ from gatutils._checks import expect
 from gatutils.book.experiments.attention import AttentionPlan
 from gatutils.book.experiments.dictionary import DictionaryPlan
 from gatutils.book.experiments.nodes import GatedNodePlan, LabelPropagationPlan, StackPlan
+from gatutils.book.experiments.parts import PartsPlan
 from gatutils.book.experiments.plan import Plan
 from gatutils.book.experiments.published import GATPlan, GCNPlan
 from gatutils.book.experiments.puzzles import SolverPlan, TokenReaderPlan
 from gatutils.book.experiments.questions import QuestionPlan
 from gatutils.book.experiments.relay import RelayPlan
+from gatutils.book.experiments.roles import RolesPlan
 from gatutils.book.experiments.spelling import (
     FAMILIAR,
     SpellingSeq2SeqPlan,
@@ -78,6 +80,14 @@ SIMILARITIES = {
 """Chapter 3. The states of encoder and decoder have the same width, as a dot product requires."""
 
 
+ROLES = {
+    "one layer": RolesPlan(),
+    "two layers": RolesPlan(layers=2),
+    "one layer, wider": RolesPlan(dim=88),
+}
+"""Chapter 4. The last two have about the same number of parameters."""
+
+
 _TRANSFORMER = TransformerPlan(losses_every=20)
 
 
@@ -129,6 +139,15 @@ NORMS = {
     "post-norm, no warm-up": replace(DEEP, norm="post", warmup=0),
 }
 """Chapter 5."""
+
+
+PARTS = {
+    "all parts": PartsPlan(),
+    "no feed-forward": PartsPlan(without="feed-forward"),
+    "no feed-forward, wider": PartsPlan(without="feed-forward", dim=40),
+    "no residuals": PartsPlan(without="residuals"),
+}
+"""Chapter 5: what a small transformer loses with a part."""
 
 
 SPELLING: dict[str, Plan] = {
@@ -324,6 +343,16 @@ ROWS: dict[str, Protocol] = {
     "transformers": _translation(TRANSFORMERS),
     "alignment": _translation(ALIGNMENT),
     "norms": _translation(NORMS),
+    "roles": Protocol(
+        ROLES,
+        data="sentences of a small grammar, with relative clauses",
+        measure="fraction of subjects named correctly, of objects",
+    ),
+    "parts": Protocol(
+        PARTS,
+        data="sentences of a small grammar, without relative clauses",
+        measure="fraction of words predicted correctly under teacher forcing, of whole sentences",
+    ),
     "spelling": _spelling(SPELLING),
     "pronounced": _spelling(PRONOUNCED),
     "nodes": _nodes(NODES),
