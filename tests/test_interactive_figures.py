@@ -1056,12 +1056,14 @@ def test_figures_fit_a_phone(show, scripts):
 
 
 # The figure, how many targets it has, and those that are too small: elements of less than 40 CSS
-# px, and all where a finger almost 20 px beside the middle finds something else.
+# px, and all where a finger almost 20 px beside the middle finds something else. One figure at a
+# time is shown, because finding what lies at a point takes longer the more there is on the page.
 TARGETS = (
     "button, select, summary, label:has([type=radio]), input:not([type=radio]), "
     "[role=button], [role=slider], tr:has(td[title]), td[data-i]"
 )
-TOO_SMALL = """targets => [...document.querySelectorAll('[data-figure]')].map(figure => {
+TOO_SMALL = """targets => [...document.querySelectorAll('[data-figure]')].map((figure, _, all_) => {
+  for (const other of all_) other.style.display = other === figure ? '' : 'none';
   const root = figure.shadowRoot;
   const all = [...root.querySelectorAll(targets)].filter(e =>
     e.checkVisibility({visibilityProperty: true}));

@@ -151,7 +151,10 @@ def small():
         less: dict[str, dict[str, Any]] = {
             **dict.fromkeys(TRANSLATIONS, translated),
             "alignment": {**translated, "alignment": alignment},
+            "roles": {"batch_size": 8, "test": SentenceSample(clauses=(1,), count=3)},
+            "parts": {"batch_size": 8, "test": SentenceSample(clauses=(0,), count=4)},
             "witnesses": {"test_count": 30},
+            "kinds": {"batch_size": 8, "test_count": 30},
             "dictionary": {"test_count": 6},
             "relay": {"test_lengths": (1, 3), "test_count": 4},
             "puzzles": {"test_count": 40},

@@ -27,7 +27,7 @@ from gatutils.book.experiments.translation import (
     Seq2SeqPlan,
     TransformerPlan,
 )
-from gatutils.book.experiments.witnesses import WitnessPlan
+from gatutils.book.experiments.witnesses import KindPlan, WitnessPlan
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,10 @@ LENGTHS = {
     "general, after the cell": replace(BUDGET, score="general", layout="after"),
 }
 """Chapters 1 and 2."""
+
+
+LONGER = {"one vector, 10x steps": replace(BUDGET, steps=10 * BUDGET.steps)}
+"""Chapter 1: whether the same vector holds longer sentences after more training."""
 
 
 _SAME_WIDTH = replace(BUDGET, direction=BUDGET.hidden // 2, losses_every=20)
@@ -268,6 +272,7 @@ ATTENTION = {
     "GAT": AttentionPlan(layer="GAT"),
     "GATv2": AttentionPlan(layer="GATv2"),
     "GAT, equal weights": AttentionPlan(layer="GAT", equal=True),
+    "GAT, no decay": AttentionPlan(layer="GAT", weight_decay=0),
 }
 """In chapter 10, compared with the models of chapter 8 on the same budget."""
 
@@ -280,12 +285,29 @@ for _count in (0, 3, 6, 9, 11):
 """In chapter 10, which layers distinguish witnesses who saw the event from those who guess."""
 
 
+KINDS: dict[str, Plan] = {}
+for _kinds in (1, 2, 3, 4, 6):
+    KINDS |= {
+        f"GCN, {_kinds}": KindPlan(layer="GCN", kinds=_kinds),
+        f"MLP, GCN, {_kinds}": KindPlan(layer="GCN", before=True, kinds=_kinds),
+        f"MLP, GCN, MLP, {_kinds}": KindPlan(layer="GCN", before=True, after=True, kinds=_kinds),
+        f"GAT, 1 head, {_kinds}": KindPlan(layer="GAT", kinds=_kinds),
+        f"GAT, 4 heads, {_kinds}": KindPlan(layer="GAT", heads=4, kinds=_kinds),
+        f"GAT, 8 heads, {_kinds}": KindPlan(layer="GAT", heads=8, kinds=_kinds),
+        f"MLP, GAT, 4 heads, {_kinds}": KindPlan(layer="GAT", heads=4, before=True, kinds=_kinds),
+        f"GATv2, 1 head, {_kinds}": KindPlan(layer="GATv2", kinds=_kinds),
+    }
+"""In chapters 10 and 11, which layers find the witnesses who are reliable for a node of each of so
+many kinds."""
+
+
 DICTIONARY: dict[str, Plan] = {}
 for _keys in (10, 20):
     DICTIONARY |= {
         f"GAT, 1 head, {_keys} keys": DictionaryPlan(layer="GAT", heads=1, keys=_keys),
         f"GAT, 8 heads, {_keys} keys": DictionaryPlan(layer="GAT", heads=8, keys=_keys),
         f"GATv2, 1 head, {_keys} keys": DictionaryPlan(layer="GATv2", heads=1, keys=_keys),
+        f"GATv2, W = U, {_keys} keys": DictionaryPlan(layer="GATv2, W = U", heads=1, keys=_keys),
         f"dot, 1 head, {_keys} keys": DictionaryPlan(layer="dot", heads=1, keys=_keys),
         f"mean, 1 head, {_keys} keys": DictionaryPlan(layer="mean", heads=1, keys=_keys),
     }
@@ -296,11 +318,13 @@ PUBLISHED: dict[str, Plan] = {
     "cora-gat": GATPlan(data="cora"),
     "citeseer-gat": GATPlan(data="citeseer"),
     "pubmed-gat": GATPlan(data="pubmed", heads_out=8, lr=0.01, weight_decay=1e-3),
+    "cora-equal-gat": GATPlan(data="cora", equal=True),
     "cora-gcn": GCNPlan(data="cora"),
     "citeseer-gcn": GCNPlan(data="citeseer"),
     "pubmed-gcn": GCNPlan(data="pubmed"),
 }
-"""The page of results, following Velickovic et al. (2018) and Kipf and Welling (2017)."""
+"""The page of results, following Velickovic et al. (2018) and Kipf and Welling (2017). In
+"cora-equal-gat" the weights are equal."""
 
 
 def _translation(models: Mapping[str, Plan]) -> Protocol:
@@ -339,6 +363,7 @@ def _questions(models: Mapping[str, Plan]) -> Protocol:
 
 ROWS: dict[str, Protocol] = {
     "lengths": _translation(LENGTHS),
+    "longer": _translation(LONGER),
     "similarities": _translation(SIMILARITIES),
     "transformers": _translation(TRANSFORMERS),
     "alignment": _translation(ALIGNMENT),
@@ -373,6 +398,11 @@ ROWS: dict[str, Protocol] = {
     "witnesses": Protocol(
         WITNESS,
         data="witnesses who saw an event, and others who guess",
+        measure="accuracy on the target nodes",
+    ),
+    "kinds": Protocol(
+        KINDS,
+        data="target nodes of several kinds, and witnesses who are reliable for one kind each",
         measure="accuracy on the target nodes",
     ),
     "dictionary": Protocol(

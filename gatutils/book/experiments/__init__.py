@@ -25,8 +25,11 @@ from gatutils.book.experiments.puzzles import (
 from gatutils.book.experiments.questions import fit_question, grade, question_net
 from gatutils.book.experiments.relay import Relay, fit_relay, relay_accuracy
 from gatutils.book.experiments.witnesses import (
+    best_by_kind,
     counted,
+    fit_by_kind,
     fit_witnesses,
+    kind_net,
     witness_accuracy,
     witness_net,
 )
@@ -42,7 +45,9 @@ __all__ = [
     "accuracy",
     "attention_entropy",
     "attention_net",
+    "best_by_kind",
     "counted",
+    "fit_by_kind",
     "fit_gat",
     "fit_gcn",
     "fit_lookup",
@@ -54,6 +59,7 @@ __all__ = [
     "gat_net",
     "gcn_net",
     "grade",
+    "kind_net",
     "label_propagation",
     "layers",
     "normalised_entropy",

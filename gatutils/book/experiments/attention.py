@@ -46,6 +46,17 @@ def attention_net(
     return GraphNet([first, last], dropout=dropout)
 
 
+def fix_equal_weights(net: GraphNet) -> None:
+    """Fix ``a`` of each layer at zero, in place: a node then gives equal weight to its neighbours.
+
+    Source:
+        The baseline Const-GAT of Velickovic et al. (2018), section 3.
+    """
+    for layer in net.layers:
+        assert isinstance(layer.a, nn.Parameter)
+        nn.init.zeros_(layer.a).requires_grad_(False)
+
+
 def normalised_entropy(
     weights: Float[Tensor, "edges heads"], graph: Graph
 ) -> Float[Tensor, " heads"]:
@@ -132,9 +143,7 @@ class AttentionPlan(NodePlan):
         sizes = features.shape[1], self.hidden, int(labels.max()) + 1
         net = attention_net(self.layer, *sizes, self.heads, self.dropout)
         if self.equal:
-            for layer in net.layers:
-                assert isinstance(layer.a, nn.Parameter)
-                nn.init.zeros_(layer.a).requires_grad_(False)
+            fix_equal_weights(net)
         scores = self.fit_and_score(net, graph, seed)
         entropy = [of.tolist() for of in attention_entropy(net, features, graph)]
         return {"scores": scores, "normalised_entropy": entropy}

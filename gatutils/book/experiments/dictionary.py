@@ -58,7 +58,8 @@ class Lookup(nn.Module):
 
     Args:
         keys: k, as in :func:`~gatutils.book.tasks.dictionaries.dictionaries`.
-        layer: ``"GAT"``, ``"GATv2"``, ``"dot"`` (:class:`DotConv`) or ``"mean"`` (SAGE).
+        layer: ``"GAT"``, ``"GATv2"``, ``"GATv2, W = U"`` (the same matrix for queries and keys),
+            ``"dot"`` (:class:`DotConv`) or ``"mean"`` (SAGE).
         heads: Number of attention heads, for GAT and GATv2.
         width: Width of a state, and of all heads together.
 
@@ -71,6 +72,7 @@ class Lookup(nn.Module):
         made: dict[str, Callable[[], nn.Module]] = {
             "GAT": lambda: GATConv(width, width // heads, heads),
             "GATv2": lambda: GATv2Conv(width, width // heads, heads),
+            "GATv2, W = U": lambda: _with_one_matrix(GATv2Conv(width, width // heads, heads)),
             "dot": lambda: DotConv(width),
             "mean": lambda: SAGEConv(width, width),
         }
@@ -87,6 +89,12 @@ class Lookup(nn.Module):
     ) -> Float[Tensor, "nodes keys"]:
         """Return a logit for each value at each node; only those of the queries are used."""
         return cast(Tensor, self.classifier(self.layer(self.embed(features), graph)))
+
+
+def _with_one_matrix(layer: GATv2Conv) -> GATv2Conv:
+    """Let the queries and the keys of a layer share a matrix, as the authors' code may."""
+    layer.U = layer.W
+    return layer
 
 
 def fit_lookup(
@@ -156,7 +164,7 @@ class DictionaryPlan(Plan):
         test_count: Number of dictionaries in the test set, and in the validation set.
     """
 
-    layer: Literal["GAT", "GATv2", "dot", "mean"]
+    layer: Literal["GAT", "GATv2", "GATv2, W = U", "dot", "mean"]
     heads: int
     keys: int
     width: int = 64

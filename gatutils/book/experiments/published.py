@@ -11,7 +11,7 @@ from typing import Any, Literal
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, elu
 
-from gatutils.book.experiments.attention import attention_entropy
+from gatutils.book.experiments.attention import attention_entropy, fix_equal_weights
 from gatutils.book.experiments.nodes import features_and_labels, labels_of, predicted
 from gatutils.book.experiments.plan import Plan
 from gatutils.graph import Graph
@@ -220,9 +220,11 @@ class GATPlan(PublishedPlan):
 
     Attributes:
         heads_out: See :func:`gat_net`.
+        equal: Whether ``a`` is fixed at zero, so that all weights of a node are equal.
     """
 
     heads_out: int = 1
+    equal: bool = False
     steps: int = 100_000
     lr: float = 0.005
     weight_decay: float = 5e-4
@@ -230,6 +232,8 @@ class GATPlan(PublishedPlan):
     def train(self, data: Planetoid, words: int, seed: int) -> dict[str, Any]:
         """Build and train the network, and return what :func:`fit_gat` returns."""
         net = gat_net(words, data.classes, self.heads_out)
+        if self.equal:
+            fix_equal_weights(net)
         return fit_gat(
             net, data, seed, steps=self.steps, lr=self.lr, weight_decay=self.weight_decay
         )
