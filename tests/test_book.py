@@ -276,9 +276,11 @@ def test_a_table_fits_the_column_of_a_desktop(visits: Any, page: str) -> None:
     assert not wide
 
 
-@pytest.mark.parametrize("page", ["book/results", "book/notation"], scope="module")
+@pytest.mark.parametrize(
+    "page", ["book/results", "book/notation", "notebooks/11-dynamic-attention"], scope="module"
+)
 def test_a_table_of_papers_or_symbols_is_cards_on_a_phone(visits: Any, page: str) -> None:
-    table = ":is(table.gat-papers, table.gat-stack)"
+    table = ":is(table.gat-papers, table.gat-stack, table.gat-attentions)"
     widths = visits(page).page.evaluate(
         f"""() => [...document.querySelectorAll('article {table}')]
           .map(table => [...table.rows[0].cells].map(cell => cell.offsetWidth))"""

@@ -67,6 +67,8 @@ BOOK = [
     "book.experiments.plan",
     "book.experiments.encoder_decoder",
     "book.experiments.translation",
+    "book.experiments.roles",
+    "book.experiments.parts",
     "book.experiments.spelling",
     "book.experiments.nodes",
     "book.experiments.witnesses",

@@ -380,7 +380,8 @@ def test_a_run_trains_the_attention_of_its_plan(row, model, trained):
         plain.num_nodes,
     )  # all see themselves
     assert graph.without_self_loops().num_edges == plain.num_edges
-    assert tuple(trained[name] for name in ("steps", "lr", "weight_decay")) == (200, 0.01, 5e-4)
+    decay = 0 if model == "GAT, no decay" else 5e-4
+    assert tuple(trained[name] for name in ("steps", "lr", "weight_decay")) == (200, 0.01, decay)
     net = trained["model"]
     first, last = net.layers
     assert type(first) is type(last) is (GATv2Conv if model == "GATv2" else GATConv)
@@ -425,8 +426,11 @@ def test_a_run_looks_up_as_its_plan_says(row, model, trained):
     assert type(net) is Lookup
     made = {"GAT": GATConv, "GATv2": GATv2Conv, "dot": DotConv, "mean": SAGEConv}[kind]
     assert type(net.layer) is made
+    shared = heads == "W = U"
     if kind in ("GAT", "GATv2"):
-        assert net.layer.heads == int(heads.split()[0])
+        assert net.layer.heads == (1 if shared else int(heads.split()[0]))
+    if kind == "GATv2":
+        assert (net.layer.U is net.layer.W) == shared
     assert net.embed.weight.shape == (64, 2 * int(keys.split()[0]))
     assert trained["given"] == (int(keys.split()[0]), 1)
     amount = tuple(trained[name] for name in ("steps", "batch_size", "lr", "every", "test_count"))
@@ -437,7 +441,7 @@ def test_a_run_looks_up_as_its_plan_says(row, model, trained):
 @every_model(PUBLISHED)
 def test_a_run_trains_what_was_published(row, model, trained):
     done = run(row, model, seed=1)
-    name, kind = row.split("-")
+    name, *equal, kind = row.split("-")
     assert model == kind.upper()
     data, seed = trained["given"]
     assert (data, seed) == (PAPERS[name], 1)
@@ -453,6 +457,8 @@ def test_a_run_trains_what_was_published(row, model, trained):
         assert amount == ((100_000, 0.01, 1e-3) if pubmed else (100_000, 0.005, 5e-4))
         assert (first.in_features, last.out_features) == (9, 3)
         assert (first.heads, last.heads) == (8, 8 if pubmed else 1)
+        for layer in (first, last):  # where all weights are to be equal, all scores stay 0
+            assert (not layer.a.any(), not layer.a.requires_grad) == (bool(equal), bool(equal))
     assert done == {
         "model": model, "seed": 1, "scores": [0.1235], "best": 7, "cpu_seconds": 0,
     }  # fmt: skip
@@ -479,10 +485,12 @@ def test_a_protocol_is_stored_with_every_setting_of_its_models(row):
 
 
 def test_the_rows_of_chapters_10_and_11():
-    assert list(ROWS["attention"].models) == ["GAT", "GATv2", "GAT, equal weights"]
+    names = ["GAT", "GATv2", "GAT, equal weights", "GAT, no decay"]
+    assert list(ROWS["attention"].models) == names
     budget = [field.name for field in fields(NodePlan)]  # as chapter 8's models have it
-    for plan in ROWS["attention"].models.values():
-        assert all(getattr(plan, name) == getattr(StackPlan(), name) for name in budget)
+    for model, plan in ROWS["attention"].models.items():
+        others = {name for name in budget if getattr(plan, name) != getattr(StackPlan(), name)}
+        assert others == ({"weight_decay"} if model == "GAT, no decay" else set())
     assert set(ROWS["witnesses"].models) == {
         f"{kind}, {guessing}"
         for kind in ("GCN", "GAT", "MLP, GCN")
@@ -491,7 +499,10 @@ def test_the_rows_of_chapters_10_and_11():
     assert set(ROWS["dictionary"].models) == {
         f"{kind}, {keys} keys"
         for keys in (10, 20)
-        for kind in ("GAT, 1 head", "GAT, 8 heads", "GATv2, 1 head", "dot, 1 head", "mean, 1 head")
+        for kind in (
+            *("GAT, 1 head", "GAT, 8 heads", "GATv2, 1 head", "GATv2, W = U"),
+            *("dot, 1 head", "mean, 1 head"),
+        )
     }
 
 
@@ -745,7 +756,7 @@ def test_a_count_that_is_none_is_refused(option, count, asked, capsys):
 
 
 def test_bad_input_is_named(asked, capsys):
-    with pytest.raises(ValueError, match=r"row: expected one of lengths, similarities.*'heights'"):
+    with pytest.raises(ValueError, match=r"row: expected one of lengths, longer.*'heights'"):
         run("heights", "general", 0)
     with pytest.raises(ValueError, match=r"model: expected one of one vector.*'two vectors'"):
         run("lengths", "two vectors", 0)

@@ -163,6 +163,14 @@ SPELLING: dict[str, Plan] = {
 """Chapters 1, 2 and 5, on real words. A dot product requires states of the same width."""
 
 
+SPELLING_LONGER = {
+    "additive": SpellingSeq2SeqPlan(
+        score="additive", embedding=128, hidden=256, steps=15_000, lr=1e-3
+    )
+}
+"""The page of results: a wider model, trained for about ten passes over the words."""
+
+
 PRONOUNCED: dict[str, Plan] = {
     "one vector": SpellingSeq2SeqPlan(shown=FAMILIAR),
     "additive": SpellingSeq2SeqPlan(shown=FAMILIAR, score="additive"),
@@ -379,6 +387,7 @@ ROWS: dict[str, Protocol] = {
         measure="fraction of words predicted correctly under teacher forcing, of whole sentences",
     ),
     "spelling": _spelling(SPELLING),
+    "spelling-longer": _spelling(SPELLING_LONGER),
     "pronounced": _spelling(PRONOUNCED),
     "nodes": _nodes(NODES),
     "depths": _nodes(DEPTHS),
