@@ -66,7 +66,7 @@ LENGTHS = {
 
 
 LONGER = {"one vector, 10x steps": replace(BUDGET, steps=10 * BUDGET.steps)}
-"""Chapter 1: whether the same vector holds longer sentences after more training."""
+"""In chapter 1, whether the same vector holds longer sentences after more training."""
 
 
 _SAME_WIDTH = replace(BUDGET, direction=BUDGET.hidden // 2, losses_every=20)
@@ -151,7 +151,7 @@ PARTS = {
     "no feed-forward, wider": PartsPlan(without="feed-forward", dim=40),
     "no residuals": PartsPlan(without="residuals"),
 }
-"""Chapter 5: what a small transformer loses with a part."""
+"""In chapter 5, what a small transformer loses with a part."""
 
 
 SPELLING: dict[str, Plan] = {
@@ -168,7 +168,7 @@ SPELLING_LONGER = {
         score="additive", embedding=128, hidden=256, steps=15_000, lr=1e-3
     )
 }
-"""The page of results: a wider model, trained for about ten passes over the words."""
+"""On the page of results, a wider model, trained for about ten passes over the words."""
 
 
 PRONOUNCED: dict[str, Plan] = {
