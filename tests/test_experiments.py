@@ -1402,7 +1402,7 @@ UNNAMED = Graph(9, VILLAGE.source, VILLAGE.target, VILLAGE.features)
         (lambda: fit_witnesses(witness_net("GAT"), 13), "guessing: .*at most 12, got 13"),
         (lambda: counted(BARE, True), "graph: .*with features"),
         (lambda: witness_accuracy(GCNConv(5, 3), UNNAMED), "graph: .*with labels"),
-        (lambda: Lookup(4, "GCN"), "layer: .*GAT, GATv2, dot, mean.*'GCN'"),
+        (lambda: Lookup(4, "GCN"), "layer: .*GAT, GATv2, GATv2-shared, dot, mean.*'GCN'"),
         (lambda: Lookup(4, "GAT", heads=0), "heads: .*at least 1, got 0"),
         (lambda: Lookup(4, "GAT", heads=3), r"heads: .*divisor of width \(64\), got 3"),
         (lambda: fit_lookup(Lookup(2, "mean"), 2), "avoid: .*fewer than all 2 permutations, got 2"),

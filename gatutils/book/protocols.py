@@ -315,7 +315,7 @@ for _keys in (10, 20):
         f"GAT, 1 head, {_keys} keys": DictionaryPlan(layer="GAT", heads=1, keys=_keys),
         f"GAT, 8 heads, {_keys} keys": DictionaryPlan(layer="GAT", heads=8, keys=_keys),
         f"GATv2, 1 head, {_keys} keys": DictionaryPlan(layer="GATv2", heads=1, keys=_keys),
-        f"GATv2, W = U, {_keys} keys": DictionaryPlan(layer="GATv2, W = U", heads=1, keys=_keys),
+        f"GATv2, W = U, {_keys} keys": DictionaryPlan(layer="GATv2-shared", heads=1, keys=_keys),
         f"dot, 1 head, {_keys} keys": DictionaryPlan(layer="dot", heads=1, keys=_keys),
         f"mean, 1 head, {_keys} keys": DictionaryPlan(layer="mean", heads=1, keys=_keys),
     }

@@ -58,7 +58,7 @@ class Lookup(nn.Module):
 
     Args:
         keys: k, as in :func:`~gatutils.book.tasks.dictionaries.dictionaries`.
-        layer: ``"GAT"``, ``"GATv2"``, ``"GATv2, W = U"`` (the same matrix for queries and keys),
+        layer: ``"GAT"``, ``"GATv2"``, ``"GATv2-shared"`` (W = U, one matrix for queries and keys),
             ``"dot"`` (:class:`DotConv`) or ``"mean"`` (SAGE).
         heads: Number of attention heads, for GAT and GATv2.
         width: Width of a state, and of all heads together.
@@ -72,7 +72,7 @@ class Lookup(nn.Module):
         made: dict[str, Callable[[], nn.Module]] = {
             "GAT": lambda: GATConv(width, width // heads, heads),
             "GATv2": lambda: GATv2Conv(width, width // heads, heads),
-            "GATv2, W = U": lambda: _with_one_matrix(GATv2Conv(width, width // heads, heads)),
+            "GATv2-shared": lambda: _with_one_matrix(GATv2Conv(width, width // heads, heads)),
             "dot": lambda: DotConv(width),
             "mean": lambda: SAGEConv(width, width),
         }
@@ -164,7 +164,7 @@ class DictionaryPlan(Plan):
         test_count: Number of dictionaries in the test set, and in the validation set.
     """
 
-    layer: Literal["GAT", "GATv2", "GATv2, W = U", "dot", "mean"]
+    layer: Literal["GAT", "GATv2", "GATv2-shared", "dot", "mean"]
     heads: int
     keys: int
     width: int = 64
