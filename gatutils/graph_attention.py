@@ -320,10 +320,16 @@ class GATConv(GraphAttention):
     @full_precision
     def score(self, query: Tensor, key: Tensor, graph: Graph) -> Tensor:
         r"""Return :math:`\mathrm{LeakyReLU}(a_1^\top q_i + a_2^\top k_j)` for each edge."""
-        a_1, a_2 = self.a.unsqueeze(2).split(self.out_features, dim=1)  # (heads, dim, 1) each
-        of_query, of_key = query.transpose(0, 1) @ a_1, key.transpose(0, 1) @ a_2
-        sums = pair_sums(of_query.squeeze(2), of_key.squeeze(2), graph.pattern)
-        return leaky_relu(sums, self.negative_slope).T
+        of_query, of_key = self.score_halves(query, key)  # (heads, num_nodes) each
+        return leaky_relu(pair_sums(of_query, of_key, graph.pattern), self.negative_slope).T
+
+    def score_halves(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
+        r"""Return :math:`a_1^\top q_i` and :math:`a_2^\top k_j`, (heads, num_nodes) each."""
+        a_1, a_2 = self.a.split(self.out_features, dim=1)  # (heads, dim) each
+        # Block-diagonal, so that each head uses its own part: one product instead of many small.
+        of_query = torch.block_diag(*a_1) @ query.flatten(1).T
+        of_key = torch.block_diag(*a_2) @ key.flatten(1).T
+        return of_query, of_key
 
 
 class GATv2Conv(GraphAttention):

@@ -5,7 +5,7 @@ import os
 import random
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 import torch
@@ -38,43 +38,60 @@ class History:
 
 
 class EarlyStopping:
-    """Stop when neither the loss nor the accuracy on held-out data has improved for a while.
+    """Stop when a model has not improved on held-out data for a while, and keep its best state.
 
-    A step that reaches the best loss *or* the best accuracy so far resets the count. The parameters
-    are saved at each step that reaches *both*; :meth:`restore` loads the ones saved last.
+    With ``monitor="both"``, a step that reaches the best loss *or* the best accuracy so far resets
+    the count, and the parameters are saved at each step that reaches *both*. With ``"loss"`` or
+    ``"accuracy"``, the other plays no part. A tie with the best so far counts as reaching it.
+    :meth:`restore` loads the parameters saved last.
 
     Args:
         evaluate: Returns the held-out loss and accuracy of a model.
-        patience: How many consecutive steps without either end the training.
+        patience: How many consecutive steps without improvement end the training.
+        monitor: What has to improve: ``"both"``, ``"loss"`` or ``"accuracy"``.
 
     Attributes:
         best: The step whose parameters are saved; None before the first.
+        steps: The number of steps so far.
 
     Source:
-        The rule of Velickovic et al. (2018), section 3.3, in the order of the authors' code.
+        ``"both"`` is the rule of Velickovic et al. (2018), section 3.3, in the order of the
+        authors' code, where a tie counts too.
     """
 
     def __init__(
-        self, evaluate: Callable[[nn.Module], tuple[float, float]], patience: int = 100
+        self,
+        evaluate: Callable[[nn.Module], tuple[float, float]],
+        patience: int = 100,
+        monitor: Literal["both", "loss", "accuracy"] = "both",
     ) -> None:
         expect_int(patience, "patience", least=1)
-        self.evaluate, self.patience = evaluate, patience
+        known = monitor in ("both", "loss", "accuracy")
+        expect(known, "monitor", "'both', 'loss' or 'accuracy'", repr(monitor))
+        self.evaluate, self.patience, self.monitor = evaluate, patience, monitor
         self.loss, self.accuracy = math.inf, 0.0
         self.steps = self.waited = 0
         self.best: int | None = None
         self._weights: dict[str, Tensor] = {}
 
+    @property
+    def stopped(self) -> bool:
+        """Whether the training is to end."""
+        return self.waited >= self.patience
+
     def __call__(self, model: nn.Module) -> bool:
         """Evaluate the model after a step; return whether to stop."""
         loss, accuracy = self.evaluate(model)
         lower, higher = loss <= self.loss, accuracy >= self.accuracy
+        if self.monitor != "both":
+            lower = higher = lower if self.monitor == "loss" else higher
         if lower and higher:
             self.best = self.steps
             self._weights = {name: w.clone() for name, w in model.state_dict().items()}
         self.loss, self.accuracy = min(loss, self.loss), max(accuracy, self.accuracy)
         self.steps += 1
         self.waited = 0 if lower or higher else self.waited + 1
-        return self.waited == self.patience
+        return self.stopped
 
     def restore(self, model: nn.Module) -> None:
         """Load the saved parameters into the model."""

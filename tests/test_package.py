@@ -75,6 +75,7 @@ BOOK = [
     "book.experiments.dictionary",
     "book.experiments.attention",
     "book.experiments.published",
+    "book.experiments.ladder",
     "book.experiments.questions",
     "book.experiments.relay",
     "book.experiments.puzzles",

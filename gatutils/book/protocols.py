@@ -8,6 +8,7 @@ from typing import Any
 from gatutils._checks import expect
 from gatutils.book.experiments.attention import AttentionPlan
 from gatutils.book.experiments.dictionary import DictionaryPlan
+from gatutils.book.experiments.ladder import LadderPlan
 from gatutils.book.experiments.nodes import GatedNodePlan, LabelPropagationPlan, StackPlan
 from gatutils.book.experiments.parts import PartsPlan
 from gatutils.book.experiments.plan import Plan
@@ -335,6 +336,35 @@ PUBLISHED: dict[str, Plan] = {
 "cora-equal-gat" the weights are equal."""
 
 
+_GAT = LadderPlan(data="cora")
+
+
+_RUNGS: dict[str, dict[str, Any]] = {
+    "paper": {},
+    "+ dropout of the values": {"dropout_of_values": True},
+    "+ dropout per head": {"dropout_of_values": True, "dropout_per_head": True},
+    "+ biases": {"dropout_of_values": True, "dropout_per_head": True, "biases": True},
+    "code": {
+        "dropout_of_values": True,
+        "dropout_per_head": True,
+        "biases": True,
+        "wider_start": True,
+    },
+}
+
+
+LADDERS: dict[str, dict[str, Plan]] = {
+    f"{plan.data}-ladder": {name: replace(plan, **options) for name, options in _RUNGS.items()}
+    for plan in (
+        _GAT,
+        replace(_GAT, data="citeseer"),
+        replace(_GAT, data="pubmed", heads_out=8, lr=0.01, weight_decay=1e-3),
+    )
+}
+"""On the page of results, from the layer of the GAT paper to that of its authors' code. Each model
+has one difference more than the one before it."""
+
+
 def _translation(models: Mapping[str, Plan]) -> Protocol:
     return Protocol(
         models,
@@ -426,6 +456,15 @@ ROWS: dict[str, Protocol] = {
             measure="accuracy on the test set, on the validation set",
         )
         for row, plan in PUBLISHED.items()
+    },
+    **{
+        row: Protocol(
+            models,
+            data=f"{row.split('-')[0]}, the Planetoid split, rows of features sum to 1",
+            measure="accuracy on the test set with early stopping by the validation loss and "
+            "accuracy, by the loss alone, by the accuracy alone",
+        )
+        for row, models in LADDERS.items()
     },
 }
 """Row of the command -> its protocol."""

@@ -63,21 +63,23 @@ def fit_gat(
     Source:
         Velickovic et al. (2018), section 3.3.
     """
-    features, graph = _inputs(data)
+    features, graph = inputs(data)
 
     def loss(model: nn.Module, _: object) -> Tensor:
-        return _loss_and_accuracy(model(features, graph), data, data.train)[0]
+        return loss_and_accuracy(model(features, graph), data, data.train)[0]
 
     def validate(model: nn.Module) -> tuple[float, float]:
-        value, accuracy = _loss_and_accuracy(model(features, graph), data, data.valid)
+        value, accuracy = loss_and_accuracy(model(features, graph), data, data.valid)
         return float(value), accuracy
 
     patience = EarlyStopping(validate)
-    history = _fit(net, loss, steps, lr=lr, weight_decay=weight_decay, seed=seed, stop=patience)
+    history = fit_published(
+        net, loss, steps, lr=lr, weight_decay=weight_decay, seed=seed, stop=patience
+    )
     patience.restore(net)
     taken = len(history.loss)
     return {
-        "scores": _scores(net, features, graph, data),
+        "scores": scores_on(net, features, graph, data),
         "steps": taken,
         "best": taken if patience.best is None else patience.best + 1,
         "normalised_entropy": [of.tolist() for of in attention_entropy(net, features, graph)],
@@ -124,14 +126,14 @@ def fit_gcn(
     Source:
         Kipf and Welling (2017), section 5.2, with the window as in the authors' code.
     """
-    features, graph = _inputs(data)
+    features, graph = inputs(data)
     first = net.layers[0]
     assert isinstance(first, GCNConv)
     losses: list[float] = []
 
     def loss_on(model: nn.Module, nodes: Tensor) -> Tensor:
         penalty = weight_decay / 2 * first.W.weight.square().sum()
-        return _loss_and_accuracy(model(features, graph), data, nodes)[0] + penalty
+        return loss_and_accuracy(model(features, graph), data, nodes)[0] + penalty
 
     def loss(model: nn.Module, _: object) -> Tensor:
         return loss_on(model, data.train)
@@ -140,15 +142,24 @@ def fit_gcn(
         losses.append(float(loss_on(model, data.valid)))
         return len(losses) > 11 and losses[-1] > sum(losses[-11:-1]) / 10
 
-    history = _fit(net, loss=loss, steps=steps, lr=lr, weight_decay=0, seed=seed, stop=rises)
+    history = fit_published(
+        net, loss=loss, steps=steps, lr=lr, weight_decay=0, seed=seed, stop=rises
+    )
     taken = len(history.loss)
-    return {"scores": _scores(net, features, graph, data), "steps": taken, "best": taken}
+    return {"scores": scores_on(net, features, graph, data), "steps": taken, "best": taken}
 
 
-def _fit(
+def fit_published(
     net: GraphNet, loss: Callable[[nn.Module, object], Tensor], steps: int, **settings: Any
 ) -> History:
-    """Train as both papers do: the whole graph in each step, a constant learning rate."""
+    """Train as both papers do: the whole graph in each step, a constant learning rate.
+
+    Args:
+        net: Trained in place.
+        loss: Given the network and None, returns the loss.
+        steps: Maximum number of steps.
+        settings: Further arguments of :func:`~gatutils.training.fit`.
+    """
     return fit(
         net,
         itertools.repeat(None),
@@ -162,19 +173,20 @@ def _fit(
     )
 
 
-def _inputs(data: Planetoid) -> tuple[CSRMatrix, Graph]:
+def inputs(data: Planetoid) -> tuple[CSRMatrix, Graph]:
     """Return the features, each row of which sums to 1, and the graph with self-loops."""
     features = CSRMatrix.from_dense(normalised(features_and_labels(data.graph)[0]))
     return features, data.graph.with_self_loops()
 
 
-def _loss_and_accuracy(logits: Tensor, data: Planetoid, nodes: Tensor) -> tuple[Tensor, float]:
+def loss_and_accuracy(logits: Tensor, data: Planetoid, nodes: Tensor) -> tuple[Tensor, float]:
+    """Return the cross-entropy and the accuracy of the outputs at some nodes."""
     logits, labels = logits[nodes], labels_of(data.graph)[nodes]
     accuracy = (logits.argmax(dim=1) == labels).double().mean()
     return cross_entropy(logits, labels), float(accuracy)
 
 
-def _scores(net: GraphNet, features: CSRMatrix, graph: Graph, data: Planetoid) -> list[float]:
+def scores_on(net: GraphNet, features: CSRMatrix, graph: Graph, data: Planetoid) -> list[float]:
     """Return the accuracies on the test set and on the validation set."""
     right = predicted(net, features, graph) == labels_of(data.graph)
     return [float(right[nodes].double().mean()) for nodes in (data.test, data.valid)]
