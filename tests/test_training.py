@@ -325,6 +325,33 @@ def test_nothing_is_restored_before_a_look():
         rule.restore(nn.Linear(1, 1))
 
 
+@pytest.mark.parametrize("monitor", ["loss", "accuracy"])
+@given(
+    st.lists(st.tuples(st.sampled_from([0.5, 1, 2]), st.sampled_from([0.1, 0.4, 0.6])), min_size=1),
+    st.integers(1, 3),
+)
+def test_patience_that_monitors_one_number_ignores_the_other(monitor, course, patience):
+    """The last step as good as any before it is kept; as many worse ones in a row end it."""
+    rule, model = EarlyStopping(tell(course), patience, monitor), nn.Linear(1, 1)
+    signed = [(-loss if monitor == "loss" else accuracy) for loss, accuracy in course]
+    best = 0
+    for step, number in enumerate(signed):
+        best = step if number == max(signed[: step + 1]) else best
+        nn.init.constant_(model.weight, step)
+        assert rule(model) == rule.stopped == (step - best >= patience)
+        assert rule.best == best
+    rule.restore(model)
+    assert model.weight.item() == best
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_an_unknown_number_to_monitor_is_named():
+    with pytest.raises(
+        ValueError, match="monitor: expected 'both', 'loss' or 'accuracy', got 'F1'"
+    ):
+        EarlyStopping(tell([]), monitor="F1")  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(("patience", "error"), [(0, ValueError), (1.5, TypeError)])
 @pytest.mark.usefixtures("unchecked")
 def test_bad_patience_is_named(patience, error):

@@ -103,14 +103,9 @@ class AuthorsGATConv(GATConv):
     def score_halves(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
         """Return both halves of the score, each with its bias."""
         of_query, of_key = super().score_halves(query, key)
-        return (
-            (of_query + self.b_scores[0], of_key + self.b_scores[1])
-            if self.biases
-            else (
-                of_query,
-                of_key,
-            )
-        )
+        if self.biases:
+            of_query, of_key = of_query + self.b_scores[0], of_key + self.b_scores[1]
+        return of_query, of_key
 
     def join_heads(self, out: Tensor) -> Tensor:
         """Add each head's own bias before the heads are joined."""

@@ -1,0 +1,202 @@
+"""What distinguishes the GAT of the authors' code from that of their paper."""
+
+import itertools
+import math
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import leaky_relu
+
+from gatutils.book.experiments import ladder, published
+from gatutils.book.experiments.ladder import RULES, AuthorsGATConv, LadderPlan
+from gatutils.book.protocols import LADDERS, PUBLISHED
+from gatutils.graph import Graph
+from gatutils.graph_attention import GATConv
+from gatutils.planetoid import Planetoid
+from gatutils.sparse import CSRMatrix
+from gatutils.training import EarlyStopping
+
+
+def drawn_by(seed):
+    """Random numbers of this seed's own."""
+    return torch.Generator().manual_seed(seed)
+
+
+OPTIONS = ["dropout_of_values", "dropout_per_head", "biases", "wider_start"]
+
+
+def small():
+    """A graph of twenty nodes with self-loops, and sparse features for it."""
+    rng = drawn_by(3)
+    mask = (torch.rand(20, 20, generator=rng) < 0.2) | torch.eye(20, dtype=torch.bool)
+    states = torch.randn(20, 6, generator=rng)
+    return Graph.from_mask(mask), states * (torch.rand(20, 6, generator=rng) < 0.6)
+
+
+def layer(**options):
+    torch.manual_seed(1)
+    made = AuthorsGATConv(6, 3, 2, dropout=0.6, **options)
+    if made.biases:
+        nn.init.normal_(made.b_scores)
+        nn.init.normal_(made.b_heads)
+    return made
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_without_its_options_it_is_the_layer_of_the_paper(sparse):
+    graph, states = small()
+    ours, paper = layer(), GATConv(6, 3, 2)
+    paper.load_state_dict(ours.state_dict())
+    given = CSRMatrix.from_dense(states) if sparse else states
+    torch.testing.assert_close(ours.eval()(given, graph), paper(states, graph))
+    ours.train().dropout = 0.0
+    torch.testing.assert_close(ours(given, graph), paper(states, graph))
+
+
+@pytest.mark.parametrize("option", OPTIONS[:2])
+@pytest.mark.parametrize("sparse", [False, True])
+def test_dropout_plays_no_part_in_evaluation_or_at_probability_zero(option, sparse):
+    graph, states = small()
+    given = CSRMatrix.from_dense(states) if sparse else states
+    ours, plain = layer(**{option: True}), layer()
+    expected = plain.eval()(given, graph)
+    assert torch.equal(ours.eval()(given, graph), expected)
+    ours.train().dropout = 0.0
+    torch.testing.assert_close(ours(given, graph), expected)
+    ours.dropout = 0.6
+    assert not torch.allclose(ours(given, graph), expected)
+
+
+def without_random_numbers(patch, masks):
+    """Let dropout of the layer multiply by what ``masks`` returns for a tensor."""
+    patch.setattr(ladder, "dropout_mask", lambda values, _: masks(values))
+    patch.setattr(CSRMatrix, "dropout", lambda self, _: self)
+
+
+def test_dropout_of_the_values_leaves_the_scores_as_they_are(monkeypatch):
+    _, states = small()
+    ours = layer(dropout_of_values=True).train()
+    kept = (torch.rand(20, 2, 3, generator=drawn_by(5)) < 0.5) * 2.0
+    without_random_numbers(monkeypatch, lambda x: kept if x.ndim == 3 else torch.ones_like(x))
+    query, key, value = ours.project(states)
+    assert torch.equal(query, key)
+    assert torch.equal(value, query * kept)
+    torch.testing.assert_close(query, layer().eval().project(states)[0])
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_dropout_per_head_is_a_mask_of_the_inputs_for_each_head(monkeypatch, sparse):
+    _, states = small()
+    ours = layer(dropout_per_head=True).train()
+    drawn = []
+
+    def masks(values):
+        drawn.append((torch.rand(values.shape, generator=drawn_by(6)) < 0.5) * 2.0)
+        return drawn[-1]
+
+    without_random_numbers(monkeypatch, masks)
+    given = CSRMatrix.from_dense(states) if sparse else states
+    found, _, _ = ours.project(given)
+    (mask,) = drawn
+    assert not torch.equal(mask[0], mask[1])
+    for head in range(2):
+        seen = states * mask[head] if not sparse else given._with(given.values * mask[head])
+        seen = seen.to_dense() if sparse else seen
+        torch.testing.assert_close(found[:, head], seen @ ours.W[head].T)
+
+
+def test_the_biases_shift_each_half_of_the_score_and_each_head():
+    graph, states = small()
+    ours = layer(biases=True).eval()
+    projected = torch.stack([states @ W.T for W in ours.W])  # (heads, nodes, out)
+    a_1, a_2 = ours.a.split(3, dim=1)
+    halves = [
+        torch.einsum("hno,ho->hn", projected, a) + b
+        for a, b in zip((a_1, a_2), ours.b_scores, strict=True)
+    ]
+    scores = leaky_relu(halves[0].unsqueeze(2) + halves[1].unsqueeze(1), 0.2)
+    weights = scores.masked_fill(~graph.mask(), -math.inf).softmax(dim=2)
+    out = (weights @ projected).transpose(0, 1) + ours.b_heads
+    torch.testing.assert_close(ours(states, graph), out.flatten(1))
+    ours.concat = False
+    torch.testing.assert_close(ours(states, graph), out.mean(dim=1))
+
+
+@pytest.mark.parametrize(("wider", "width"), [(False, 2 * 64), (True, 64)])
+def test_the_score_starts_within_the_bound_of_its_layer(wider, width):
+    torch.manual_seed(0)
+    bound = math.sqrt(6 / (width + 1))
+    a = AuthorsGATConv(4, 64, 8, wider_start=wider).a
+    assert 0.97 * bound < a.abs().max() <= bound
+
+
+def papers():
+    """Sixty papers of three classes, whose words betray the class."""
+    labels = torch.arange(60) % 3
+    rng = drawn_by(0)
+    near = labels.unsqueeze(1) == labels
+    mask = torch.rand(60, 60, generator=rng) < torch.where(near, 0.1, 0.02)
+    topic = torch.arange(24) % 3 == labels.unsqueeze(1)
+    words = (torch.rand(60, 24, generator=rng) < 0.1 + 0.2 * topic).float()
+    graph = Graph.from_mask(mask | mask.T).with_features(words, labels)
+    node = torch.arange(60)
+    return Planetoid(graph, node < 12, (node >= 12) & (node < 32), node >= 32, 3)
+
+
+PLAN = LadderPlan(data="cora", steps=60, lr=0.05)
+
+
+@pytest.mark.parametrize("rule", range(3))
+def test_each_rule_chooses_what_it_would_have_chosen_alone(monkeypatch, rule):
+    data = papers()
+    monkeypatch.setattr(
+        ladder, "EarlyStopping", lambda look, monitor: EarlyStopping(look, 6, monitor)
+    )
+    torch.manual_seed(4)
+    found = PLAN.train(data, 24, 4)
+    torch.manual_seed(4)
+    net = PLAN.network(24, 3)
+    features, graph = published.inputs(data)
+
+    def validate(model):
+        value, accuracy = published.loss_and_accuracy(model(features, graph), data, data.valid)
+        return float(value), accuracy
+
+    alone = EarlyStopping(validate, 6, RULES[rule])
+    published.fit_published(
+        net,
+        lambda model, _: published.loss_and_accuracy(model(features, graph), data, data.train)[0],
+        60,
+        lr=0.05,
+        weight_decay=PLAN.weight_decay,
+        seed=4,
+        stop=alone,
+    )
+    alone.restore(net)
+    assert (found["steps"][rule], found["best"][rule]) == (alone.steps, 1 + (alone.best or 0))
+    scores = published.scores_on(net, features, graph, data)
+    assert [found["scores"][rule], found["valid"][rule]] == scores
+    assert found["steps"][0] == max(found["steps"])  # what resets both is whatever resets one
+
+
+@pytest.mark.parametrize("row", LADDERS)
+def test_each_rung_of_the_ladder_has_one_difference_more(row):
+    plans = list(LADDERS[row].values())
+    for below, above in itertools.pairwise(plans):
+        differs = [name for name in OPTIONS if getattr(below, name) != getattr(above, name)]
+        assert len(differs) == 1
+        assert getattr(above, differs[0])
+    assert not any(getattr(plans[0], name) for name in OPTIONS)
+    assert all(getattr(plans[-1], name) for name in OPTIONS)
+
+
+@pytest.mark.parametrize("row", LADDERS)
+def test_the_rungs_have_the_settings_of_the_paper(row):
+    paper = LADDERS[row]["paper"]
+    other = PUBLISHED[row.replace("ladder", "gat")]
+    for name in ("data", "steps", "lr", "weight_decay", "heads_out"):
+        assert getattr(paper, name) == getattr(other, name)
+    net = paper.network(50, 3)
+    same = published.gat_net(50, 3, paper.heads_out)
+    assert [tuple(p.shape) for p in net.parameters()] == [tuple(p.shape) for p in same.parameters()]
