@@ -305,6 +305,7 @@ for _kinds in (1, 2, 3, 4, 6):
         f"GAT, 8 heads, {_kinds}": KindPlan(layer="GAT", heads=8, kinds=_kinds),
         f"MLP, GAT, 4 heads, {_kinds}": KindPlan(layer="GAT", heads=4, before=True, kinds=_kinds),
         f"GATv2, 1 head, {_kinds}": KindPlan(layer="GATv2", kinds=_kinds),
+        f"GATv2, W = U, {_kinds}": KindPlan(layer="GATv2-shared", kinds=_kinds),
     }
 """In chapters 10 and 11, which layers find the witnesses who are reliable for a node of each of so
 many kinds."""

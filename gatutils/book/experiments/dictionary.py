@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from gatutils._checks import expect, expect_int
 from gatutils.book.experiments.nodes import labels_of
 from gatutils.book.experiments.plan import Plan
-from gatutils.book.experiments.witnesses import answer_loss, witness_accuracy
+from gatutils.book.experiments.witnesses import answer_loss, with_one_matrix, witness_accuracy
 from gatutils.book.tasks.dictionaries import dictionaries
 from gatutils.graph import Graph
 from gatutils.graph_attention import (
@@ -72,7 +72,7 @@ class Lookup(nn.Module):
         made: dict[str, Callable[[], nn.Module]] = {
             "GAT": lambda: GATConv(width, width // heads, heads),
             "GATv2": lambda: GATv2Conv(width, width // heads, heads),
-            "GATv2-shared": lambda: _with_one_matrix(GATv2Conv(width, width // heads, heads)),
+            "GATv2-shared": lambda: with_one_matrix(GATv2Conv(width, width // heads, heads)),
             "dot": lambda: DotConv(width),
             "mean": lambda: SAGEConv(width, width),
         }
@@ -89,12 +89,6 @@ class Lookup(nn.Module):
     ) -> Float[Tensor, "nodes keys"]:
         """Return a logit for each value at each node; only those of the queries are used."""
         return cast(Tensor, self.classifier(self.layer(self.embed(features), graph)))
-
-
-def _with_one_matrix(layer: GATv2Conv) -> GATv2Conv:
-    """Let the queries and the keys of a layer share a matrix, as the authors' code may."""
-    layer.U = layer.W
-    return layer
 
 
 def fit_lookup(

@@ -77,6 +77,12 @@ class WitnessPlan(Plan):
         return {"scores": [witness_accuracy(net, test)]}
 
 
+def with_one_matrix(layer: GATv2Conv) -> GATv2Conv:
+    """Let the queries and the keys of a layer share a matrix, as the authors' code may."""
+    layer.U = layer.W
+    return layer
+
+
 def kind_net(
     layer: str, kinds: int, heads: int = 1, before: bool = False, after: bool = False
 ) -> GraphNet:
@@ -85,7 +91,8 @@ def kind_net(
     It has one graph layer, a ReLU, and a linear layer that predicts the answer.
 
     Args:
-        layer: ``"GCN"``, ``"GAT"`` or ``"GATv2"``.
+        layer: ``"GCN"``, ``"GAT"``, ``"GATv2"`` or ``"GATv2-shared"`` (W = U, one matrix for
+            queries and keys).
         kinds: Number of kinds.
         heads: Number of attention heads, whose width is 32 together.
         before: Whether a linear layer at each node and a ReLU precede the graph layer.
@@ -99,6 +106,7 @@ def kind_net(
         "GCN": lambda: GCNConv(given, width, add_self_loops=False),  # the graph has them
         "GAT": lambda: GATConv(given, width // heads, heads),
         "GATv2": lambda: GATv2Conv(given, width // heads, heads),
+        "GATv2-shared": lambda: with_one_matrix(GATv2Conv(given, width // heads, heads)),
     }
     expect(layer in made, "layer", f"one of {', '.join(made)}", repr(layer))
     layers: list[nn.Module] = [_NodeLinear(features, width)] if before else []
@@ -149,7 +157,7 @@ class KindPlan(Plan):
         test_seed: Seed of the test set.
     """
 
-    layer: Literal["GCN", "GAT", "GATv2"]
+    layer: Literal["GCN", "GAT", "GATv2", "GATv2-shared"]
     kinds: int
     heads: int = 1
     before: bool = False
