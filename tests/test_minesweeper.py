@@ -208,7 +208,7 @@ def test_other_layers_and_heads_are_refused(unchecked):
 
 def test_the_parameters_of_the_best_validation_are_restored():
     torch.manual_seed(0)
-    graph, features, labels = board(12)
+    graph, features, labels = board(30)
     split = split_cells(labels, generator())
     net, seen = MineNet("SAGE", 8, 2, 1), []
     real = module.roc_auc
@@ -222,7 +222,7 @@ def test_the_parameters_of_the_best_validation_are_restored():
     assert max(k for k, auc in enumerate(seen, 1) if auc == validation) * 4 == best
     with torch.no_grad():
         assert roc_auc(net.eval()(features, graph)[split.valid], labels[split.valid]) == validation
-    assert validation > 0.6  # it learns
+    assert validation > 0.65  # it learns
 
 
 def test_only_the_labels_of_the_training_cells_enter_the_loss():
@@ -266,11 +266,11 @@ def test_what_is_shown_is_what_the_network_says_of_the_small_board():
     net, graph = MineNet("GAT", 8, 2, 2), shown_board(4)
     features = not_none(graph.features)
     found = shown_to(net, graph)
-    chances = 100 * net.eval()(features, graph).sigmoid()
+    chances = 100 * net.eval()(features, graph).sigmoid().detach()
     assert found["chances"] == [round(x) for x in chances.tolist()]
     first: Any = net.blocks[0]
     _, dense = first.attention.dense(first.norm(net.read(features)), graph.with_self_loops().mask())
-    for head, rows in zip(dense, found["percents"], strict=True):
+    for head, rows in zip(dense.detach(), found["percents"], strict=True):
         for cell, row in enumerate(rows):
             near = graph.mask()[cell].nonzero().flatten().tolist()
             want = [100 * float(head[cell, j]) for j in [*near, cell]]

@@ -369,7 +369,7 @@ has one difference more than the one before it."""
 MINESWEEPER: dict[str, Plan] = {
     "GCN": MinePlan(layer="GCN"),
     "SAGE": MinePlan(layer="SAGE"),
-    "GAT": MinePlan(layer="GAT", shown=10),
+    "GAT": MinePlan(layer="GAT", shown=8),
     "GAT, equal weights": MinePlan(layer="GAT", equal=True),
     "GATv2": MinePlan(layer="GATv2"),
     "GAT-sep": MinePlan(layer="GAT-sep"),

@@ -25,8 +25,8 @@ def minefield(
 ) -> Picture:
     """Let the reader choose a cell and a head, and see a probability and attention weights.
 
-    A board of ten cells along each side fits on a phone. Without JavaScript the figure consists of
-    two tables: all heads' weights around the cell selected initially, and the board.
+    A board of eight cells along each side fits on a phone. Without JavaScript the figure consists
+    of two tables: all heads' weights around the cell selected initially, and the board.
 
     Args:
         clues: For each cell, row by row, what it shows; an empty string if it is hidden.

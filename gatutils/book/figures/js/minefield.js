@@ -14,9 +14,9 @@ class Minefield extends Figure {
     @media print { slot { display: contents; } .live { display: none; } }
     .both { align-items: start; display: flex; flex-wrap: wrap; gap: 1rem 2rem;
       justify-content: center; }
-    .field { flex: 0 1 23rem; min-width: min(100%, 20rem); }
+    .field { flex: 1 1 20rem; max-width: 24rem; min-width: min(100%, 20rem); }
     .beside { flex: 1 1 17rem; max-width: 21rem; }
-    .board { display: grid; gap: 1px; grid-template-columns: repeat(var(--size), minmax(0, 1fr)); }
+    .board { display: grid; grid-template-columns: repeat(var(--size), minmax(0, 1fr)); }
     .board button { aspect-ratio: 1; background: var(--tint); border: 1px solid var(--hair);
       border-radius: 0.15rem; cursor: pointer; font-size: 1rem; line-height: 1; min-width: 0;
       padding: 0; position: relative; }
@@ -134,16 +134,20 @@ class Minefield extends Figure {
     this.$(".chance span").textContent = `probability of a mine: ${chances[cell]} %`;
     this.$(".bar i").style.width = `${chances[cell]}%`;
 
-    const total = (test) => sum(given.map((_, place) =>
-      (given[place] !== null && place !== OWN && test(clues[at(place)]) ? percent(place) : 0)));
-    const hidden = given.filter((weight, place) =>
-      weight !== null && place !== OWN && !clues[at(place)]).length;
-    const others = given.filter((weight) => weight !== null).length - 1;
+    const others = [...given.keys()].filter((place) => given[place] !== null && place !== OWN);
+    const groups = [["neighbour", "with a number", (clue) => clue],
+      ["hidden neighbour", "", (clue) => !clue]].map(([noun, which, test]) => {
+      const places = others.filter((place) => test(clues[at(place)]));
+      const count = places.length === 1 ? `the one ${noun}` : `the ${places.length} ${noun}s`;
+      return places.length && [sum(places.map(percent)), `${count} ${which}`.trim()];
+    });
+    const parts = [...groups.filter(Boolean), [given[OWN], "the cell itself"]].map(
+      ([weight, whom], k) => `${weight} %${k ? "" : " of the weight"} to ${whom}`);
+    const last = parts.pop(), comma = parts.length > 1 ? "," : "";
     this.$(".says").textContent = `The cell in ${this.place(cell)} ${says(clues[cell])}. The network `
       + `gives it a probability of ${chances[cell]} % of being a mine; it `
-      + `${mines[cell] ? "is one" : "is not"}. Head ${head + 1} gives ${total((clue) => clue)} % of the `
-      + `weight to the ${others - hidden} neighbours with a number, ${total((clue) => !clue)} % to the `
-      + `${hidden} hidden ones, and ${given[OWN]} % to the cell itself.`;
+      + `${mines[cell] ? "is one" : "is not"}. Head ${head + 1} gives ${parts.join(", ")}${comma} `
+      + `and ${last}.`;
   }
 }
 
