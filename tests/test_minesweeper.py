@@ -1,6 +1,7 @@
 """Minesweeper: the board, the network that finds the mines, and the ROC AUC."""
 
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import networkx as nx
@@ -21,6 +22,7 @@ from gatutils.book.experiments.minesweeper import (
     shown_board,
     shown_to,
 )
+from gatutils.book.protocols import ROWS
 from gatutils.book.tasks.minesweeper import HIDDEN, MOST, minesweeper, split_cells
 from gatutils.graph_attention import GATConv, GATv2Conv
 from gatutils.message_passing import GCNConv, SAGEConv
@@ -275,3 +277,13 @@ def test_what_is_shown_is_what_the_network_says_of_the_small_board():
             near = graph.mask()[cell].nonzero().flatten().tolist()
             want = [100 * float(head[cell, j]) for j in [*near, cell]]
             assert row == pytest.approx(want, abs=0.51)
+
+
+def test_the_models_of_the_row_have_one_budget():
+    models = ROWS["minesweeper"].models
+    assert [name for name, plan in models.items() if getattr(plan, "shown", 0)] == ["GAT"]
+    for name, plan in models.items():
+        layer: Any = name.split(", ")[0]
+        board_: Any = "shared" if name.endswith("one board") else "own"
+        equal = name.endswith("equal weights")
+        assert replace(plan, shown=0) == MinePlan(layer=layer, board=board_, equal=equal)

@@ -8,7 +8,6 @@ const OWN = AROUND.indexOf("itself");
 class Minefield extends Figure {
   static style = `
     :host { --ground: var(--pst-color-background, var(--jp-layout-color0, Canvas));
-      --tint: color-mix(in srgb, var(--weight) calc(var(--w, 0) * 0.7%), var(--ground));
       margin: auto; max-width: 46rem; }
     slot { display: none; }
     @media print { slot { display: contents; } .live { display: none; } }
@@ -17,10 +16,12 @@ class Minefield extends Figure {
     .field { flex: 1 1 20rem; max-width: 24rem; min-width: min(100%, 20rem); }
     .beside { flex: 1 1 17rem; max-width: 21rem; }
     .board { display: grid; grid-template-columns: repeat(var(--size), minmax(0, 1fr)); }
-    .board button { aspect-ratio: 1; background: var(--tint); border: 1px solid var(--hair);
+    .board button, .near td {
+      background: color-mix(in srgb, var(--weight) calc(var(--w, 0) * 0.36%), var(--ground)); }
+    .board button { aspect-ratio: 1; border: 1px solid var(--hair);
       border-radius: 0.15rem; cursor: pointer; font-size: 1rem; line-height: 1; min-width: 0;
       padding: 0; position: relative; }
-    .board .hidden, .near .hidden { color: var(--muted); }
+    .board .hidden { box-shadow: inset 0 0 0 2px var(--hair); }
     .board button:focus-visible { outline-offset: 1px; z-index: 2; }
     .board [aria-pressed=true] { border: 3px solid var(--query); font-weight: 700; z-index: 1; }
     .board .seen { border-color: var(--weight); }
@@ -32,7 +33,7 @@ class Minefield extends Figure {
     input { accent-color: currentColor; height: 1rem; width: 1rem; }
     table { border-collapse: separate; border-spacing: 2px; table-layout: fixed; width: 100%; }
     caption { font-size: 0.85rem; line-height: 1.4; padding-bottom: 0.3rem; text-align: start; }
-    .near td { background: var(--tint); border: 1px solid var(--hair); border-radius: 0.2rem;
+    .near td { border: 1px solid var(--hair); border-radius: 0.2rem;
       height: 3.4rem; line-height: 1.25; padding: 0; text-align: center; }
     .near .beyond { background: none; border-style: dashed; }
     .near .own { border: 3px solid var(--query); }
@@ -125,7 +126,7 @@ class Minefield extends Figure {
       square.replaceChildren();
       if (weight === null) return;
       const clue = clues[at(place)], button = this.cells[at(place)];
-      square.append(make("b", { class: clue ? "" : "hidden" }, clue || "?"), `${weight} %`);
+      square.append(make("b", {}, clue || "?"), `${weight} %`);
       button.classList.toggle("seen", place !== OWN);
       button.style.setProperty("--w", weight);
     });
