@@ -169,17 +169,20 @@ def test_a_block_aggregates_as_the_layer_of_its_name(layer):
 def test_attention_weights_are_those_of_each_block():
     torch.manual_seed(0)
     graph, features, _ = board(5)
-    for layer, edges in (("GAT", graph.with_self_loops()), ("GAT-sep", graph)):
+    kinds: list[Any] = ["GAT", "GAT-sep"]
+    for layer, edges in zip(kinds, (graph.with_self_loops(), graph), strict=True):
         net = MineNet(layer, 8, 3, 2)
         found = net.attention_weights(features, graph)
         assert not net.training
         assert torch.equal(net.edges(graph).edge_index, edges.edge_index)
         states: Any = net.read(features)
-        for block, weights in zip(net.blocks, found, strict=True):
+        blocks: Any = net.blocks
+        for block, weights in zip(blocks, found, strict=True):
             _, alpha = block.attention(block.norm(states), edges, return_attention_weights=True)
             assert torch.equal(alpha, weights)
             states = block(states, edges)
-    for layer in ("GCN", "SAGE"):
+    kinds = ["GCN", "SAGE"]
+    for layer in kinds:
         assert MineNet(layer, 8, 3, 2).attention_weights(features, graph) == []
 
 
@@ -280,8 +283,8 @@ def test_what_is_shown_is_what_the_network_says_of_the_small_board():
 
 
 def test_the_models_of_the_row_have_one_budget():
-    models = ROWS["minesweeper"].models
-    assert [name for name, plan in models.items() if getattr(plan, "shown", 0)] == ["GAT"]
+    models: Any = ROWS["minesweeper"].models
+    assert [name for name, plan in models.items() if plan.shown] == ["GAT"]
     for name, plan in models.items():
         layer: Any = name.split(", ")[0]
         board_: Any = "shared" if name.endswith("one board") else "own"
