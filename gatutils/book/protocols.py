@@ -376,8 +376,8 @@ MINESWEEPER: dict[str, Plan] = {
     "GCN, one board": MinePlan(layer="GCN", board="shared"),
     "GAT, one board": MinePlan(layer="GAT", board="shared"),
 }
-"""On the page of results, which layers find the mines: each run on a board of its own, or all on
-one board."""
+"""On the page of results, which layers find the mines, on a board for each run or on one for
+all."""
 
 
 def _translation(models: Mapping[str, Plan]) -> Protocol:

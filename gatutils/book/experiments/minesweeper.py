@@ -218,7 +218,7 @@ class MinePlan(Plan):
         every: See :func:`fit_mines`.
         shown: If above 0, the trained network is given another, small board with so many cells
             along each side, and its probabilities of a mine and the first block's weights are
-            stored, both in percent; see :func:`weights_around`.
+            stored, both in percent; see :func:`shown_to`.
     """
 
     layer: MineLayer
