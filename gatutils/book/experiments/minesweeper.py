@@ -201,8 +201,8 @@ class MinePlan(Plan):
 
     The scores are the ROC AUC on the test set and on the validation set. The best step, the number
     of trained parameters and, with attention, the normalised entropy of each head in each block are
-    stored too. The settings are far smaller than the authors', and were chosen by the validation
-    set of a board that no stored run uses.
+    stored too. The settings are far smaller than the authors'; the learning rate was chosen with
+    GAT in shorter runs, by the validation set of a board that no stored run uses.
 
     Attributes:
         layer: See :class:`MineBlock`.
