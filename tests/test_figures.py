@@ -36,6 +36,7 @@ from gatutils.book.figures import (
     lookup,
     masks,
     message_passing,
+    minefield,
     networks,
     picture,
     pronounce,
@@ -513,8 +514,13 @@ def pronouncing():
     )
 
 
+def sweeping():
+    alone = [[[25, 25, 25, 25]] * 4]
+    return minefield(["", "1", "1", "<b>"], [True, False] * 2, [5, 6, 7, 8], alone, "where <it> is")
+
+
 INTERACTIVE: list[Callable[..., Picture]] = [
-    *(fruit, asking, masked, attending, passing, remembering, pronouncing)
+    *(fruit, asking, masked, attending, passing, remembering, pronouncing, sweeping)
 ]
 
 
@@ -524,7 +530,7 @@ def test_interactive_figures_bring_all_they_need(make):
     element, _, script = parts(make())
     assert element.get("role") == "group"
     named = {"a <lookup>", "who <asks>", "whom <it> sees", "how <it> attends"}
-    named |= {"one <round>", "what <it> keeps", "what it <says>"}
+    named |= {"one <round>", "what <it> keeps", "what it <says>", "where <it> is"}
     assert element.get("aria-label") in named
     for end in ("</script", "<!--", "http:", "https:", "import", "innerHTML +="):
         assert end not in script

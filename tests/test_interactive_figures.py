@@ -19,6 +19,7 @@ from gatutils.book.figures import (
     lookup,
     masks,
     message_passing,
+    minefield,
     pronounce,
     self_attention,
 )
@@ -1094,6 +1095,8 @@ TOO_SMALL = """targets => [...document.querySelectorAll('[data-figure]')].map((f
 def test_every_target_is_large_enough_for_a_finger(show, touch, widths):
     """On a phone always; on a wider page where the main pointer is a finger."""
     eye = torch.eye(4)
+    near = [[3 - (k in (0, 7)) for k in line] for line in (range(8), range(8))]
+    alone = [[0] * (a * b - 1) + [100] for a in near[0] for b in near[1]]
     counts = {
         "gat-lookup": {2 + 1 + 1},
         "gat-heads": {4 + 11 + 1},
@@ -1102,6 +1105,7 @@ def test_every_target_is_large_enough_for_a_finger(show, touch, widths):
         "gat-decoder": {4},
         "gat-gru-cell": {4},
         "gat-message-passing": {4 + 5 + 5 + 1 + 6},
+        "gat-minefield": {64 + 1},
         "gat-pronounce": {2 + 2},
     }
     page = show(
@@ -1122,6 +1126,7 @@ def test_every_target_is_large_enough_for_a_finger(show, touch, widths):
             *("a", "two words"),
             examples=["a", "be"],
         ),
+        minefield(["1"] * 64, [False] * 64, [9] * 64, [alone], "a board"),
         viewport={"width": widths[0], "height": 3000},
         has_touch=touch,
     )

@@ -128,6 +128,7 @@ KEPT = (
     "https://github.com/dmlc/dgl",
     "https://github.com/tkipf/gcn",
     "https://github.com/cmusphinx/cmudict",
+    "https://github.com/yandex-research/heterophilous-graphs",
     "https://www.jstor.org/stable/",
     "https://mlg.eng.cam.ac.uk/zoubin/papers/",
     "https://www.iti.zcu.cz/wl2018/pdf/",

@@ -160,6 +160,7 @@ def small():
             "puzzles": {"test_count": 40},
             "readouts": {"train_count": 20},
             "triangles": {"train_count": 20},
+            "minesweeper": {"size": 8, "every": 1},
         }
         for row, values in less.items():
             patch.setitem(ROWS, row, with_values(row, **values))

@@ -18,6 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatutils.book import reproduce
+from gatutils.book.experiments.attention import fix_equal_weights
+from gatutils.book.experiments.minesweeper import MineNet, shown_board
 from gatutils.book.experiments.spelling import FAMILIAR
 from gatutils.book.experiments.translation import TranslationPlan
 from gatutils.book.protocols import PUBLISHED, ROWS, run
@@ -47,7 +49,7 @@ TRANSLATIONS = [
 ]
 SEEDS = {
     **dict.fromkeys(ROWS, 5),
-    **dict.fromkeys(["nodes", "attention", "dictionary"], 10),
+    **dict.fromkeys(["nodes", "attention", "dictionary", "minesweeper"], 10),
     "longer": 3,
     "spelling-longer": 1,  # nearly an hour
     "pronounced": 1,  # what one model of each kind says
@@ -85,6 +87,8 @@ def keys_of(row):
         more |= {"validation"}
     if row in SPELLINGS:
         more |= {"loss", "parameters"}
+    if row == "minesweeper":
+        more |= {"best", "parameters"}
     if row in ("roles", "kinds"):
         more |= {"parameters"}
     if row == "parts":
@@ -149,22 +153,44 @@ def test_the_stored_runs_of_other_tasks_hold_what_their_row_says(row):
         plan = plan_of(row, done["model"])
         shown = {"said"} if row == "pronounced" else set()
         shown |= {"percents"} if shown and plan.score else set()
+        if row == "minesweeper":
+            attends = plan.layer.startswith("GAT")
+            shown = {"normalised_entropy"} if attends else set()
+            shown |= {"chances", "percents"} if plan.shown else set()
         assert set(done) == keys_of(row) | shown
-        if shown:
+        if row == "minesweeper":
+            sweeps(done, plan)
+        if row == "pronounced":
             assert len(done["said"]) == len(done.get("percents", done["said"])) == len(FAMILIAR)
         if row == "dictionary":
             assert len(done["validation"]) == plan.steps // plan.every
             assert all(0 <= share <= 1 for share in done["validation"])
         if "normalised_entropy" in done:
-            heads = [plan.heads, 1] if row == "attention" else [8, plan.heads_out]
+            heads = [plan.heads, 1] if row == "attention" else [8, getattr(plan, "heads_out", 8)]
+            heads = [plan.heads] * plan.depth if row == "minesweeper" else heads
             assert [len(of) for of in done["normalised_entropy"]] == heads
             assert all(0 <= one <= 1 for of in done["normalised_entropy"] for one in of)
-            if row == "attention" and plan.equal:
+            if row in ("attention", "minesweeper") and plan.equal:
                 assert done["normalised_entropy"] == [[1] * count for count in heads]
         if row.endswith("-gat"):
             assert done["best"] + 100 <= done["steps"] <= plan.steps
         if row.endswith("-gcn"):
             assert 12 <= done["best"] == done["steps"] <= plan.steps
+
+
+def sweeps(done, plan):
+    """A run on Minesweeper holds a step, a size, and what it says of a small board if asked."""
+    assert 0 < done["best"] <= plan.steps
+    assert done["best"] % plan.every == 0
+    net = MineNet(plan.layer, plan.dim, plan.depth, plan.heads)
+    if plan.equal:
+        fix_equal_weights(net)
+    assert done["parameters"] == sum(p.numel() for p in net.parameters() if p.requires_grad)
+    if plan.shown:
+        degrees = shown_board(plan.shown).with_self_loops().degree.tolist()
+        assert len(done["chances"]) == len(degrees)
+        assert [[len(row) for row in head] for head in done["percents"]] == [degrees] * plan.heads
+        assert all(abs(sum(row) - 100) <= 4 for head in done["percents"] for row in head)
 
 
 @pytest.mark.slow

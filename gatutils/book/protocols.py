@@ -9,6 +9,7 @@ from gatutils._checks import expect
 from gatutils.book.experiments.attention import AttentionPlan
 from gatutils.book.experiments.dictionary import DictionaryPlan
 from gatutils.book.experiments.ladder import LadderPlan
+from gatutils.book.experiments.minesweeper import MinePlan
 from gatutils.book.experiments.nodes import GatedNodePlan, LabelPropagationPlan, StackPlan
 from gatutils.book.experiments.parts import PartsPlan
 from gatutils.book.experiments.plan import Plan
@@ -366,6 +367,20 @@ LADDERS: dict[str, dict[str, Plan]] = {
 has one difference more than the one before it."""
 
 
+MINESWEEPER: dict[str, Plan] = {
+    "GCN": MinePlan(layer="GCN"),
+    "SAGE": MinePlan(layer="SAGE"),
+    "GAT": MinePlan(layer="GAT", shown=8),
+    "GAT, equal weights": MinePlan(layer="GAT", equal=True),
+    "GATv2": MinePlan(layer="GATv2"),
+    "GAT-sep": MinePlan(layer="GAT-sep"),
+    "GCN, one board": MinePlan(layer="GCN", board="shared"),
+    "GAT, one board": MinePlan(layer="GAT", board="shared"),
+}
+"""On the page of results, which layers find the mines, on a board for each run or on one for
+all."""
+
+
 def _translation(models: Mapping[str, Plan]) -> Protocol:
     return Protocol(
         models,
@@ -449,6 +464,11 @@ ROWS: dict[str, Protocol] = {
         DICTIONARY,
         data="dictionaries from keys to values, drawn afresh",
         measure="accuracy on the queries of the test set",
+    ),
+    "minesweeper": Protocol(
+        MINESWEEPER,
+        data="boards of 100 x 100 cells, a fifth of them mines, half of them hidden",
+        measure="ROC AUC on the test set, on the validation set",
     ),
     **{
         row: Protocol(

@@ -6,6 +6,7 @@ stores the results.
 
 from gatutils.book.experiments.attention import attention_entropy, attention_net, normalised_entropy
 from gatutils.book.experiments.dictionary import DotConv, Lookup, fit_lookup
+from gatutils.book.experiments.minesweeper import MineNet, fit_mines, roc_auc
 from gatutils.book.experiments.nodes import (
     Deep,
     accuracy,
@@ -38,6 +39,7 @@ __all__ = [
     "Deep",
     "DotConv",
     "Lookup",
+    "MineNet",
     "RelationalSAGE",
     "Relay",
     "Solver",
@@ -51,6 +53,7 @@ __all__ = [
     "fit_gat",
     "fit_gcn",
     "fit_lookup",
+    "fit_mines",
     "fit_nodes",
     "fit_puzzles",
     "fit_question",
@@ -66,6 +69,7 @@ __all__ = [
     "puzzle_accuracy",
     "question_net",
     "relay_accuracy",
+    "roc_auc",
     "smooth",
     "witness_accuracy",
     "witness_net",

@@ -1,7 +1,7 @@
 """Chapters 10 and 11: networks of attention layers, and the entropy of their weights."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from jaxtyping import Float
@@ -46,15 +46,18 @@ def attention_net(
     return GraphNet([first, last], dropout=dropout)
 
 
-def fix_equal_weights(net: GraphNet) -> None:
-    """Fix ``a`` of each layer at zero, in place: a node then gives equal weight to its neighbours.
+def fix_equal_weights(net: nn.Module) -> None:
+    """Fix each ``a`` at zero, in place: every node then gives equal weight to its neighbours.
+
+    Args:
+        net: A network with layers of graph attention, at any depth.
 
     Source:
         The baseline Const-GAT of Velickovic et al. (2018), section 3.
     """
-    for layer in net.layers:
-        assert isinstance(layer.a, nn.Parameter)
-        nn.init.zeros_(layer.a).requires_grad_(False)
+    for layer in net.modules():
+        if isinstance(layer, GraphAttention):
+            nn.init.zeros_(cast(nn.Parameter, layer.a)).requires_grad_(False)
 
 
 def normalised_entropy(

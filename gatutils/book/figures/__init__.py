@@ -36,6 +36,7 @@ from gatutils.book.figures.heatmaps import heatmap
 from gatutils.book.figures.lookup import lookup
 from gatutils.book.figures.masks import masks
 from gatutils.book.figures.message_passing import message_passing
+from gatutils.book.figures.minefield import minefield
 from gatutils.book.figures.networks import Network, circle, networks
 from gatutils.book.figures.pronounce import pronounce
 from gatutils.book.figures.self_attention import self_attention
@@ -66,6 +67,7 @@ __all__ = [
     "lookup",
     "masks",
     "message_passing",
+    "minefield",
     "networks",
     "picture",
     "pronounce",

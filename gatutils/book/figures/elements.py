@@ -23,6 +23,7 @@ SCRIPTS = {
     "gat-decoder": ("core", "decoder"),
     "gat-gru-cell": ("core", "numbers", "gru_cell"),
     "gat-message-passing": ("core", "arrows", "message_passing"),
+    "gat-minefield": ("core", "minefield"),
     "gat-pronounce": ("core", "pronounce"),
     "gat-self": ("core", "numbers", "self_attention"),
 }
