@@ -74,6 +74,7 @@ BOOK = [
     "book.experiments.witnesses",
     "book.experiments.dictionary",
     "book.experiments.attention",
+    "book.experiments.graph_transformer",
     "book.experiments.published",
     "book.experiments.ladder",
     "book.experiments.questions",

@@ -8,6 +8,7 @@ from typing import Any
 from gatutils._checks import expect
 from gatutils.book.experiments.attention import AttentionPlan
 from gatutils.book.experiments.dictionary import DictionaryPlan
+from gatutils.book.experiments.graph_transformer import GraphTransformerPlan
 from gatutils.book.experiments.ladder import LadderPlan
 from gatutils.book.experiments.nodes import GatedNodePlan, LabelPropagationPlan, StackPlan
 from gatutils.book.experiments.parts import PartsPlan
@@ -323,6 +324,18 @@ for _keys in (10, 20):
 """In chapter 11, which layers can look up values as a dictionary does."""
 
 
+GRAPH_TRANSFORMERS = {
+    "itself": GraphTransformerPlan(reach="itself"),
+    "itself, encodings": GraphTransformerPlan(reach="itself", encodings=16),
+    "neighbours": GraphTransformerPlan(reach="neighbours"),
+    "all pairs": GraphTransformerPlan(reach="all pairs"),
+    "all pairs, encodings": GraphTransformerPlan(reach="all pairs", encodings=16),
+    "all pairs, distances": GraphTransformerPlan(reach="all pairs", distances=9),
+    "both": GraphTransformerPlan(reach="both"),
+}
+"""In chapter 11, where the edges enter a transformer; "itself" is an MLP."""
+
+
 PUBLISHED: dict[str, Plan] = {
     "cora-gat": GATPlan(data="cora"),
     "citeseer-gat": GATPlan(data="citeseer"),
@@ -449,6 +462,7 @@ ROWS: dict[str, Protocol] = {
         data="dictionaries from keys to values, drawn afresh",
         measure="accuracy on the queries of the test set",
     ),
+    "graph-transformers": _nodes(GRAPH_TRANSFORMERS),
     **{
         row: Protocol(
             {plan.__class__.__name__.removesuffix("Plan"): plan},

@@ -4,8 +4,20 @@ A chapter runs an experiment once; :mod:`gatutils.book.reproduce` runs it with s
 stores the results.
 """
 
-from gatutils.book.experiments.attention import attention_entropy, attention_net, normalised_entropy
+from gatutils.book.experiments.attention import (
+    attention_entropy,
+    attention_net,
+    attention_weights,
+    largest_to_mean,
+    normalised_entropy,
+)
 from gatutils.book.experiments.dictionary import DotConv, Lookup, fit_lookup
+from gatutils.book.experiments.graph_transformer import (
+    DistanceBias,
+    NodeTransformer,
+    hop_distances,
+    laplacian_encoding,
+)
 from gatutils.book.experiments.nodes import (
     Deep,
     accuracy,
@@ -36,8 +48,10 @@ from gatutils.book.experiments.witnesses import (
 
 __all__ = [
     "Deep",
+    "DistanceBias",
     "DotConv",
     "Lookup",
+    "NodeTransformer",
     "RelationalSAGE",
     "Relay",
     "Solver",
@@ -45,6 +59,7 @@ __all__ = [
     "accuracy",
     "attention_entropy",
     "attention_net",
+    "attention_weights",
     "best_by_kind",
     "counted",
     "fit_by_kind",
@@ -59,8 +74,11 @@ __all__ = [
     "gat_net",
     "gcn_net",
     "grade",
+    "hop_distances",
     "kind_net",
     "label_propagation",
+    "laplacian_encoding",
+    "largest_to_mean",
     "layers",
     "normalised_entropy",
     "puzzle_accuracy",
