@@ -158,7 +158,6 @@ def test_nodes_reach_whom_they_attend_to(layers):
     near = hop_distances(RING, layers + 1) <= layers
     assert torch.equal(reached(net("neighbours", layers=layers)), near)
     assert reached(net("all pairs", layers=layers)).all()
-    assert reached(net("both", layers=layers)).all()
 
 
 def test_each_node_alone_is_the_mask_of_the_diagonal():
@@ -166,14 +165,6 @@ def test_each_node_alone_is_the_mask_of_the_diagonal():
     alone = made(FEATURES, RING)
     made.reach, made.mask = "all pairs", torch.eye(9, dtype=torch.bool)
     torch.testing.assert_close(made(FEATURES, RING), alone)
-
-
-def test_half_of_the_heads_have_the_edges_as_their_mask():
-    made = net("both", heads=4)
-    _, weights, _ = made.blocks[0](torch.randn(1, 9, 8), made.mask)
-    weights = weights[0]
-    assert torch.equal(weights[:2] > 0, RING.with_self_loops().mask().expand(2, 9, 9))
-    assert (weights[2:] > 0).all()
 
 
 def test_networks_of_all_kinds_begin_with_the_same_weights():
@@ -217,7 +208,5 @@ def test_signs_are_drawn_in_training_alone():
 
 
 def test_settings_that_do_not_fit_are_refused():
-    with pytest.raises(ValueError, match="heads: expected an even number"):
-        NodeTransformer(RING, 9, 3, reach="both", heads=3)
     with pytest.raises(ValueError, match="distances: expected 0 without all pairs"):
         NodeTransformer(RING, 8, 3, reach="neighbours", distances=2)

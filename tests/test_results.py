@@ -85,7 +85,7 @@ def keys_of(row):
         more |= {"validation"}
     if row in SPELLINGS:
         more |= {"loss", "parameters"}
-    if row in ("roles", "kinds"):
+    if row in ("roles", "kinds", "graph-transformers"):
         more |= {"parameters"}
     if row == "parts":
         more |= {"loss", "parameters", "spread", "first_word"}

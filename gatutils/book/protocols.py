@@ -331,7 +331,6 @@ GRAPH_TRANSFORMERS = {
     "all pairs": GraphTransformerPlan(reach="all pairs"),
     "all pairs, encodings": GraphTransformerPlan(reach="all pairs", encodings=16),
     "all pairs, distances": GraphTransformerPlan(reach="all pairs", distances=9),
-    "both": GraphTransformerPlan(reach="both"),
 }
 """In chapter 11, where the edges enter a transformer; "itself" is an MLP."""
 

@@ -33,7 +33,7 @@ def laplacian_encoding(graph: Graph, k: int) -> Float[Tensor, "nodes k"]:
             are as many as nodes, less one for each component.
 
     Source:
-        Dwivedi and Bresson (2021), section 2.2.
+        Dwivedi and Bresson (2021), on positional encodings.
     """
     expect_int(k, "k", least=1)
     links = graph.without_self_loops().without_duplicates().mask()
@@ -71,7 +71,7 @@ class DistanceBias(ScaledDot):
         heads: Number of attention heads; each has numbers of its own, which begin at 0.
 
     Source:
-        Ying et al. (2021), equation 6.
+        Ying et al. (2021), on the spatial encoding.
     """
 
     def __init__(self, distances: Int[Tensor, "queries keys"], heads: int) -> None:
@@ -85,9 +85,8 @@ class DistanceBias(ScaledDot):
         return super().compare(queries, prepared) + self.bias[:, self.distances]
 
 
-Reach = Literal["itself", "neighbours", "all pairs", "both"]
-"""To whom a node attends. In "both", half of the heads have the edges as their mask, and the other
-half attend to all nodes."""
+Reach = Literal["itself", "neighbours", "all pairs"]
+"""To whom a node attends; with "neighbours", to itself as well."""
 
 
 class NodeTransformer(nn.Module):
@@ -95,7 +94,7 @@ class NodeTransformer(nn.Module):
 
     A linear layer on the features, to which a projection of the positional encodings is added,
     then pre-norm blocks, and a linear layer. The networks differ in the mask, in the encodings and
-    in the score; all else is the same. A node always attends to itself.
+    in the score; all else is the same.
 
     Args:
         graph: The graph, whose edges are the mask and whose encodings are computed here, once.
@@ -106,7 +105,7 @@ class NodeTransformer(nn.Module):
         encodings: Number of Laplacian eigenvectors. They are multiplied by the root of the number
             of nodes, for a mean square of 1, and in training each by a random sign at each step.
         distances: Highest distance with a bias of its own (:class:`DistanceBias`); 0 for none.
-        heads: Number of attention heads; an even number for ``"both"``.
+        heads: Number of attention heads.
         layers: Number of blocks.
         dropout: Probability of dropout on the features and on the inputs of the last layer.
     """
@@ -126,7 +125,6 @@ class NodeTransformer(nn.Module):
     ) -> None:
         super().__init__()
         features, _ = features_and_labels(graph)
-        expect(reach != "both" or heads % 2 == 0, "heads", "an even number", heads)
         expect(reach == "all pairs" or not distances, "distances", "0 without all pairs", distances)
         self.reach = reach
         self.input_proj = nn.Linear(features.shape[1], width)
@@ -142,13 +140,8 @@ class NodeTransformer(nn.Module):
             between = hop_distances(graph, distances)
             for block in self.blocks:
                 cast(Block, block).self_attn.score = DistanceBias(between, heads)
-        self.mask: Tensor | None = None
-        edges = graph.with_self_loops().mask()
-        if reach == "neighbours":
-            self.mask = edges
-        elif reach == "both":
-            halves = torch.stack([edges, torch.ones_like(edges)])
-            self.mask = halves.repeat_interleave(heads // 2, dim=0).unsqueeze(0)
+        neighbours = reach == "neighbours"
+        self.mask = graph.with_self_loops().mask() if neighbours else None
 
     def forward(
         self, features: Float[Tensor, "nodes features"], graph: Graph
