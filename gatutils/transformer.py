@@ -92,7 +92,7 @@ class Block(nn.Module):
     def forward(
         self,
         x: Float[Tensor, "batch words dim"],
-        mask: Bool[Tensor, "..."],
+        mask: Bool[Tensor, "..."] | None,
         source: Float[Tensor, "batch source dim"] | None = None,
         source_mask: Bool[Tensor, "..."] | None = None,
     ) -> tuple[
@@ -106,7 +106,7 @@ class Block(nn.Module):
             x: The elements, shape (batch, words, dim).
             mask: As :class:`~gatutils.attention.MultiHeadAttention` takes it, for pairs of
                 elements. A padding mask (batch, words) needs an axis for the queries,
-                ``mask.unsqueeze(1)``.
+                ``mask.unsqueeze(1)``. None hides nothing.
             source: The second sequence, shape (batch, source, dim).
             source_mask: The same for its elements, ``source_mask.unsqueeze(1)``.
 

@@ -20,6 +20,8 @@ from gatutils.book.experiments import witnesses as module
 from gatutils.book.experiments.attention import (
     attention_entropy,
     attention_net,
+    attention_weights,
+    largest_to_mean,
     normalised_entropy,
 )
 from gatutils.book.experiments.dictionary import DotConv, Lookup, fit_lookup
@@ -873,6 +875,45 @@ def test_entropy_in_double_keeps_its_digits():
     found = normalised_entropy(drawn, LEAF)
     assert found.dtype == torch.float64
     assert found.item() == pytest.approx(even(drawn[:, 0], LEAF), abs=1e-12)
+
+
+def test_largest_to_mean_against_a_loop():
+    lone = VILLAGE.degree == 0
+    assert lone.sum() == 1
+    for graph in (VILLAGE, LEAF):
+        drawn = shared(2 * normal(graph.num_edges, 2), graph)
+        found = largest_to_mean(drawn, graph)
+        assert found.shape == (graph.num_nodes, 2)
+        for i in range(graph.num_nodes):
+            own = drawn[graph.target == i]
+            if len(own):
+                torch.testing.assert_close(found[i], own.amax(dim=0) / own.mean(dim=0))
+            else:
+                assert found[i].isnan().all()
+        equal = (1 / graph.degree[graph.target]).unsqueeze(1)
+        even_ones = largest_to_mean(equal, graph)[graph.degree > 0]
+        torch.testing.assert_close(even_ones, torch.ones_like(even_ones))
+    weights = torch.tensor([[0.158], [0.524], [0.318]])  # node 1 of chapter 10
+    five = Graph.from_edges([(0, 0), (1, 0), (2, 0)], 3)
+    assert largest_to_mean(weights, five)[0].item() == pytest.approx(1.572)
+
+
+def test_largest_to_mean_refuses_other_weights(unchecked):
+    with pytest.raises(ValueError, match="weights: expected 20, one per edge, got 3"):
+        largest_to_mean(torch.ones(3, 1), VILLAGE)
+    with pytest.raises(TypeError, match="weights: expected a float tensor"):
+        largest_to_mean(torch.ones(VILLAGE.num_edges, 1).long(), VILLAGE)
+
+
+def test_the_weights_of_a_layer_with_added_self_loops_come_with_its_graph():
+    torch.manual_seed(0)
+    net = GraphNet([GATConv(5, 4, 3, add_self_loops=True), GATv2Conv(12, 3)])
+    (first, looped), (last, plain) = attention_weights(net, VILLAGE.features, VILLAGE)
+    assert (first.shape, last.shape) == ((VILLAGE.num_edges + 9, 3), (VILLAGE.num_edges, 1))
+    assert plain is VILLAGE
+    total = torch.zeros(9, 3).index_add(0, looped.target, first)
+    torch.testing.assert_close(total, torch.ones(9, 3))
+    assert not first.requires_grad
 
 
 @pytest.mark.parametrize("activation", [elu, torch.tanh])

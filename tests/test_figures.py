@@ -816,6 +816,13 @@ def test_highlighted_edges_are_thick_arrows_in_the_colour_of_weights():
     assert "--gat-weight" not in net().content
 
 
+def test_lines_are_as_wide_as_their_weights():
+    content = net(weights={(0, 1): 0.1, (2, 2): 0.25}).content
+    stroke = r"stroke: var\(--gat-weight, #840b7c\)[^>]*stroke-width: ([\d.]+)"
+    assert sorted(re.findall(stroke, content)) == ["2", "5"]  # a line without a head, and a loop
+    assert "--gat-weight" not in net(weights={}).content
+
+
 def test_colors_shades_names_notes_titles_and_legend_reach_the_picture():
     content = net(
         title="a <title>",
@@ -964,6 +971,8 @@ def test_saving_writes_the_whole_file(tmp_path):
         (lambda: net(colors=["key"] * 4), "color: expected one of teal"),
         (lambda: net(shades=[0, 0, 0, 2]), r"panels\[0\].shades: expected numbers from 0 to 1"),
         (lambda: net(highlight=[(2, 1)]), r"panels\[0\].highlight: .*graph, got \[\(2, 1\)\]"),
+        (lambda: net(weights={(2, 1): 1}), r"panels\[0\].weights: .*graph, got \[\(2, 1\)\]"),
+        (lambda: net(weights={(0, 1): -1}), r"panels\[0\].weights: .*0 or more, got -1"),
         (lambda: net(positions=[(0, 0)] * 4), r"panels\[0\].positions: expected a place of its"),
         (lambda: net(positions=[(0, 0)]), r"panels\[0\].positions: expected 4 pairs"),
         (lambda: net(positions={1: (0, 0)}), r"panels\[0\].positions: expected nodes 0 to 3"),

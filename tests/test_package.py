@@ -77,6 +77,7 @@ BOOK = [
     "book.experiments.dictionary",
     "book.experiments.attention",
     "book.experiments.minesweeper",
+    "book.experiments.graph_transformer",
     "book.experiments.published",
     "book.experiments.ladder",
     "book.experiments.questions",

@@ -32,6 +32,7 @@ from gatutils.book.experiments import (
 )
 from gatutils.book.experiments.attention import attention_entropy
 from gatutils.book.experiments.dictionary import DotConv, Lookup
+from gatutils.book.experiments.graph_transformer import DistanceBias
 from gatutils.book.experiments.nodes import Deep, NodePlan, StackPlan
 from gatutils.book.experiments.puzzles import Solver, TokenReader
 from gatutils.book.experiments.translation import (
@@ -399,6 +400,33 @@ def test_a_run_trains_the_attention_of_its_plan(row, model, trained):
     assert done["scores"] == pytest.approx(shares, abs=6e-5)
 
 
+@every_model(["graph-transformers"])
+def test_a_run_trains_the_transformer_of_its_plan(row, model, trained):
+    done = run(row, model, seed=1)
+    graph, train, seed = trained["given"]
+    plain: Any = scipy_api().graph
+    assert (seed, graph.num_edges) == (1, plain.num_edges)
+    assert torch.equal(train, graph_tasks.split(plain.labels, 20, 1)[0])
+    assert tuple(trained[name] for name in ("steps", "lr", "weight_decay")) == (200, 0.01, 5e-4)
+    reach, _, more = model.partition(", ")
+    net = trained["model"]
+    assert net.reach == reach
+    assert (len(net.blocks), net.blocks[0].self_attn.heads, net.dropout.p) == (2, 2, 0.5)
+    assert net.input_proj.out_features == 32
+    assert (None if net.encoding is None else net.encoding.shape[1]) == (
+        16 if more == "encodings" else None
+    )
+    for block in net.blocks:
+        assert isinstance(block.self_attn.score, DistanceBias) == (more == "distances")
+        if more == "distances":
+            assert int(block.self_attn.score.distances.max()) == 9
+    assert done["parameters"] == sum(x.numel() for x in net.parameters())
+    assert done["parameters"] == results.runs(row, model)[0]["parameters"]
+    said = net(plain.features, graph).argmax(dim=1) == plain.labels
+    shares = [said[nodes].double().mean().item() for nodes in (~train, train)]
+    assert done["scores"] == pytest.approx(shares, abs=6e-5)
+
+
 @every_model(["witnesses"])
 def test_a_run_hears_the_witnesses_of_its_plan(row, model, trained, monkeypatch):
     asked = []
@@ -492,6 +520,8 @@ def test_the_rows_of_chapters_10_and_11():
     for model, plan in ROWS["attention"].models.items():
         others = {name for name in budget if getattr(plan, name) != getattr(StackPlan(), name)}
         assert others == ({"weight_decay"} if model == "GAT, no decay" else set())
+    for plan in ROWS["graph-transformers"].models.values():
+        assert all(getattr(plan, name) == getattr(StackPlan(), name) for name in budget)
     assert set(ROWS["witnesses"].models) == {
         f"{kind}, {guessing}"
         for kind in ("GCN", "GAT", "MLP, GCN")
@@ -516,6 +546,7 @@ def test_weights_are_drawn_by_the_seed(trained):
         ("relay", "gated", "gated, one length"),
         ("puzzles", "path, gated, 5 rounds, 50 examples", "path, gated, 1 rounds, 250 examples"),
         ("attention", "GAT", "GAT"),
+        ("graph-transformers", "itself", "itself"),
         ("witnesses", "GAT, 0", "GAT, 9"),
         ("dictionary", "dot, 1 head, 10 keys", "dot, 1 head, 10 keys"),
         ("cora-gat", "GAT", "GAT"),

@@ -89,7 +89,7 @@ def keys_of(row):
         more |= {"loss", "parameters"}
     if row == "minesweeper":
         more |= {"best", "parameters"}
-    if row in ("roles", "kinds"):
+    if row in ("roles", "kinds", "graph-transformers"):
         more |= {"parameters"}
     if row == "parts":
         more |= {"loss", "parameters", "spread", "first_word"}

@@ -8,6 +8,7 @@ from typing import Any
 from gatutils._checks import expect
 from gatutils.book.experiments.attention import AttentionPlan
 from gatutils.book.experiments.dictionary import DictionaryPlan
+from gatutils.book.experiments.graph_transformer import GraphTransformerPlan
 from gatutils.book.experiments.ladder import LadderPlan
 from gatutils.book.experiments.minesweeper import MinePlan
 from gatutils.book.experiments.nodes import GatedNodePlan, LabelPropagationPlan, StackPlan
@@ -325,6 +326,17 @@ for _keys in (10, 20):
 """In chapter 11, which layers can look up values as a dictionary does."""
 
 
+GRAPH_TRANSFORMERS = {
+    "itself": GraphTransformerPlan(reach="itself"),
+    "itself, encodings": GraphTransformerPlan(reach="itself", encodings=16),
+    "neighbours": GraphTransformerPlan(reach="neighbours"),
+    "all pairs": GraphTransformerPlan(reach="all pairs"),
+    "all pairs, encodings": GraphTransformerPlan(reach="all pairs", encodings=16),
+    "all pairs, distances": GraphTransformerPlan(reach="all pairs", distances=9),
+}
+"""In chapter 11, where the edges enter a transformer; "itself" is an MLP."""
+
+
 PUBLISHED: dict[str, Plan] = {
     "cora-gat": GATPlan(data="cora"),
     "citeseer-gat": GATPlan(data="citeseer"),
@@ -470,6 +482,7 @@ ROWS: dict[str, Protocol] = {
         data="boards of 100 x 100 cells, a fifth of them mines, half of them hidden",
         measure="ROC AUC on the test set, on the validation set",
     ),
+    "graph-transformers": _nodes(GRAPH_TRANSFORMERS),
     **{
         row: Protocol(
             {plan.__class__.__name__.removesuffix("Plan"): plan},

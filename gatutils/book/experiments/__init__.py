@@ -4,8 +4,20 @@ A chapter runs an experiment once; :mod:`gatutils.book.reproduce` runs it with s
 stores the results.
 """
 
-from gatutils.book.experiments.attention import attention_entropy, attention_net, normalised_entropy
+from gatutils.book.experiments.attention import (
+    attention_entropy,
+    attention_net,
+    attention_weights,
+    largest_to_mean,
+    normalised_entropy,
+)
 from gatutils.book.experiments.dictionary import DotConv, Lookup, fit_lookup
+from gatutils.book.experiments.graph_transformer import (
+    DistanceBias,
+    NodeTransformer,
+    hop_distances,
+    laplacian_encoding,
+)
 from gatutils.book.experiments.minesweeper import MineNet, fit_mines, roc_auc
 from gatutils.book.experiments.nodes import (
     Deep,
@@ -37,9 +49,11 @@ from gatutils.book.experiments.witnesses import (
 
 __all__ = [
     "Deep",
+    "DistanceBias",
     "DotConv",
     "Lookup",
     "MineNet",
+    "NodeTransformer",
     "RelationalSAGE",
     "Relay",
     "Solver",
@@ -47,6 +61,7 @@ __all__ = [
     "accuracy",
     "attention_entropy",
     "attention_net",
+    "attention_weights",
     "best_by_kind",
     "counted",
     "fit_by_kind",
@@ -62,8 +77,11 @@ __all__ = [
     "gat_net",
     "gcn_net",
     "grade",
+    "hop_distances",
     "kind_net",
     "label_propagation",
+    "laplacian_encoding",
+    "largest_to_mean",
     "layers",
     "normalised_entropy",
     "puzzle_accuracy",

@@ -80,23 +80,52 @@ def normalised_entropy(
     Source:
         Pielou (1966) divides the entropy by its largest value in this way.
     """
-    expect_tensor(weights, "weights", "float", ndim=2, exact=True)
-    expect(
-        len(weights) == graph.num_edges, "weights", f"{graph.num_edges}, one per edge", len(weights)
-    )
+    _expect_weights(weights, graph)
     entropy = torch.special.entr(weights).sum(dim=0)
     largest = graph.degree.clamp(min=1).to(weights.dtype).log().sum()
     return torch.where(largest > 0, entropy / largest, 1)
 
 
-@torch.no_grad()
-def attention_entropy(
-    net: GraphNet, features: Tensor | CSRMatrix, graph: Graph
-) -> list[Float[Tensor, " heads"]]:
-    """Return the normalised entropy of each head in each layer of a graph attention network.
+def largest_to_mean(
+    weights: Float[Tensor, "edges heads"], graph: Graph
+) -> Float[Tensor, "nodes heads"]:
+    """Return each node's largest weight divided by its mean weight: 1 if they are uniform.
 
-    The weights of each layer are computed from the input that it receives within the network. The
-    network is left in evaluation mode.
+    The mean weight is one divided by the number of incoming edges, so the ratio is that number if a
+    node puts all its weight on one edge. It is NaN for a node without incoming edges.
+
+    Args:
+        weights: As in :func:`normalised_entropy`.
+        graph: As in :func:`normalised_entropy`.
+
+    Raises:
+        TypeError: If ``weights`` is not a float tensor.
+        ValueError: If there is not one row per edge.
+    """
+    _expect_weights(weights, graph)
+    degree = graph.degree.unsqueeze(1).to(weights.dtype)
+    rows = graph.target.unsqueeze(1).expand_as(weights)
+    largest = weights.new_zeros(graph.num_nodes, weights.shape[1])
+    largest = largest.scatter_reduce(0, rows, weights, "amax")
+    return torch.where(degree > 0, largest * degree, torch.nan)
+
+
+def _expect_weights(weights: Tensor, graph: Graph) -> None:
+    expect_tensor(weights, "weights", "float", ndim=2, exact=True)
+    expect(
+        len(weights) == graph.num_edges, "weights", f"{graph.num_edges}, one per edge", len(weights)
+    )
+
+
+@torch.no_grad()
+def attention_weights(
+    net: GraphNet, features: Tensor | CSRMatrix, graph: Graph
+) -> list[tuple[Float[Tensor, "edges heads"], Graph]]:
+    """Return the weights of each layer of a graph attention network, each with its graph.
+
+    The weights of each layer are computed from the input that it receives within the network, and
+    are in the order of the edges of its graph, which is ``graph`` with self-loops if the layer
+    adds them. The network is left in evaluation mode.
 
     Raises:
         TypeError: If a layer is not a graph attention layer.
@@ -118,8 +147,15 @@ def attention_entropy(
     for layer, states in zip(net.layers, given, strict=True):
         _, weights = layer(states, graph, return_attention_weights=True)
         looped = getattr(layer, "add_self_loops", False)
-        found.append(normalised_entropy(weights, graph.with_self_loops() if looped else graph))
+        found.append((weights, graph.with_self_loops() if looped else graph))
     return found
+
+
+def attention_entropy(
+    net: GraphNet, features: Tensor | CSRMatrix, graph: Graph
+) -> list[Float[Tensor, " heads"]]:
+    """Return the normalised entropy of each head in each layer; see :func:`attention_weights`."""
+    return [normalised_entropy(*layer) for layer in attention_weights(net, features, graph)]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -97,6 +97,8 @@ class Network:
         colors: For each node one of ``SERIES``, or None for the colour of the text.
         shades: How strongly each node is filled, from 0 (hollow) to 1.
         highlight: Edges (source, target) to draw as thick arrows in the colour of weights.
+        weights: Edge (source, target) -> its weight; it is drawn as a plain line in the colour of
+            weights, whose width is in proportion to the weight (0.1 is 2 points).
     """
 
     graph: Graph
@@ -107,6 +109,7 @@ class Network:
     colors: Sequence[str | None] | None = None
     shades: Sequence[float] | None = None
     highlight: Sequence[tuple[int, int]] = ()
+    weights: Mapping[tuple[int, int], float] | None = None
 
 
 def networks(
@@ -185,6 +188,10 @@ def _spots(
     edges = _edges(panel.graph)
     others = set(panel.highlight) - set(edges)
     expect(not others, f"{name}.highlight", "edges of the graph", sorted(others))
+    others = set(panel.weights or ()) - set(edges)
+    expect(not others, f"{name}.weights", "edges of the graph", sorted(others))
+    low = min((panel.weights or {}).values(), default=0)
+    expect(low >= 0, f"{name}.weights", "numbers of 0 or more", low)
 
     places = node_places(panel.positions, f"{name}.positions", n) - 0.5
     before, behind = np.full((n, 2), 0.22), np.full((n, 2), 0.22)  # room around a node
@@ -225,13 +232,17 @@ def _draw(ax: Axes, panel: Network, places: np.ndarray, r: float) -> None:
     """Draw a graph whose nodes are at these positions."""
     edges = _edges(panel.graph)
     both = {(i, j) for j, i in edges} & set(edges)
-    strong = set(panel.highlight)
+    strong, weights = set(panel.highlight), panel.weights or {}
     sides = open_sides(places, edges)
     for j, i in sorted(edges, key=lambda edge: edge in strong):  # highlighted edges on top
         thick = (j, i) in strong
         role, line = ("weight", 2.6) if thick else (None, 1.1 if len(places) < 16 else 0.7)
+        if (j, i) in weights:
+            role, line = "weight", 20 * weights[j, i]
         if i == j:
             _loop(ax, places[i], sides[i], r, role, line)
+        elif (j, i) in weights:
+            _edge(ax, places, j, i, r, role, line, directed=False)
         elif thick or (j, i) not in both or (j < i and (i, j) not in strong):
             _edge(ax, places, j, i, r, role, line, thick or (j, i) not in both)
     for i, (x, y) in enumerate(places.tolist()):
