@@ -22,7 +22,7 @@ from gatutils.book.experiments.attention import fix_equal_weights
 from gatutils.book.experiments.minesweeper import MineNet, shown_board
 from gatutils.book.experiments.spelling import FAMILIAR
 from gatutils.book.experiments.translation import TranslationPlan
-from gatutils.book.protocols import PUBLISHED, ROWS, run
+from gatutils.book.protocols import LADDERS, PUBLISHED, ROWS, run
 from gatutils.book.reproduce import main
 from gatutils.book.results import (
     FOLDER,
@@ -55,6 +55,7 @@ SEEDS = {
     "pronounced": 1,  # what one model of each kind says
     **{row: 20 if row.startswith("pubmed") else 100 for row in PUBLISHED},
     "cora-equal-gat": 30,
+    "citeseer-ladder": 20,
 }
 SPELLINGS = "spelling", "spelling-longer", "pronounced"
 every_row = pytest.mark.parametrize("row", ROWS)
@@ -83,6 +84,8 @@ def keys_of(row):
         more |= {"normalised_entropy"}
     if row in PUBLISHED:
         more |= {"steps", "best"}
+    if row in LADDERS:
+        more |= {"steps", "best", "valid"}
     if row == "dictionary":
         more |= {"validation"}
     if row in SPELLINGS:
@@ -107,6 +110,8 @@ def scores_of(row, model):
         return len(plan.test.clauses)
     if row in SPELLINGS:
         return 2 + len(LENGTHS)
+    if row in LADDERS:
+        return 3
     return 1 if row in ("witnesses", "kinds", "dictionary") else 2
 
 
