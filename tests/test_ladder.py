@@ -1,6 +1,8 @@
 """What distinguishes the GAT of the authors' code from that of their paper."""
 
 import math
+from dataclasses import asdict
+from typing import Any
 
 import pytest
 import torch
