@@ -1,5 +1,9 @@
-"""What the graph layers share: validation of their input, and features that may be sparse."""
+"""What the graph layers share: validation, features that may be sparse, edge data of self-loops."""
 
+import math
+from typing import Literal
+
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -9,6 +13,9 @@ from gatutils.sparse import CSRMatrix
 
 States = Tensor | CSRMatrix
 """Node states: one row per node."""
+
+Fill = float | Literal["mean"]
+"""The data of an added self-loop: one number, or the mean over the node's other incoming edges."""
 
 
 def expect_graph(graph: Graph) -> None:
@@ -46,6 +53,52 @@ def expect_features(in_features: int, out_features: int) -> None:
     """Raise unless both widths are at least 1."""
     expect_int(in_features, "in_features", least=1)
     expect_int(out_features, "out_features", least=1)
+
+
+def expect_fill(fill_value: Fill) -> None:
+    """Raise ``ValueError`` unless it says how the data of a self-loop are filled in."""
+    number = isinstance(fill_value, int | float) and not isinstance(fill_value, bool)
+    fits = fill_value == "mean" or (number and math.isfinite(fill_value))
+    expect(fits, "fill_value", "a finite number or 'mean'", repr(fill_value))
+
+
+def expect_edge_data(data: Tensor, name: str, graph: Graph, ndim: int, weight: Tensor) -> None:
+    """Raise unless there is one row of finite numbers per edge, of the dtype of the weights."""
+    expect_tensor(data, name, "float", ndim=ndim, exact=True)
+    m = graph.num_edges
+    expect(len(data) == m, name, f"{m} rows, one per edge", len(data))
+    expect_same_dtype(data, name, weight, "the weights")
+    expect_finite(data, name)
+
+
+def add_self_loops(
+    graph: Graph, edge_data: Tensor | None, fill_value: Fill, keep: bool
+) -> tuple[Graph, Tensor | None]:
+    """Return the graph with one self-loop per node, and the data of its edges.
+
+    Args:
+        graph: The graph; all edge data are in the order of ``source`` and ``target``.
+        edge_data: One row per edge, or None.
+        fill_value: The data of an added self-loop.
+        keep: Whether a self-loop that the graph has already keeps its own data.
+    """
+    looped = graph.with_self_loops()
+    if edge_data is None:
+        return looped, None
+    rest = edge_data.shape[1:]
+    if fill_value == "mean":
+        proper = (graph.source != graph.target).nonzero().squeeze(1)
+        target = graph.target[proper]
+        total = edge_data.new_zeros(graph.num_nodes, *rest)
+        total = total.index_add(0, target, edge_data.index_select(0, proper))
+        count = target.bincount(minlength=graph.num_nodes).clamp(min=1)
+        filled = total / count.view(-1, *(1 for _ in rest))
+    else:
+        filled = edge_data.new_full((graph.num_nodes, *rest), fill_value)
+    order = graph.loop_order
+    if not keep:
+        order = torch.where(looped.source == looped.target, graph.num_edges + looped.target, order)
+    return looped, torch.cat([edge_data, filled]).index_select(0, order)
 
 
 def linear(states: States, weight: Tensor) -> Tensor:

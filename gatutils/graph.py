@@ -330,20 +330,30 @@ class Graph:
     @derived
     def _looped(self) -> Graph:
         every = torch.arange(self.num_nodes, device=self.source.device)
-        at = (self.source == self.target).nonzero().squeeze(1)
-        owner = self.target[at]
-        first = torch.ones_like(owner, dtype=torch.bool)
-        first[1:] = owner[1:] != owner[:-1]
-        number = self._given + every
-        number[owner[first]] = self.edge_order[at[first]]
-        proper = self.without_self_loops()
-        target, order = torch.cat([proper.target, every]).sort(stable=True)
         return self._with(
-            source=torch.cat([proper.source, every])[order],
-            target=target,
-            edge_order=torch.cat([proper.edge_order, number])[order],
+            source=torch.cat([self.source, every])[self.loop_order],
+            target=torch.cat([self.target, every])[self.loop_order],
+            edge_order=torch.cat([self.edge_order, self._given + every])[self.loop_order],
             _given=self._given + self.num_nodes,
         )
+
+    @derived
+    def loop_order(self) -> Int[Tensor, " looped_edges"]:
+        """For each edge of :meth:`with_self_loops`, its row among this graph's edges and the loops.
+
+        It permutes data that are in the order of ``source`` and ``target``, followed by one row
+        per node for the added loops: ``torch.cat([data, of_loops])[graph.loop_order]``.
+        """
+        number = self.num_edges + torch.arange(self.num_nodes, device=self.source.device)
+        loops = (self.source == self.target).nonzero().squeeze(1)
+        owner = self.target[loops]
+        first = torch.ones_like(owner, dtype=torch.bool)
+        first[1:] = owner[1:] != owner[:-1]
+        number[owner[first]] = loops[first]
+        proper = (self.source != self.target).nonzero().squeeze(1)
+        every = torch.arange(self.num_nodes, device=self.source.device)
+        order = torch.cat([self.target[proper], every]).argsort(stable=True)
+        return torch.cat([proper, number])[order]
 
     def without_self_loops(self) -> Graph:
         """Return the graph without self-loops; its other edges keep their order."""

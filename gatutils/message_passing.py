@@ -20,10 +20,15 @@ from torch import Tensor, nn
 from gatutils._aggregations import row_maxima, row_sums
 from gatutils._checks import expect, expect_int, expect_list
 from gatutils._csr import Pattern
+from gatutils._kernels import entry_sums, full_precision, weighted_row_sums
 from gatutils._layers import (
+    Fill,
     States,
+    add_self_loops,
     dropout,
+    expect_edge_data,
     expect_features,
+    expect_fill,
     expect_finite_states,
     expect_states,
     expect_width,
@@ -53,7 +58,10 @@ Pooling = Literal["sum", "mean", "max"]
 
 
 def aggregate(
-    states: Float[Tensor, "num_nodes dim"], graph: Graph, aggr: Aggr = "sum"
+    states: Float[Tensor, "num_nodes dim"],
+    graph: Graph,
+    aggr: Aggr = "sum",
+    edge_weight: Float[Tensor, " num_edges"] | None = None,
 ) -> Float[Tensor, "num_nodes dim"]:
     r"""Aggregate, for each node, the states of the sources of its incoming edges.
 
@@ -66,18 +74,27 @@ def aggregate(
     contributes zero. A duplicated edge counts twice. A node without incoming edges receives zeros
     under every ``aggr``.
 
+    With ``edge_weight``, each state is multiplied by the weight :math:`w_{ij}` of its edge. The
+    mean still divides by the number of edges. In ``"symmetric"`` the degrees are sums of weights,
+
+    .. math:: c_i = \sum_{j \in \mathcal{N}(i)} \frac{w_{ij} h_j}{\sqrt{d_i d_j}}
+        \qquad d_i = \sum_{j \in \mathcal{N}(i)} w_{ij}
+
     Args:
         states: :math:`h_j`, shape (num_nodes, dim).
         graph: Which nodes receive from which.
         aggr: ``"sum"``, ``"mean"``, ``"max"`` or ``"symmetric"``.
+        edge_weight: :math:`w_{ij}`, shape (num_edges,), in the order of ``graph.source`` and
+            ``graph.target``; weights in the order in which the edges were given are
+            ``given[graph.edge_order]``.
 
     Returns:
         :math:`c_i`, shape (num_nodes, dim).
 
     Raises:
-        TypeError: If ``states`` is not a float tensor.
-        ValueError: If it does not have one row per node, holds NaN or infinity, or ``aggr`` is
-            unknown.
+        TypeError: If ``states`` or ``edge_weight`` is not a float tensor.
+        ValueError: If sizes do not match, a number is NaN or infinite, ``aggr`` is unknown or is
+            ``"max"`` although there are weights, or a degree of ``"symmetric"`` is negative.
 
     Source:
         Xu et al. (2019), section 2; Kipf and Welling (2017), equation 2, for ``"symmetric"``.
@@ -85,11 +102,33 @@ def aggregate(
     expect_states(states, graph)
     expect(aggr in get_args(Aggr), "aggr", "'sum', 'mean', 'max' or 'symmetric'", repr(aggr))
     expect_finite_states(states)
+    if edge_weight is not None:
+        expect_edge_data(edge_weight, "edge_weight", graph, 1, states)
+        return _aggregate_weighted(states, graph, aggr, edge_weight)
     if aggr == "symmetric":
         degree = graph.degree.to(states.dtype).unsqueeze(1)
         scale = degree.rsqrt().masked_fill(degree == 0, 0)
         return scale * row_sums(scale * states, graph.pattern)
     return _pool(states, graph.pattern, aggr)
+
+
+@full_precision
+def _aggregate_weighted(states: Tensor, graph: Graph, aggr: Aggr, edge_weight: Tensor) -> Tensor:
+    """Aggregate with one weight per edge, which a sum can have without a row per edge."""
+    wanted = "'sum', 'mean' or 'symmetric', which edge_weight scales"
+    expect(aggr != "max", "aggr", wanted, repr(aggr))
+    wider = torch.promote_types(states.dtype, edge_weight.dtype)  # they may differ under autocast
+    states, edge_weight = states.to(wider), edge_weight.to(wider)
+    weights, pattern = edge_weight.unsqueeze(0), graph.pattern  # one head
+    if aggr != "symmetric":
+        total = weighted_row_sums(weights, states.unsqueeze(0), pattern)[0]
+        return total / graph.degree.clamp(min=1).unsqueeze(1) if aggr == "mean" else total
+    degree = entry_sums(weights, pattern)[0].unsqueeze(1)
+    fits = bool((degree >= 0).all())
+    expect(fits, "edge_weight", "no node whose weights sum to less than 0", "a negative degree")
+    # The root of 0 has no derivative, and these rows have none to give.
+    scale = degree.masked_fill(degree == 0, 1).rsqrt().masked_fill(degree == 0, 0)
+    return scale * weighted_row_sums(weights, (scale * states).unsqueeze(0), pattern)[0]
 
 
 def readout(
@@ -176,7 +215,8 @@ class GCNConv(MessagePassing):
 
     :math:`d_i` counts the edges leading to i, its self-loop included. The coefficients
     :math:`1 / \sqrt{d_i d_j}` of a node sum to 1 if all its neighbours have its own degree; in
-    general they do not.
+    general they do not. With weights :math:`w_{ij}` at the edges, each term is multiplied by its
+    weight, and the degrees are sums of weights.
 
     Args:
         in_features: Width of a state.
@@ -184,6 +224,9 @@ class GCNConv(MessagePassing):
         add_self_loops: Give each node exactly one self-loop, as the formula says, whether or not
             the graph has it already (:meth:`~gatutils.graph.Graph.with_self_loops`). With False
             the edges of the graph are taken as they are.
+        fill_value: The weight of an added self-loop, where edge weights are given: a number, or
+            ``"mean"`` for the mean over the node's other incoming edges (0 if there are none). A
+            self-loop that the graph has keeps its weight.
 
     Source:
         Kipf and Welling (2017), equation 2.
@@ -191,10 +234,18 @@ class GCNConv(MessagePassing):
 
     aggr: Aggr = "symmetric"
 
-    def __init__(self, in_features: int, out_features: int, *, add_self_loops: bool = True) -> None:
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        *,
+        add_self_loops: bool = True,
+        fill_value: Fill = 1.0,
+    ) -> None:
         super().__init__()
         expect_features(in_features, out_features)
-        self.add_self_loops = add_self_loops
+        expect_fill(fill_value)
+        self.add_self_loops, self.fill_value = add_self_loops, fill_value
         self.W = nn.Linear(in_features, out_features, bias=False)
         self.b = nn.Parameter(torch.zeros(out_features))
 
@@ -208,17 +259,30 @@ class GCNConv(MessagePassing):
         return received + self.b
 
     def forward(
-        self, states: Float[Tensor, "num_nodes dim"] | States, graph: Graph
+        self,
+        states: Float[Tensor, "num_nodes dim"] | States,
+        graph: Graph,
+        edge_weight: Float[Tensor, " num_edges"] | None = None,
     ) -> Float[Tensor, "num_nodes out"]:
         """Pass messages once; with ``add_self_loops``, each node has one self-loop.
+
+        Args:
+            states: Shape (num_nodes, in_features); a :class:`~gatutils.sparse.CSRMatrix` is
+                accepted.
+            graph: Which nodes receive from which.
+            edge_weight: Shape (num_edges,), in the order of ``graph.source`` and ``graph.target``;
+                see :func:`aggregate`.
 
         Raises:
             TypeError: If ``states`` is not a float tensor, or of another dtype than the weights.
             ValueError: If sizes do not match, or a number is NaN or infinite.
         """
         expect_states(states, graph, sparse=True)
-        graph = graph.with_self_loops() if self.add_self_loops else graph
-        received = aggregate(self.message(states), graph, self.aggr)
+        if edge_weight is not None:
+            expect_edge_data(edge_weight, "edge_weight", graph, 1, self.W.weight)
+        if self.add_self_loops:
+            graph, edge_weight = add_self_loops(graph, edge_weight, self.fill_value, keep=True)
+        received = aggregate(self.message(states), graph, self.aggr, edge_weight)
         return self.combine(states, received)
 
 

@@ -17,7 +17,7 @@ from torch import nn
 from torch.func import functional_call
 from torch.nn.functional import leaky_relu
 
-from gatutils import _kernels, interop
+from gatutils import _gatv2, _kernels, interop
 from gatutils.attention import MultiHeadAttention
 from gatutils.graph import Graph
 from gatutils.graph_attention import GATConv, GATv2Conv, attend_edges
@@ -197,7 +197,7 @@ def test_with_a_slope_of_zero_the_derivative_at_zero_is_that_of_torch(kind):
     queries = torch.tensor([[0.0], [1.0]], dtype=torch.float64).requires_grad_()
     a = torch.ones(1, 1, dtype=torch.float64)
     pattern = plain(2, [(0, 0)]).pattern
-    scores = _kernels.gatv2_scores(queries, -queries.detach(), a, 0.25, pattern)
+    scores = _gatv2.gatv2_scores(queries, -queries.detach(), a, 0.25, pattern)
     (slope,) = torch.autograd.grad(scores.sum(), queries)
     zero = torch.zeros(1, dtype=torch.float64, requires_grad=True)
     (expected,) = torch.autograd.grad(leaky_relu(zero, 0.25).sum(), zero)

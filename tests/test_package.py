@@ -24,6 +24,7 @@ LIBRARY = [
     "_csr",
     "graph",
     "_kernels",
+    "_gatv2",
     "_aggregations",
     "sparse",
     "_layers",
