@@ -9,6 +9,8 @@ these modules imports only those above it, and private ones.
     Encoder, decoder with one context vector or with attention; greedy decoding and beam search.
 ``transformer``
     Positional encoding, blocks, encoder and decoder.
+``sampling``
+    Parts of a graph: subgraphs, neighbourhoods, and samples for mini-batches.
 ``graph``
     One type for every graph: a mask, stored as a list of edges.
 ``sparse``
@@ -54,6 +56,7 @@ from gatutils.message_passing import (
     aggregate,
     readout,
 )
+from gatutils.sampling import SampledBlock, Subgraph
 from gatutils.seq2seq import Decoder, Encoder, Memory, Seq2Seq, sequence_loss
 from gatutils.sparse import CSRMatrix
 from gatutils.training import (
@@ -99,9 +102,11 @@ __all__ = [
     "Pooling",
     "Readout",
     "SAGEConv",
+    "SampledBlock",
     "ScaledDot",
     "Score",
     "Seq2Seq",
+    "Subgraph",
     "Transformer",
     "TransformerDecoder",
     "TransformerEncoder",

@@ -19,6 +19,7 @@ __all__ = [
     "expect_same_dtype",
     "expect_sentences",
     "expect_sizes",
+    "expect_square",
     "expect_targets",
     "expect_tensor",
     "expect_words",
@@ -228,23 +229,34 @@ def expect_targets(target_in: Tensor, sentences: int, vocabulary: int) -> None:
     expect_words(target_in, "target_in", vocabulary)
 
 
-def expect_ends(source: Tensor, target: Tensor, num_nodes: int) -> None:
-    """Raise unless ``source`` and ``target`` are the ends of edges between ``num_nodes`` nodes.
+def expect_ends(source: Tensor, target: Tensor, num_sources: int, num_nodes: int) -> None:
+    """Raise unless ``source`` and ``target`` are the ends of edges from so many nodes to so many.
 
     Raises:
         TypeError: If one is not an integer tensor.
         ValueError: If one is not a vector or is on ``"meta"``, a node index is out of range, or
             their lengths differ.
     """
-    for ends, name in ((source, "source"), (target, "target")):
+    for ends, name, count in ((source, "source", num_sources), (target, "target", num_nodes)):
         expect_tensor(ends, name, "int", ndim=1, exact=True)
         expect(not ends.is_meta, name, "a tensor that holds numbers", "one on 'meta'")
         if ends.numel():
             low, high = int(ends.min()), int(ends.max())
             none = "no edges, since there are no nodes"
-            wanted = f"nodes 0 to {num_nodes - 1}" if num_nodes else none
-            expect(low >= 0 and high < num_nodes, name, wanted, f"{low} to {high}")
+            wanted = f"nodes 0 to {count - 1}" if count else none
+            expect(low >= 0 and high < count, name, wanted, f"{low} to {high}")
     expect(len(source) == len(target), "target", f"{len(source)} like source", len(target))
+
+
+def expect_square(num_sources: int | None, what: str) -> None:
+    """Raise ``ValueError`` if the sources of a graph are not its targets.
+
+    Args:
+        num_sources: Their number where they are other nodes, otherwise None.
+        what: What needs them to be the same.
+    """
+    wanted = f"None, since {what} needs sources that are the targets"
+    expect(num_sources is None, "num_sources", wanted, num_sources)
 
 
 def expect_node_data(features: Tensor | None, labels: Tensor | None, num_nodes: int) -> None:

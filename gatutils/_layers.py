@@ -1,18 +1,30 @@
 """What the graph layers share: validation, features that may be sparse, edge data of self-loops."""
 
 import math
-from typing import Literal
+from typing import Literal, TypeVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from gatutils._checks import expect, expect_finite, expect_int, expect_same_dtype, expect_tensor
+from gatutils._checks import (
+    expect,
+    expect_finite,
+    expect_int,
+    expect_same_dtype,
+    expect_square,
+    expect_tensor,
+)
 from gatutils.graph import Graph
 from gatutils.sparse import CSRMatrix
 
 States = Tensor | CSRMatrix
 """Node states: one row per node."""
+
+Pair = tuple[States, States]
+"""The states of the sources, and those of the targets, where these are different nodes."""
+
+Kind = TypeVar("Kind", bound=States)
 
 Fill = float | Literal["mean"]
 """The data of an added self-loop: one number, or the mean over the node's other incoming edges."""
@@ -27,10 +39,35 @@ def expect_graph(graph: Graph) -> None:
 def expect_states(states: States, graph: Graph, sparse: bool = False) -> None:
     """Raise unless there is one row per node; a CSRMatrix is accepted only with ``sparse``."""
     expect_graph(graph)
+    expect_square(graph.num_sources if graph.is_bipartite else None, "one set of states")
+    expect_rows(states, "states", graph.num_nodes, "node", sparse)
+
+
+def expect_rows(states: States, name: str, rows: int, per: str, sparse: bool = False) -> None:
+    """Raise unless there are so many rows; a CSRMatrix is accepted only with ``sparse``."""
     if not (sparse and isinstance(states, CSRMatrix)):
-        expect_tensor(states, "states", "float", ndim=2, exact=True)
-    n = graph.num_nodes
-    expect(len(states) == n, "states", f"{n} rows, one per node", len(states))
+        expect_tensor(states, name, "float", ndim=2, exact=True)
+    expect(len(states) == rows, name, f"{rows} rows, one per {per}", len(states))
+
+
+def sources_and_targets(
+    states: Kind | tuple[Kind, Kind], graph: Graph, sparse: bool = False
+) -> tuple[Kind, Kind]:
+    """Return the states of the sources and those of the targets, or raise if they do not fit.
+
+    One set of states is both; a bipartite graph needs a pair.
+    """
+    expect_graph(graph)
+    if isinstance(states, tuple):
+        wanted = "a pair: states of the sources, states of the targets"
+        expect(len(states) == 2, "states", wanted, f"{len(states)} parts")
+        expect_rows(states[0], "states[0]", graph.num_sources, "source", sparse)
+        expect_rows(states[1], "states[1]", graph.num_nodes, "target", sparse)
+        return states
+    wanted = f"a pair, as the graph is bipartite (num_sources is {graph.num_sources})"
+    expect(not graph.is_bipartite, "states", wanted, type(states).__name__)
+    expect_rows(states, "states", graph.num_nodes, "node", sparse)
+    return states, states
 
 
 def expect_width(states: States, weight: Tensor) -> None:

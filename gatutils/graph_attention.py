@@ -27,6 +27,7 @@ from gatutils._kernels import (
 )
 from gatutils._layers import (
     Fill,
+    Pair,
     States,
     add_self_loops,
     expect_edge_data,
@@ -37,6 +38,7 @@ from gatutils._layers import (
     expect_states,
     expect_width,
     linear,
+    sources_and_targets,
 )
 from gatutils.attention import attend
 from gatutils.graph import Graph
@@ -46,7 +48,7 @@ __all__ = ["GATConv", "GATv2Conv", "GraphAttention", "attend_edges"]
 
 def attend_edges(
     scores: Float[Tensor, "num_edges *heads"],  # noqa: F821
-    values: Float[Tensor, "num_nodes *heads dim"],
+    values: Float[Tensor, "num_sources *heads dim"],
     graph: Graph,
     dropout_mask: Float[Tensor, "num_edges *heads"] | None = None,  # noqa: F821
 ) -> tuple[Float[Tensor, "num_nodes *heads dim"], Float[Tensor, "num_edges *heads"]]:  # noqa: F821
@@ -61,14 +63,15 @@ def attend_edges(
         scores: :math:`e_{ij}`, shape (num_edges,) or (num_edges, heads), in the order of
             ``graph.source`` and ``graph.target`` (sorted by target, so not the order in which the
             edges were given; see ``graph.edge_order``).
-        values: :math:`v_j`, shape (num_nodes, dim) or (num_nodes, heads, dim).
+        values: :math:`v_j`, shape (num_nodes, dim) or (num_nodes, heads, dim); in a bipartite
+            graph one row per source.
         graph: Which nodes attend to which.
         dropout_mask: What the attention weights are multiplied by before the sum, shaped like
             ``scores``; None for ones.
 
     Returns:
-        The contexts :math:`c_i`, shaped like ``values``, and the weights :math:`\alpha_{ij}`,
-        shaped like ``scores`` and not affected by ``dropout_mask``.
+        The contexts :math:`c_i`, shaped like ``values`` but with one row per node, and the weights
+        :math:`\alpha_{ij}`, shaped like ``scores`` and not affected by ``dropout_mask``.
 
     Raises:
         TypeError: If ``scores`` or ``values`` is not a float tensor, or their dtypes differ (under
@@ -82,8 +85,9 @@ def attend_edges(
     expect_tensor(scores, "scores", "float", ndim=1)
     expect(scores.ndim < 3, "scores", "1 or 2 axes", f"shape {tuple(scores.shape)}")
     expect_tensor(values, "values", "float", ndim=scores.ndim + 1, exact=True)
-    n, m = graph.num_nodes, graph.num_edges
-    expect(len(values) == n, "values", f"{n} rows, one per node", len(values))
+    n, m = graph.num_sources, graph.num_edges
+    per = "source" if graph.is_bipartite else "node"
+    expect(len(values) == n, "values", f"{n} rows, one per {per}", len(values))
     expect(len(scores) == m, "scores", f"{m} rows, one per edge", len(scores))
     heads, value_heads = tuple(scores.shape[1:]), tuple(values.shape[1:-1])
     expect(value_heads == heads, "values", f"heads {heads} like scores", value_heads)
@@ -108,7 +112,7 @@ def attend_edges(
 @full_precision
 def _attend_edges(
     scores: Float[Tensor, "num_edges heads"],
-    values: Float[Tensor, "num_nodes heads dim"],
+    values: Float[Tensor, "num_sources heads dim"],
     graph: Graph,
     mask: Float[Tensor, "num_edges heads"] | None,
 ) -> tuple[Float[Tensor, "num_nodes heads dim"], Float[Tensor, "num_edges heads"]]:
@@ -193,7 +197,7 @@ class GraphAttention(nn.Module):
     def score(
         self,
         query: Float[Tensor, "num_nodes heads dim"],
-        key: Float[Tensor, "num_nodes heads dim"],
+        key: Float[Tensor, "num_sources heads dim"],
         graph: Graph,
         edge_features: Float[Tensor, "num_edges edge_dim"] | None = None,
     ) -> Float[Tensor, "num_edges heads"]:
@@ -203,7 +207,7 @@ class GraphAttention(nn.Module):
     @overload
     def forward(
         self,
-        states: States,
+        states: States | Pair,
         graph: Graph,
         return_attention_weights: Literal[False] = ...,
         *,
@@ -213,7 +217,7 @@ class GraphAttention(nn.Module):
     @overload
     def forward(
         self,
-        states: States,
+        states: States | Pair,
         graph: Graph,
         return_attention_weights: Literal[True],
         *,
@@ -222,7 +226,7 @@ class GraphAttention(nn.Module):
 
     def forward(
         self,
-        states: States,
+        states: States | Pair,
         graph: Graph,
         return_attention_weights: bool = False,
         *,
@@ -236,7 +240,9 @@ class GraphAttention(nn.Module):
 
         Args:
             states: :math:`h_j`, shape (num_nodes, in_features); a
-                :class:`~gatutils.sparse.CSRMatrix` is accepted.
+                :class:`~gatutils.sparse.CSRMatrix` is accepted. For a bipartite graph, a pair: the
+                states of the sources, which give keys and values, and those of the targets, which
+                give queries.
             graph: Which nodes attend to which.
             return_attention_weights: Return the attention weights too.
             edge_features: :math:`x_{ij}`, shape (num_edges, edge_dim), in the order of
@@ -259,10 +265,13 @@ class GraphAttention(nn.Module):
                 (outside autocast).
             ValueError: If sizes do not match, or a number is NaN or infinite.
         """
-        self._validate(states, graph, edge_features)
+        source, target = sources_and_targets(states, graph, sparse=True)
+        self._validate(source, target, graph, edge_features)
         if self.add_self_loops:
             graph, edge_features = add_self_loops(graph, edge_features, self.fill_value, keep=False)
-        query, key, value = self.project(states)  # (num_nodes, heads, dim) each
+        query, key, value = self.project(source)  # (num_nodes, heads, dim) each
+        if target is not source:
+            query = self.project(target)[0]
         scores = self.score(query, key, graph, edge_features)  # (num_edges, heads)
         drops = dropout_mask(scores, self.dropout) if self.training and self.dropout else None
         out, alpha = attend_edges(scores, value, graph, drops)
@@ -296,7 +305,8 @@ class GraphAttention(nn.Module):
             ValueError: If sizes do not match, or a number is NaN or infinite.
         """
         graph = Graph.from_mask(mask)
-        self._validate(states, graph, edge_features)
+        expect_states(states, graph, sparse=True)
+        self._validate(states, states, graph, edge_features)
         if self.add_self_loops:
             graph, edge_features = add_self_loops(graph, edge_features, self.fill_value, keep=False)
             mask = graph.mask()
@@ -330,9 +340,11 @@ class GraphAttention(nn.Module):
         expect_finite_states(mapped)
         return mapped.to(weight.dtype).view(-1, self.heads, self.out_features)
 
-    def _validate(self, states: States, graph: Graph, edge_features: Tensor | None) -> None:
-        expect_states(states, graph, sparse=True)
-        expect_width(states, self.W[0])
+    def _validate(
+        self, source: States, target: States, graph: Graph, edge_features: Tensor | None
+    ) -> None:
+        expect_width(source, self.W[0])
+        expect_width(target, self.W[0])
         given = "None" if edge_features is None else "a tensor"
         if self.edge_dim is None:
             expect(edge_features is None, "edge_features", "None, as edge_dim is None", given)

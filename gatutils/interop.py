@@ -126,9 +126,11 @@ def to_networkx(graph: Graph) -> nx.DiGraph:
 
     Raises:
         TypeError: If ``graph`` is not a :class:`~gatutils.graph.Graph`.
+        ValueError: If it is bipartite.
     """
     if not isinstance(graph, Graph):
         raise TypeError(f"graph: expected a gatutils.Graph, got {type(graph)}")
+    graph._expect_square("to_networkx")
     edges = list(zip(graph.source.tolist(), graph.target.tolist(), strict=True))
     converted = nx.DiGraph() if len(set(edges)) == len(edges) else nx.MultiDiGraph()
     converted.add_nodes_from(range(graph.num_nodes))

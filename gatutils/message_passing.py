@@ -23,6 +23,7 @@ from gatutils._csr import Pattern
 from gatutils._kernels import entry_sums, full_precision, weighted_row_sums
 from gatutils._layers import (
     Fill,
+    Pair,
     States,
     add_self_loops,
     dropout,
@@ -30,9 +31,12 @@ from gatutils._layers import (
     expect_features,
     expect_fill,
     expect_finite_states,
+    expect_graph,
+    expect_rows,
     expect_states,
     expect_width,
     linear,
+    sources_and_targets,
 )
 from gatutils.graph import Graph
 
@@ -58,7 +62,7 @@ Pooling = Literal["sum", "mean", "max"]
 
 
 def aggregate(
-    states: Float[Tensor, "num_nodes dim"],
+    states: Float[Tensor, "num_sources dim"],
     graph: Graph,
     aggr: Aggr = "sum",
     edge_weight: Float[Tensor, " num_edges"] | None = None,
@@ -81,7 +85,8 @@ def aggregate(
         \qquad d_i = \sum_{j \in \mathcal{N}(i)} w_{ij}
 
     Args:
-        states: :math:`h_j`, shape (num_nodes, dim).
+        states: :math:`h_j`, shape (num_nodes, dim); in a bipartite graph those of the sources,
+            (num_sources, dim).
         graph: Which nodes receive from which.
         aggr: ``"sum"``, ``"mean"``, ``"max"`` or ``"symmetric"``.
         edge_weight: :math:`w_{ij}`, shape (num_edges,), in the order of ``graph.source`` and
@@ -94,13 +99,17 @@ def aggregate(
     Raises:
         TypeError: If ``states`` or ``edge_weight`` is not a float tensor.
         ValueError: If sizes do not match, a number is NaN or infinite, ``aggr`` is unknown or is
-            ``"max"`` although there are weights, or a degree of ``"symmetric"`` is negative.
+            ``"max"`` although there are weights, a degree of ``"symmetric"`` is negative, or the
+            graph is bipartite, so that its sources have no degree.
 
     Source:
         Xu et al. (2019), section 2; Kipf and Welling (2017), equation 2, for ``"symmetric"``.
     """
-    expect_states(states, graph)
+    expect_graph(graph)
+    expect_rows(states, "states", graph.num_sources, "source" if graph.is_bipartite else "node")
     expect(aggr in get_args(Aggr), "aggr", "'sum', 'mean', 'max' or 'symmetric'", repr(aggr))
+    fits = aggr != "symmetric" or not graph.is_bipartite
+    expect(fits, "aggr", "'sum', 'mean' or 'max' in a bipartite graph", repr(aggr))
     expect_finite_states(states)
     if edge_weight is not None:
         expect_edge_data(edge_weight, "edge_weight", graph, 1, states)
@@ -155,7 +164,8 @@ def readout(
     Source:
         Gilmer et al. (2017), section 2; Xu et al. (2019), equation 2.4.
     """
-    expect_states(states, graph)
+    expect_graph(graph)
+    expect_rows(states, "states", graph.num_nodes, "node")
     _expect_pooling(aggr)
     expect_finite_states(states)
     return _pool(states, graph.graph_pattern, aggr)
@@ -195,17 +205,25 @@ class MessagePassing(nn.Module):
         raise NotImplementedError
 
     def forward(
-        self, states: Float[Tensor, "num_nodes dim"], graph: Graph
+        self, states: Tensor | tuple[Tensor, Tensor], graph: Graph
     ) -> Float[Tensor, "num_nodes out"]:
         """Pass messages once along the edges of ``graph``.
+
+        Args:
+            states: Shape (num_nodes, dim). For a bipartite graph, a pair: the states of the
+                sources, (num_sources, dim), which are sent, and those of the targets,
+                (num_nodes, dim), with which they are combined.
+            graph: Which nodes receive from which.
 
         Raises:
             TypeError: If ``states`` is not a float tensor, or of another dtype than the weights.
             ValueError: If sizes do not match, or a number is NaN or infinite.
         """
-        expect_states(states, graph)
-        received = aggregate(self.message(states), graph, self.aggr)
-        return self.combine(states, received)
+        source, target = sources_and_targets(states, graph)
+        received = aggregate(self.message(source), graph, self.aggr)
+        if target is not source:
+            expect_finite_states(target)
+        return self.combine(target, received)
 
 
 class GCNConv(MessagePassing):
@@ -260,7 +278,7 @@ class GCNConv(MessagePassing):
 
     def forward(
         self,
-        states: Float[Tensor, "num_nodes dim"] | States,
+        states: States | Pair,
         graph: Graph,
         edge_weight: Float[Tensor, " num_edges"] | None = None,
     ) -> Float[Tensor, "num_nodes out"]:
@@ -275,8 +293,13 @@ class GCNConv(MessagePassing):
 
         Raises:
             TypeError: If ``states`` is not a float tensor, or of another dtype than the weights.
-            ValueError: If sizes do not match, or a number is NaN or infinite.
+            ValueError: If sizes do not match, a number is NaN or infinite, or the graph is
+                bipartite: a source of such a graph has no degree.
         """
+        if isinstance(states, tuple):
+            raise ValueError(
+                "states: expected one set of states, since GCN uses degrees, got a pair"
+            )
         expect_states(states, graph, sparse=True)
         if edge_weight is not None:
             expect_edge_data(edge_weight, "edge_weight", graph, 1, self.W.weight)
@@ -313,6 +336,7 @@ class SAGEConv(MessagePassing):
     def combine(self, states: Tensor, received: Tensor) -> Tensor:
         """Return :math:`W h_i + U c_i + b`."""
         expect_width(states, self.W.weight)
+        expect_width(received, self.U.weight)  # that of the sources, which may be other nodes
         out: Tensor = self.W(states) + self.U(received)
         return out
 
@@ -348,6 +372,7 @@ class GINConv(MessagePassing):
     def combine(self, states: Tensor, received: Tensor) -> Tensor:
         """Return the MLP of the weighted node plus what it received."""
         expect_width(states, self.mlp.get_parameter("0.weight"))
+        expect_width(received, self.mlp.get_parameter("0.weight"))
         out: Tensor = self.mlp((1 + self.eps) * states + received)
         return out
 

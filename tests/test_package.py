@@ -22,6 +22,8 @@ LIBRARY = [
     "decoding",
     "transformer",
     "_csr",
+    "_derived",
+    "sampling",
     "graph",
     "_kernels",
     "_gatv2",
