@@ -42,7 +42,7 @@ from gatutils.attention import (
 from gatutils.decoding import Hypothesis, Translator, beam_search, greedy
 from gatutils.graph import Graph
 from gatutils.graph_attention import GATConv, GATv2Conv, GraphAttention, attend_edges
-from gatutils.interop import from_networkx, from_pyg, to_networkx, to_pyg
+from gatutils.interop import NetworkxData, from_networkx, from_pyg, to_networkx, to_pyg
 from gatutils.message_passing import (
     Aggr,
     GatedGraphConv,
@@ -99,6 +99,7 @@ __all__ = [
     "Memory",
     "MessagePassing",
     "MultiHeadAttention",
+    "NetworkxData",
     "Pooling",
     "Readout",
     "SAGEConv",

@@ -33,14 +33,12 @@ Source:
 import importlib
 from typing import Any, cast
 
-import networkx as nx
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from gatutils._checks import expect
 from gatutils._layers import Fill
-from gatutils.graph import Graph
+from gatutils._networkx import NetworkxData, from_networkx, to_networkx
 from gatutils.graph_attention import GATConv, GATv2Conv
 from gatutils.message_passing import (
     GCNConv,
@@ -49,7 +47,7 @@ from gatutils.message_passing import (
     SAGEConv,
 )
 
-__all__ = ["from_networkx", "from_pyg", "to_networkx", "to_pyg"]
+__all__ = ["NetworkxData", "from_networkx", "from_pyg", "to_networkx", "to_pyg"]
 
 Layer = GCNConv | SAGEConv | GINConv | GATConv | GATv2Conv
 
@@ -86,56 +84,6 @@ NAMES: dict[type[nn.Module], dict[str, tuple[str, ...]]] = {
         "W_e": ("lin_edge.weight",),
     },
 }
-
-
-def from_networkx(
-    graph: nx.Graph,
-    *,
-    features: Float[Tensor, "num_nodes dim"] | None = None,
-    labels: Tensor | None = None,
-) -> Graph:
-    """Convert a networkx graph; its nodes are numbered in the order in which it lists them.
-
-    An undirected edge becomes two, one per direction (a self-loop one); parallel edges of a
-    multigraph stay. Node and edge attributes are not converted; ``edge_order`` refers to the
-    edges in the order of ``graph.edges()``, where both directions are one edge.
-
-    Args:
-        graph: Directed or not, a multigraph or not.
-        features: Node features, shape (num_nodes, dim).
-        labels: One per node.
-
-    Raises:
-        TypeError: If ``graph`` is not a networkx graph.
-        ValueError: If sizes do not match.
-    """
-    if not isinstance(graph, nx.Graph):  # the base class of all of networkx's graphs
-        raise TypeError(f"graph: expected a networkx graph, got {type(graph).__name__}")
-    number = {name: i for i, name in enumerate(graph)}
-    return Graph.from_edges(
-        [(number[j], number[i]) for j, i in graph.edges()],
-        len(number),
-        undirected=not graph.is_directed(),
-        features=features,
-        labels=labels,
-    )
-
-
-def to_networkx(graph: Graph) -> nx.DiGraph:
-    """Convert to a directed networkx graph; a multigraph if an edge is duplicated.
-
-    Raises:
-        TypeError: If ``graph`` is not a :class:`~gatutils.graph.Graph`.
-        ValueError: If it is bipartite.
-    """
-    if not isinstance(graph, Graph):
-        raise TypeError(f"graph: expected a gatutils.Graph, got {type(graph)}")
-    graph._expect_square("to_networkx")
-    edges = list(zip(graph.source.tolist(), graph.target.tolist(), strict=True))
-    converted = nx.DiGraph() if len(set(edges)) == len(edges) else nx.MultiDiGraph()
-    converted.add_nodes_from(range(graph.num_nodes))
-    converted.add_edges_from(edges)
-    return converted
 
 
 def to_pyg(layer: Layer) -> nn.Module:

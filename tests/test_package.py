@@ -34,6 +34,7 @@ LIBRARY = [
     "graph_attention",
     "training",
     "planetoid",
+    "_networkx",
     "interop",
 ]
 BOOK = [
