@@ -10,6 +10,7 @@ __all__ = [
     "autocast_dtype",
     "autocasts",
     "expect",
+    "expect_all",
     "expect_device",
     "expect_ends",
     "expect_finite",
@@ -23,6 +24,7 @@ __all__ = [
     "expect_targets",
     "expect_tensor",
     "expect_words",
+    "exporting",
     "softmax_dtype",
 ]
 
@@ -155,9 +157,27 @@ def expect_same_dtype(value: _Numbers, name: str, other: _Numbers, other_name: s
 
 def expect_finite(value: Tensor, name: str, expected: str = "finite numbers") -> None:
     """Raise ``ValueError`` if a number is NaN or infinite, in one pass over minimum and maximum."""
-    # An empty tensor has no minimum; where there is a NaN, both minimum and maximum are NaN.
-    finite = not value.numel() or bool(torch.stack(value.detach().aminmax()).isfinite().all())
-    expect(finite, name, expected, "NaN or infinity")
+    if value.numel():  # an empty tensor has no minimum
+        # Where there is a NaN, both minimum and maximum are NaN.
+        extremes = torch.stack(value.detach().aminmax())
+        expect_all(extremes.isfinite(), name, expected, "NaN or infinity")
+
+
+def expect_all(ok: Tensor, name: str, expected: str, got: object) -> None:
+    """Raise ``ValueError`` unless all are true.
+
+    ``torch.export`` traces code without knowing the numbers. There the check becomes part of the
+    exported program, which raises ``RuntimeError``.
+    """
+    if exporting():
+        torch._assert_async(ok.all(), f"{name}: expected {expected}, got {got}")
+    else:
+        expect(bool(ok.all()), name, expected, got)
+
+
+def exporting() -> bool:
+    """Tell whether ``torch.export`` is tracing; older versions of torch do not say."""
+    return bool(getattr(torch.compiler, "is_exporting", bool)())
 
 
 def expect_device(device: torch.device | str | int, name: str) -> torch.device:

@@ -25,9 +25,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import embedding_bag
 
-from gatutils._checks import (
-    autocasts,
-)
+from gatutils._checks import autocasts, exporting
 from gatutils._csr import Pattern
 
 with warnings.catch_warnings():  # torch warns once that its sparse CSR support is in beta
@@ -44,7 +42,12 @@ FUSED = {"cpu", "cuda"}
 """Device types for which torch has the fused reductions ``segment_reduce`` and ``embedding_bag``.
 
 On others (among them Apple's ``mps``) the kernels gather and scatter, which works on every
-device."""
+device, and can be exported."""
+
+
+def fused(numbers: Tensor) -> bool:
+    """Tell whether the fused reductions can be used for a tensor."""
+    return numbers.device.type in FUSED and not exporting()
 
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -90,7 +93,7 @@ def weighted_sum(
     """
     if not members.numel():
         return rows.new_zeros(len(offsets) - 1, rows.shape[1])
-    if rows.device.type in FUSED:
+    if fused(rows):
         return embedding_bag(
             members, rows, offsets, mode="sum", per_sample_weights=weights, include_last_offset=True
         )
@@ -205,7 +208,7 @@ def _dots(
     out = of_rows.new_zeros(entries)
     # torch 2.13 writes out of bounds if a matrix has more entries than positions (duplicates).
     fits = of_rows.dtype in (torch.float32, torch.float64) and entries <= size[0] * size[1]
-    if of_rows.device.type == "cpu" and "cpu" in FUSED and entries and fits:
+    if of_rows.device.type == "cpu" and fused(of_rows) and entries and fits:
         places = torch.sparse_csr_tensor(pattern.indptr, pattern.indices, out, size)
         torch.sparse.sampled_addmm(places, of_rows, of_columns.T, beta=0, out=places)
         return out
@@ -217,7 +220,7 @@ def _dots(
 
 def _reduce_rows(numbers: Tensor, pattern: Pattern, reduce: Literal["sum", "max"]) -> Tensor:
     """Return for each head and row the sum (0 without entries) or maximum of its entries."""
-    if numbers.device.type in FUSED:
+    if fused(numbers):
         offsets = pattern.indptr.expand(len(numbers), -1).contiguous()
         # Reset the strides: torch 2.13 uses that of an axis of length one, which is arbitrary.
         numbers = numbers.flatten().view(numbers.shape)

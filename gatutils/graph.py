@@ -335,8 +335,8 @@ class Graph(Derived, Sampling):
 
         Those of i are ``indptr[i]`` to ``indptr[i + 1] - 1``.
         """
-        counts = self.target.bincount(minlength=self.num_nodes)
-        return torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+        every = torch.arange(self.num_nodes + 1, device=self.target.device)
+        return torch.searchsorted(self.target, every)
 
     @derived
     def pattern(self) -> Pattern:

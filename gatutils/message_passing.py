@@ -8,6 +8,11 @@ r"""Message passing: aggregate the neighbours' messages, combine with the node, 
 
 The layers differ only in these three choices. Each does work in proportion to the number of
 edges, never to the number of pairs of nodes.
+
+``torch.compile`` works with graph breaks (``fullgraph=True`` raises). ``torch.export`` works
+without ``strict``, for a module that holds the graph: the edges are part of the exported program,
+which raises ``RuntimeError`` where the layer would raise ``ValueError`` for NaN or infinity. A
+layer that adds self-loops must have been called once with the graph before it is exported.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,7 +23,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gatutils._aggregations import row_maxima, row_sums
-from gatutils._checks import expect, expect_int, expect_list
+from gatutils._checks import expect, expect_all, expect_int, expect_list
 from gatutils._csr import Pattern
 from gatutils._kernels import entry_sums, full_precision, weighted_row_sums
 from gatutils._layers import (
@@ -133,8 +138,8 @@ def _aggregate_weighted(states: Tensor, graph: Graph, aggr: Aggr, edge_weight: T
         total = weighted_row_sums(weights, states.unsqueeze(0), pattern)[0]
         return total / graph.degree.clamp(min=1).unsqueeze(1) if aggr == "mean" else total
     degree = entry_sums(weights, pattern)[0].unsqueeze(1)
-    fits = bool((degree >= 0).all())
-    expect(fits, "edge_weight", "no node whose weights sum to less than 0", "a negative degree")
+    wanted = "no node whose weights sum to less than 0"
+    expect_all(degree >= 0, "edge_weight", wanted, "a negative degree")
     # The root of 0 has no derivative, and these rows have none to give.
     scale = degree.masked_fill(degree == 0, 1).rsqrt().masked_fill(degree == 0, 0)
     return scale * weighted_row_sums(weights, (scale * states).unsqueeze(0), pattern)[0]

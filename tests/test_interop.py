@@ -110,7 +110,7 @@ def test_names_and_chosen_attributes_are_kept(kind, problem):
     assert found.edges.keys() == {"length", "ends"}
     assert found.nodes["size"].tolist() == [k / 2 for k in range(nodes)]
     assert found.nodes["place"].tolist() == [[k, -k] for k in range(nodes)]
-    expected = Counter()
+    expected: Counter[Any] = Counter()
     for j, i, data in theirs.edges(data=True):
         one = (found.number[j], found.number[i]), data["length"], tuple(data["ends"].tolist())
         expected[one] += 1
@@ -179,7 +179,11 @@ BOTH_WAYS = plain(2, [(1, 0), (0, 1)])
             ValueError,
             r"edge_attrs: expected 1 rows of 'w', got shape \(\)",
         ),
-        (lambda: to_networkx(ONE_WAY, edge_attrs={"w": [1]}), TypeError, "edge_attrs: .*got list"),
+        (
+            lambda: to_networkx(ONE_WAY, edge_attrs={"w": [1]}),  # type: ignore[dict-item]
+            TypeError,
+            "edge_attrs: .*got list",
+        ),
         (lambda: to_networkx(ONE_WAY, names="ab"), ValueError, "names: expected 3 .*got 2"),
         (lambda: to_networkx(ONE_WAY, names="aba"), ValueError, "names: expected 3 different"),
         (
