@@ -9,6 +9,8 @@ these modules imports only those above it, and private ones.
     Encoder, decoder with one context vector or with attention; greedy decoding and beam search.
 ``transformer``
     Positional encoding, blocks, encoder and decoder.
+``sampling``
+    Parts of a graph: subgraphs, neighbourhoods, and samples for mini-batches.
 ``graph``
     One type for every graph: a mask, stored as a list of edges.
 ``sparse``
@@ -40,7 +42,7 @@ from gatutils.attention import (
 from gatutils.decoding import Hypothesis, Translator, beam_search, greedy
 from gatutils.graph import Graph
 from gatutils.graph_attention import GATConv, GATv2Conv, GraphAttention, attend_edges
-from gatutils.interop import from_networkx, from_pyg, to_networkx, to_pyg
+from gatutils.interop import NetworkxData, from_networkx, from_pyg, to_networkx, to_pyg
 from gatutils.message_passing import (
     Aggr,
     GatedGraphConv,
@@ -54,6 +56,7 @@ from gatutils.message_passing import (
     aggregate,
     readout,
 )
+from gatutils.sampling import SampledBlock, Subgraph
 from gatutils.seq2seq import Decoder, Encoder, Memory, Seq2Seq, sequence_loss
 from gatutils.sparse import CSRMatrix
 from gatutils.training import (
@@ -96,12 +99,15 @@ __all__ = [
     "Memory",
     "MessagePassing",
     "MultiHeadAttention",
+    "NetworkxData",
     "Pooling",
     "Readout",
     "SAGEConv",
+    "SampledBlock",
     "ScaledDot",
     "Score",
     "Seq2Seq",
+    "Subgraph",
     "Transformer",
     "TransformerDecoder",
     "TransformerEncoder",

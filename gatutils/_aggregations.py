@@ -8,9 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gatutils import _kernels
 from gatutils._csr import Pattern
-from gatutils._kernels import apply, full_precision, weighted_sum
+from gatutils._kernels import apply, full_precision, fused, weighted_sum
 
 
 def row_sums(values: Float[Tensor, "columns dim"], pattern: Pattern) -> Float[Tensor, "rows dim"]:
@@ -25,7 +24,7 @@ class _RowSums(torch.autograd.Function):
     @full_precision
     def forward(ctx: Any, values: Tensor, pattern: Pattern) -> Tensor:
         ctx.pattern = pattern
-        if values.device.type == "cpu" and "cpu" in _kernels.FUSED:
+        if values.device.type == "cpu" and fused(values):
             return cast(Tensor, torch.sparse.mm(_ones(values, pattern), values, "sum"))
         return weighted_sum(pattern.indptr, pattern.indices, None, values.contiguous())
 
@@ -67,7 +66,7 @@ class _RowMaxima(torch.autograd.Function):
 def _largest(values: Tensor, pattern: Pattern) -> tuple[Tensor, Tensor]:
     """Return each row's maxima, and for each its first entry (the number of entries if none)."""
     entries, shape = len(pattern.indices), (pattern.num_rows, values.shape[1])
-    if values.device.type == "cpu" and "cpu" in _kernels.FUSED and entries:
+    if values.device.type == "cpu" and fused(values) and entries:
         with torch.enable_grad():  # torch returns the positions only if it expects a backward
             largest, first = torch.ops.aten._sparse_mm_reduce_impl(
                 _ones(values, pattern), values.detach().requires_grad_(), "amax"

@@ -10,6 +10,7 @@ __all__ = [
     "autocast_dtype",
     "autocasts",
     "expect",
+    "expect_all",
     "expect_device",
     "expect_ends",
     "expect_finite",
@@ -19,9 +20,11 @@ __all__ = [
     "expect_same_dtype",
     "expect_sentences",
     "expect_sizes",
+    "expect_square",
     "expect_targets",
     "expect_tensor",
     "expect_words",
+    "exporting",
     "softmax_dtype",
 ]
 
@@ -154,9 +157,27 @@ def expect_same_dtype(value: _Numbers, name: str, other: _Numbers, other_name: s
 
 def expect_finite(value: Tensor, name: str, expected: str = "finite numbers") -> None:
     """Raise ``ValueError`` if a number is NaN or infinite, in one pass over minimum and maximum."""
-    # An empty tensor has no minimum; where there is a NaN, both minimum and maximum are NaN.
-    finite = not value.numel() or bool(torch.stack(value.detach().aminmax()).isfinite().all())
-    expect(finite, name, expected, "NaN or infinity")
+    if value.numel():  # an empty tensor has no minimum
+        # Where there is a NaN, both minimum and maximum are NaN.
+        extremes = torch.stack(value.detach().aminmax())
+        expect_all(extremes.isfinite(), name, expected, "NaN or infinity")
+
+
+def expect_all(ok: Tensor, name: str, expected: str, got: object) -> None:
+    """Raise ``ValueError`` unless all are true.
+
+    ``torch.export`` traces code without knowing the numbers. There the check becomes part of the
+    exported program, which raises ``RuntimeError``.
+    """
+    if exporting():
+        torch._assert_async(ok.all(), f"{name}: expected {expected}, got {got}")
+    else:
+        expect(bool(ok.all()), name, expected, got)
+
+
+def exporting() -> bool:
+    """Tell whether ``torch.export`` is tracing; older versions of torch do not say."""
+    return bool(getattr(torch.compiler, "is_exporting", bool)())
 
 
 def expect_device(device: torch.device | str | int, name: str) -> torch.device:
@@ -228,23 +249,34 @@ def expect_targets(target_in: Tensor, sentences: int, vocabulary: int) -> None:
     expect_words(target_in, "target_in", vocabulary)
 
 
-def expect_ends(source: Tensor, target: Tensor, num_nodes: int) -> None:
-    """Raise unless ``source`` and ``target`` are the ends of edges between ``num_nodes`` nodes.
+def expect_ends(source: Tensor, target: Tensor, num_sources: int, num_nodes: int) -> None:
+    """Raise unless ``source`` and ``target`` are the ends of edges from so many nodes to so many.
 
     Raises:
         TypeError: If one is not an integer tensor.
         ValueError: If one is not a vector or is on ``"meta"``, a node index is out of range, or
             their lengths differ.
     """
-    for ends, name in ((source, "source"), (target, "target")):
+    for ends, name, count in ((source, "source", num_sources), (target, "target", num_nodes)):
         expect_tensor(ends, name, "int", ndim=1, exact=True)
         expect(not ends.is_meta, name, "a tensor that holds numbers", "one on 'meta'")
         if ends.numel():
             low, high = int(ends.min()), int(ends.max())
             none = "no edges, since there are no nodes"
-            wanted = f"nodes 0 to {num_nodes - 1}" if num_nodes else none
-            expect(low >= 0 and high < num_nodes, name, wanted, f"{low} to {high}")
+            wanted = f"nodes 0 to {count - 1}" if count else none
+            expect(low >= 0 and high < count, name, wanted, f"{low} to {high}")
     expect(len(source) == len(target), "target", f"{len(source)} like source", len(target))
+
+
+def expect_square(num_sources: int | None, what: str) -> None:
+    """Raise ``ValueError`` if the sources of a graph are not its targets.
+
+    Args:
+        num_sources: Their number where they are other nodes, otherwise None.
+        what: What needs them to be the same.
+    """
+    wanted = f"None, since {what} needs sources that are the targets"
+    expect(num_sources is None, "num_sources", wanted, num_sources)
 
 
 def expect_node_data(features: Tensor | None, labels: Tensor | None, num_nodes: int) -> None:

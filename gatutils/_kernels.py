@@ -5,7 +5,7 @@ features (a bag of words per node). Zeros are neither stored nor multiplied. For
 attention keeps tensors of (heads, edges) and (heads, num_nodes, dim), never (edges, heads, dim).
 
 Two operations suffice, and the gradient of each is computed by the same two, so higher derivatives
-need no larger tensors (GATv2's scores are the exception, see :class:`_GATv2Scores`):
+need no larger tensors:
 
 - :func:`weighted_row_sums`, a sparse matrix times a dense one: :math:`c_i = \sum_j w_{ij} v_j`;
 - :func:`entry_dots`, a dot product at each entry of the sparse matrix: :math:`g_i^\top v_j`.
@@ -23,12 +23,9 @@ from typing import Any, Literal, TypeVar, cast
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.autograd.function import once_differentiable
-from torch.nn.functional import embedding_bag, leaky_relu
+from torch.nn.functional import embedding_bag
 
-from gatutils._checks import (
-    autocasts,
-)
+from gatutils._checks import autocasts, exporting
 from gatutils._csr import Pattern
 
 with warnings.catch_warnings():  # torch warns once that its sparse CSR support is in beta
@@ -45,7 +42,12 @@ FUSED = {"cpu", "cuda"}
 """Device types for which torch has the fused reductions ``segment_reduce`` and ``embedding_bag``.
 
 On others (among them Apple's ``mps``) the kernels gather and scatter, which works on every
-device."""
+device, and can be exported."""
+
+
+def fused(numbers: Tensor) -> bool:
+    """Tell whether the fused reductions can be used for a tensor."""
+    return numbers.device.type in FUSED and not exporting()
 
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -91,7 +93,7 @@ def weighted_sum(
     """
     if not members.numel():
         return rows.new_zeros(len(offsets) - 1, rows.shape[1])
-    if rows.device.type in FUSED:
+    if fused(rows):
         return embedding_bag(
             members, rows, offsets, mode="sum", per_sample_weights=weights, include_last_offset=True
         )
@@ -206,7 +208,7 @@ def _dots(
     out = of_rows.new_zeros(entries)
     # torch 2.13 writes out of bounds if a matrix has more entries than positions (duplicates).
     fits = of_rows.dtype in (torch.float32, torch.float64) and entries <= size[0] * size[1]
-    if of_rows.device.type == "cpu" and "cpu" in FUSED and entries and fits:
+    if of_rows.device.type == "cpu" and fused(of_rows) and entries and fits:
         places = torch.sparse_csr_tensor(pattern.indptr, pattern.indices, out, size)
         torch.sparse.sampled_addmm(places, of_rows, of_columns.T, beta=0, out=places)
         return out
@@ -218,7 +220,7 @@ def _dots(
 
 def _reduce_rows(numbers: Tensor, pattern: Pattern, reduce: Literal["sum", "max"]) -> Tensor:
     """Return for each head and row the sum (0 without entries) or maximum of its entries."""
-    if numbers.device.type in FUSED:
+    if fused(numbers):
         offsets = pattern.indptr.expand(len(numbers), -1).contiguous()
         # Reset the strides: torch 2.13 uses that of an axis of length one, which is arbitrary.
         numbers = numbers.flatten().view(numbers.shape)
@@ -319,97 +321,3 @@ class _SegmentSoftmax(torch.autograd.Function):
         pattern = ctx.pattern
         total = entry_sums(weights * gradient, pattern)
         return weights * (gradient - total.index_select(1, pattern.rows)), None
-
-
-def gatv2_scores(
-    queries: Float[Tensor, "rows width"],
-    keys: Float[Tensor, "columns width"],
-    a: Float[Tensor, "heads dim"],
-    slope: float,
-    pattern: Pattern,
-) -> Float[Tensor, "heads entries"]:
-    r"""Return :math:`a^\top \mathrm{LeakyReLU}(q_i + k_j)` for each entry (i, j), in each head.
-
-    Args:
-        queries: :math:`q_i`, the heads side by side (width = heads x dim).
-        keys: :math:`k_j`, likewise.
-        a: One vector per head.
-        slope: Slope of the LeakyReLU for negative inputs.
-        pattern: The positions (i, j) of the entries.
-    """
-    return apply(_GATv2Scores, queries, keys, a, slope, pattern)
-
-
-class _GATv2Scores(torch.autograd.Function):
-    r"""For each entry :math:`e_{ij} = a^\top \mathrm{LeakyReLU}(q_i + k_j)`, in each head.
-
-    The sums :math:`q_i + k_j` are as wide as a state. They are computed for a few thousand edges
-    at a time, and recomputed in the backward pass instead of being stored. If gradients of the
-    gradients are required (``create_graph=True``), the sums of all edges are computed at once, by
-    :meth:`formula`.
-    """
-
-    @staticmethod
-    @full_precision
-    def forward(
-        ctx: Any, queries: Tensor, keys: Tensor, a: Tensor, slope: float, pattern: Pattern
-    ) -> Tensor:
-        """Args are (nodes, heads x dim) twice and (heads, dim); returns (heads, edges)."""
-        ctx.save_for_backward(queries, keys, a)
-        ctx.slope, ctx.pattern = slope, pattern
-        scores = queries.new_empty(len(pattern.indices), len(a))
-        blocks = torch.block_diag(*a).T  # (heads x dim, heads): each head uses its own part
-        for k in range(0, len(pattern.indices), CHUNK):
-            at = slice(k, k + CHUNK)
-            sums = queries.index_select(0, pattern.rows[at])
-            sums += keys.index_select(0, pattern.indices[at])
-            scores[at] = leaky_relu(sums, slope) @ blocks
-        return scores.T.contiguous()
-
-    @staticmethod
-    def formula(
-        queries: Tensor, keys: Tensor, a: Tensor, slope: float, pattern: Pattern
-    ) -> Float[Tensor, "heads edges"]:
-        """Return the same scores from one (heads, dim) array per edge, recorded by autograd."""
-        sums = queries.index_select(0, pattern.rows) + keys.index_select(0, pattern.indices)
-        return (leaky_relu(sums, slope).view(-1, *a.shape) * a).sum(dim=2).T
-
-    @staticmethod
-    @full_precision
-    def backward(ctx: Any, gradient: Tensor) -> Any:
-        """Return the gradients of the queries, the keys and a."""
-        backward = _GATv2Scores._again if torch.is_grad_enabled() else _GATv2Scores._chunked
-        return (*backward(ctx, gradient), None, None)
-
-    @staticmethod
-    def _again(ctx: Any, gradient: Tensor) -> Any:
-        """Differentiate the formula, so that the gradients can be differentiated in turn."""
-        # Views, so that a tensor passed as two arguments has a gradient for each of them.
-        inputs = [tensor.view_as(tensor) for tensor in ctx.saved_tensors]
-        queries, keys, a = inputs
-        scores = _GATv2Scores.formula(queries, keys, a, ctx.slope, ctx.pattern)
-        wanted = [tensor for tensor in inputs if tensor.requires_grad]
-        found = iter(torch.autograd.grad(scores, wanted, gradient, create_graph=True))
-        return tuple(next(found) if tensor.requires_grad else None for tensor in inputs)
-
-    @staticmethod
-    @once_differentiable
-    def _chunked(ctx: Any, gradient: Tensor) -> Any:
-        """Recompute the sums, a few thousand edges at a time."""
-        queries, keys, a = ctx.saved_tensors
-        pattern, slope = ctx.pattern, ctx.slope
-        gradient = gradient.T.contiguous()
-        blocks = torch.block_diag(*a)
-        of_queries, of_keys = torch.zeros_like(queries), torch.zeros_like(keys)
-        of_blocks = torch.zeros_like(blocks)
-        for k in range(0, len(pattern.indices), CHUNK):
-            ends, starts = pattern.rows[k : k + CHUNK], pattern.indices[k : k + CHUNK]
-            sums = queries.index_select(0, ends) + keys.index_select(0, starts)
-            part = gradient[k : k + CHUNK]
-            of_blocks += part.T @ leaky_relu(sums, slope)
-            of_sums = part @ blocks
-            of_sums = torch.where(sums > 0, of_sums, slope * of_sums)
-            of_queries.index_add_(0, ends, of_sums)
-            of_keys.index_add_(0, starts, of_sums)
-        own = of_blocks.view(len(a), len(a), -1).diagonal().T
-        return of_queries, of_keys, own

@@ -1,14 +1,33 @@
-"""What the graph layers share: validation of their input, and features that may be sparse."""
+"""What the graph layers share: validation, features that may be sparse, edge data of self-loops."""
 
+import math
+from typing import Literal, TypeVar
+
+import torch
 from torch import Tensor
 from torch.nn import functional
 
-from gatutils._checks import expect, expect_finite, expect_int, expect_same_dtype, expect_tensor
+from gatutils._checks import (
+    expect,
+    expect_finite,
+    expect_int,
+    expect_same_dtype,
+    expect_square,
+    expect_tensor,
+)
 from gatutils.graph import Graph
 from gatutils.sparse import CSRMatrix
 
 States = Tensor | CSRMatrix
 """Node states: one row per node."""
+
+Pair = tuple[States, States]
+"""The states of the sources, and those of the targets, where these are different nodes."""
+
+Kind = TypeVar("Kind", bound=States)
+
+Fill = float | Literal["mean"]
+"""The data of an added self-loop: one number, or the mean over the node's other incoming edges."""
 
 
 def expect_graph(graph: Graph) -> None:
@@ -20,10 +39,35 @@ def expect_graph(graph: Graph) -> None:
 def expect_states(states: States, graph: Graph, sparse: bool = False) -> None:
     """Raise unless there is one row per node; a CSRMatrix is accepted only with ``sparse``."""
     expect_graph(graph)
+    expect_square(graph.num_sources if graph.is_bipartite else None, "one set of states")
+    expect_rows(states, "states", graph.num_nodes, "node", sparse)
+
+
+def expect_rows(states: States, name: str, rows: int, per: str, sparse: bool = False) -> None:
+    """Raise unless there are so many rows; a CSRMatrix is accepted only with ``sparse``."""
     if not (sparse and isinstance(states, CSRMatrix)):
-        expect_tensor(states, "states", "float", ndim=2, exact=True)
-    n = graph.num_nodes
-    expect(len(states) == n, "states", f"{n} rows, one per node", len(states))
+        expect_tensor(states, name, "float", ndim=2, exact=True)
+    expect(len(states) == rows, name, f"{rows} rows, one per {per}", len(states))
+
+
+def sources_and_targets(
+    states: Kind | tuple[Kind, Kind], graph: Graph, sparse: bool = False
+) -> tuple[Kind, Kind]:
+    """Return the states of the sources and those of the targets, or raise if they do not fit.
+
+    One set of states is both; a bipartite graph needs a pair.
+    """
+    expect_graph(graph)
+    if isinstance(states, tuple):
+        wanted = "a pair: states of the sources, states of the targets"
+        expect(len(states) == 2, "states", wanted, f"{len(states)} parts")
+        expect_rows(states[0], "states[0]", graph.num_sources, "source", sparse)
+        expect_rows(states[1], "states[1]", graph.num_nodes, "target", sparse)
+        return states
+    wanted = f"a pair, as the graph is bipartite (num_sources is {graph.num_sources})"
+    expect(not graph.is_bipartite, "states", wanted, type(states).__name__)
+    expect_rows(states, "states", graph.num_nodes, "node", sparse)
+    return states, states
 
 
 def expect_width(states: States, weight: Tensor) -> None:
@@ -46,6 +90,52 @@ def expect_features(in_features: int, out_features: int) -> None:
     """Raise unless both widths are at least 1."""
     expect_int(in_features, "in_features", least=1)
     expect_int(out_features, "out_features", least=1)
+
+
+def expect_fill(fill_value: Fill) -> None:
+    """Raise ``ValueError`` unless it says how the data of a self-loop are filled in."""
+    number = isinstance(fill_value, int | float) and not isinstance(fill_value, bool)
+    fits = fill_value == "mean" or (number and math.isfinite(fill_value))
+    expect(fits, "fill_value", "a finite number or 'mean'", repr(fill_value))
+
+
+def expect_edge_data(data: Tensor, name: str, graph: Graph, ndim: int, weight: Tensor) -> None:
+    """Raise unless there is one row of finite numbers per edge, of the dtype of the weights."""
+    expect_tensor(data, name, "float", ndim=ndim, exact=True)
+    m = graph.num_edges
+    expect(len(data) == m, name, f"{m} rows, one per edge", len(data))
+    expect_same_dtype(data, name, weight, "the weights")
+    expect_finite(data, name)
+
+
+def add_self_loops(
+    graph: Graph, edge_data: Tensor | None, fill_value: Fill, keep: bool
+) -> tuple[Graph, Tensor | None]:
+    """Return the graph with one self-loop per node, and the data of its edges.
+
+    Args:
+        graph: The graph; all edge data are in the order of ``source`` and ``target``.
+        edge_data: One row per edge, or None.
+        fill_value: The data of an added self-loop.
+        keep: Whether a self-loop that the graph has already keeps its own data.
+    """
+    looped = graph.with_self_loops()
+    if edge_data is None:
+        return looped, None
+    rest = edge_data.shape[1:]
+    if fill_value == "mean":
+        proper = (graph.source != graph.target).nonzero().squeeze(1)
+        target = graph.target[proper]
+        total = edge_data.new_zeros(graph.num_nodes, *rest)
+        total = total.index_add(0, target, edge_data.index_select(0, proper))
+        count = target.bincount(minlength=graph.num_nodes).clamp(min=1)
+        filled = total / count.view(-1, *(1 for _ in rest))
+    else:
+        filled = edge_data.new_full((graph.num_nodes, *rest), fill_value)
+    order = graph.loop_order
+    if not keep:
+        order = torch.where(looped.source == looped.target, graph.num_edges + looped.target, order)
+    return looped, torch.cat([edge_data, filled]).index_select(0, order)
 
 
 def linear(states: States, weight: Tensor) -> Tensor:

@@ -17,10 +17,12 @@ from torch import Tensor, nn
 
 from gatutils._checks import (
     expect,
+    expect_all,
     expect_finite,
     expect_int,
     expect_same_dtype,
     expect_tensor,
+    exporting,
     softmax_dtype,
 )
 
@@ -113,7 +115,7 @@ def attend(
     # row would be softmax(-inf, ..., -inf) = NaN, in the gradient too: such a row gets scores of 0
     # first, and its weights are set to 0 afterwards.
     nothing_to_see = visible.detach().amax(dim=-1, keepdim=True) == -torch.inf if keys else None
-    if nothing_to_see is None or not nothing_to_see.any():
+    if nothing_to_see is None or not (exporting() or nothing_to_see.any()):
         weights = visible.softmax(dim=-1, dtype=softmax_dtype(scores))
     else:
         weights = visible.masked_fill(nothing_to_see, 0)
@@ -122,7 +124,11 @@ def attend(
     context = weights @ values
     # A visible score that is NaN or infinite makes its row NaN, and a weight of 0 does not hide
     # a bad value: 0 times NaN is NaN. So the contexts tell, which are fewer than the scores.
-    if context.numel() == 0 or not context.detach().isfinite().all():
+    if exporting():  # one program for all numbers
+        expect_all(
+            context.detach().isfinite(), "scores, values", "finite numbers", "NaN or infinity"
+        )
+    elif context.numel() == 0 or not context.detach().isfinite().all():
         if (visible.isnan() | (visible == torch.inf)).any():
             raise ValueError(
                 "scores: expected finite numbers where mask is True, got NaN or infinity"

@@ -23,14 +23,17 @@ from gatutils._checks import (
     expect_list,
     expect_node_data,
     expect_sizes,
+    expect_square,
     expect_tensor,
 )
 from gatutils._csr import Pattern, derived
+from gatutils._derived import Derived
+from gatutils.sampling import Sampling
 
 __all__ = ["Graph"]
 
 
-class Graph:
+class Graph(Derived, Sampling):
     r"""Nodes 0 to n - 1, and directed edges sorted by their target.
 
     The graph holds exactly what it is given: no self-loop, reverse edge or node is added, and an
@@ -58,6 +61,10 @@ class Graph:
         looped = graph.with_self_loops()
         torch.cat([lengths, torch.zeros(3)])[looped.edge_order]
 
+    In a *bipartite* graph (``num_sources`` is given) the sources are not the targets: edges lead
+    from one set of nodes to another, and each set counts from 0. The nodes of the graph are then
+    the targets. Layers take a pair of states, those of the sources and those of the targets.
+
     Args:
         num_nodes: Number of nodes, including those without an edge.
         source: The node j at which each edge begins, shape (num_edges,).
@@ -66,6 +73,7 @@ class Graph:
         labels: One label per node, or anything else whose first axis counts nodes.
         sizes: The number of nodes of each graph, where this one is a batch of several (see
             :meth:`from_graphs`); by default it is a single graph.
+        num_sources: The number of sources, where they are not the targets.
 
     Attributes:
         num_nodes: Number of nodes.
@@ -80,8 +88,8 @@ class Graph:
         AttributeError: If an attribute is assigned to or deleted.
         TypeError: If ``source`` or ``target`` is not an integer tensor, ``features`` not a float
             tensor, ``labels`` not a tensor, or ``sizes`` not integers.
-        ValueError: If sizes do not match, a node index is out of range, or an edge leads from one
-            graph to another.
+        ValueError: If sizes do not match, a node index is out of range, an edge leads from one
+            graph to another, or a batch of several graphs is bipartite.
     """
 
     num_nodes: int
@@ -92,6 +100,7 @@ class Graph:
     sizes: Int[Tensor, " num_graphs"]
     edge_order: Int[Tensor, " num_edges"]
     _given: int  # the number of rows of the list that edge_order indexes
+    _num_sources: int | None  # None if the sources are the targets
 
     def __init__(
         self,
@@ -102,9 +111,12 @@ class Graph:
         labels: Tensor | None = None,
         *,
         sizes: Int[Tensor, " num_graphs"] | Sequence[int] | None = None,
+        num_sources: int | None = None,
     ) -> None:
         expect_int(num_nodes, "num_nodes", least=0)
-        expect_ends(source, target, num_nodes)
+        if num_sources is not None:
+            expect_int(num_sources, "num_sources", least=0)
+        expect_ends(source, target, num_nodes if num_sources is None else num_sources, num_nodes)
         expect_node_data(features, labels, num_nodes)
         # Copies, because the caller's tensors may change.
         source, target = (ends.to(torch.long, copy=True) for ends in (source, target))
@@ -125,9 +137,11 @@ class Graph:
                 else expect_sizes(sizes, num_nodes),
                 "edge_order": order,
                 "_given": len(order),
+                "_num_sources": num_sources,
             }
         )
         if self.num_graphs > 1:
+            expect_square(num_sources, "a batch of several graphs")
             across = (self.batch[source] != self.batch[target]).nonzero()
             got = [(int(source[k]), int(target[k])) for k in across[:1]]
             expect(not got, "sizes", "no edge from one graph to another", got)
@@ -153,13 +167,10 @@ class Graph:
         graph.__setstate__(self.__getstate__() | parts)
         return graph
 
-    def _some(self, edges: Tensor | slice) -> Graph:
-        """Return the graph with a subset of the edges, selected by indices or by a mask."""
-        names = ("source", "target", "edge_order")
-        return self._with(**{name: getattr(self, name)[edges] for name in names})
-
     def __repr__(self) -> str:
         parts = [f"{self.num_nodes} nodes", f"{self.num_edges} edges"]
+        if self.is_bipartite:
+            parts[0] = f"{self.num_sources} sources, {self.num_nodes} targets"
         if self.num_graphs != 1:
             parts.insert(0, f"{self.num_graphs} graphs")
         if self.features is not None:
@@ -177,6 +188,7 @@ class Graph:
         undirected: bool = False,
         features: Float[Tensor, "num_nodes dim"] | None = None,
         labels: Tensor | None = None,
+        num_sources: int | None = None,
     ) -> Graph:
         """Make a graph from pairs (source, target).
 
@@ -187,11 +199,15 @@ class Graph:
                 ``edge_order`` both directions refer to the one pair.
             features: Node features, shape (num_nodes, dim).
             labels: One per node.
+            num_sources: The number of sources, where they are not the targets.
 
         Raises:
             TypeError: If ``edges`` is not a sequence of pairs of ints.
-            ValueError: If sizes do not match, or a node index is out of range.
+            ValueError: If sizes do not match, a node index is out of range, or a bipartite graph
+                is to be undirected.
         """
+        if undirected:
+            expect_square(num_sources, "undirected")
         expect_list(edges, "edges", Sequence)
         pairs = []
         for edge in edges:
@@ -204,7 +220,7 @@ class Graph:
             given += [k for k, (j, i) in enumerate(pairs) if i != j]
             pairs += [(i, j) for j, i in pairs if i != j]
         ends = torch.tensor(pairs, dtype=torch.long).reshape(-1, 2)
-        graph = cls(num_nodes, ends[:, 0], ends[:, 1], features, labels)
+        graph = cls(num_nodes, ends[:, 0], ends[:, 1], features, labels, num_sources=num_sources)
         order = torch.tensor(given, dtype=torch.long)[graph.edge_order]
         return graph._with(edge_order=order, _given=len(edges))
 
@@ -216,6 +232,7 @@ class Graph:
         *,
         features: Float[Tensor, "num_nodes dim"] | None = None,
         labels: Tensor | None = None,
+        num_sources: int | None = None,
     ) -> Graph:
         """Make a graph from an edge index as PyTorch Geometric has it: sources above targets.
 
@@ -224,6 +241,7 @@ class Graph:
             num_nodes: Number of nodes.
             features: Node features, shape (num_nodes, dim); PyTorch Geometric's ``x``.
             labels: One per node; PyTorch Geometric's ``y``.
+            num_sources: The number of sources, where they are not the targets.
 
         Raises:
             TypeError: If ``edge_index`` is not an integer tensor.
@@ -232,7 +250,9 @@ class Graph:
         """
         expect_tensor(edge_index, "edge_index", "int", ndim=2, exact=True)
         expect(len(edge_index) == 2, "edge_index", "2 rows", f"shape {tuple(edge_index.shape)}")
-        return cls(num_nodes, edge_index[0], edge_index[1], features, labels)
+        return cls(
+            num_nodes, edge_index[0], edge_index[1], features, labels, num_sources=num_sources
+        )
 
     @property
     def edge_index(self) -> Int[Tensor, "2 num_edges"]:
@@ -260,8 +280,8 @@ class Graph:
         """Return the mask: True in row i and column j where an edge leads from j to i.
 
         Raises:
-            ValueError: If an edge is duplicated, which a mask cannot express;
-                :meth:`without_duplicates` drops duplicates.
+            ValueError: If an edge is duplicated, which a mask cannot express
+                (:meth:`without_duplicates` drops duplicates), or the graph is bipartite.
         """
         counts = self.adjacency()
         once = bool((counts <= 1).all())
@@ -269,7 +289,12 @@ class Graph:
         return counts.bool()
 
     def adjacency(self) -> Float[Tensor, "num_nodes num_nodes"]:
-        """Return :math:`A`: in row i and column j the number of edges from j to i."""
+        """Return :math:`A`: in row i and column j the number of edges from j to i.
+
+        Raises:
+            ValueError: If the graph is bipartite.
+        """
+        self._expect_square("a square matrix")
         counts = torch.zeros(self.num_nodes, self.num_nodes, device=self.source.device)
         one = torch.ones(self.num_edges, device=self.source.device)
         return counts.index_put((self.target, self.source), one, accumulate=True)
@@ -280,6 +305,19 @@ class Graph:
     def num_edges(self) -> int:
         """Number of edges."""
         return len(self.source)
+
+    @property
+    def num_sources(self) -> int:
+        """Number of sources; that of the nodes, unless the graph is bipartite."""
+        return self.num_nodes if self._num_sources is None else self._num_sources
+
+    @property
+    def is_bipartite(self) -> bool:
+        """Whether the sources are other nodes than the targets."""
+        return self._num_sources is not None
+
+    def _expect_square(self, what: str) -> None:
+        expect_square(self._num_sources, what)
 
     @property
     def num_graphs(self) -> int:
@@ -297,13 +335,13 @@ class Graph:
 
         Those of i are ``indptr[i]`` to ``indptr[i + 1] - 1``.
         """
-        counts = self.target.bincount(minlength=self.num_nodes)
-        return torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+        every = torch.arange(self.num_nodes + 1, device=self.target.device)
+        return torch.searchsorted(self.target, every)
 
     @derived
     def pattern(self) -> Pattern:
         """The positions of the adjacency matrix's entries; rows are targets, columns sources."""
-        return Pattern(self.indptr, self.source, self.num_nodes, self.target)
+        return Pattern(self.indptr, self.source, self.num_sources, self.target)
 
     @derived
     def graph_pattern(self) -> Pattern:
@@ -319,48 +357,6 @@ class Graph:
 
     # ---- Graphs derived from this one ------------------------------------------------------------
 
-    def with_self_loops(self) -> Graph:
-        """Return the graph in which each node has exactly one self-loop.
-
-        An existing self-loop remains the given edge that it was (of several, the first). The one
-        added to node i is, in ``edge_order``, row i after the rows of the given edges.
-        """
-        return self._looped
-
-    @derived
-    def _looped(self) -> Graph:
-        every = torch.arange(self.num_nodes, device=self.source.device)
-        at = (self.source == self.target).nonzero().squeeze(1)
-        owner = self.target[at]
-        first = torch.ones_like(owner, dtype=torch.bool)
-        first[1:] = owner[1:] != owner[:-1]
-        number = self._given + every
-        number[owner[first]] = self.edge_order[at[first]]
-        proper = self.without_self_loops()
-        target, order = torch.cat([proper.target, every]).sort(stable=True)
-        return self._with(
-            source=torch.cat([proper.source, every])[order],
-            target=target,
-            edge_order=torch.cat([proper.edge_order, number])[order],
-            _given=self._given + self.num_nodes,
-        )
-
-    def without_self_loops(self) -> Graph:
-        """Return the graph without self-loops; its other edges keep their order."""
-        return self._some(self.source != self.target)
-
-    def without_duplicates(self) -> Graph:
-        """Return the graph with each edge once, the first of several.
-
-        The edges of one target are then sorted by their sources.
-        """
-        by_source = self.pattern.order
-        order = by_source[self.target[by_source].argsort(stable=True)]
-        ends = self.edge_index[:, order]
-        new = torch.ones_like(order, dtype=torch.bool)
-        new[1:] = (ends[:, 1:] != ends[:, :-1]).any(dim=0)
-        return self._some(order[new])
-
     def with_features(
         self, features: Float[Tensor, "num_nodes dim"] | None, labels: Tensor | None = None
     ) -> Graph:
@@ -372,31 +368,6 @@ class Graph:
     def without_edges(self) -> Graph:
         """Return the nodes without any edge."""
         return self._some(slice(0))
-
-    def permute(self, order: Int[Tensor, " num_nodes"]) -> Graph:
-        """Return the graph with its nodes renumbered: its node k is node ``order[k]`` of this one.
-
-        Raises:
-            TypeError: If ``order`` is not an integer tensor.
-            ValueError: If it is not a permutation of the nodes, or this is a batch of several
-                graphs.
-        """
-        expect_tensor(order, "order", "int", ndim=1, exact=True)
-        every = torch.arange(self.num_nodes, device=order.device)
-        whole = len(order) == self.num_nodes and torch.equal(order.sort().values, every)
-        none = "no numbers, since there are no nodes"
-        wanted = f"each of 0 to {self.num_nodes - 1} once" if self.num_nodes else none
-        expect(whole, "order", wanted, order.tolist())
-        expect(self.num_graphs == 1, "graph", "one graph", f"{self.num_graphs} in a batch")
-        number = order.argsort()
-        target, sorting = number[self.target].sort(stable=True)
-        return self._with(
-            source=number[self.source][sorting],
-            target=target,
-            edge_order=self.edge_order[sorting],
-            features=None if self.features is None else self.features[order],
-            labels=None if self.labels is None else self.labels[order],
-        )
 
     def to(self, device: torch.device | str | int) -> Graph:
         """Return the same graph on another device; this one if it is there already.
@@ -424,10 +395,12 @@ class Graph:
 
         Raises:
             TypeError: If ``graphs`` is not a sequence of graphs.
-            ValueError: If it is empty, only some graphs have features or labels, or their widths
-                differ.
+            ValueError: If it is empty, only some graphs have features or labels, their widths
+                differ, or one is bipartite.
         """
         expect_list(graphs, "graphs", Graph)
+        for graph in graphs:
+            graph._expect_square("a batch of several graphs")
         expect(len(graphs) > 0, "graphs", "one graph or more", "none")
         joined: dict[str, Tensor | None] = {}
         for name in ("features", "labels"):
@@ -454,7 +427,17 @@ class Graph:
 
 
 _PARTS = frozenset(
-    ("num_nodes", "source", "target", "features", "labels", "sizes", "edge_order", "_given")
+    (
+        "num_nodes",
+        "source",
+        "target",
+        "features",
+        "labels",
+        "sizes",
+        "edge_order",
+        "_given",
+        "_num_sources",
+    )
 )
 
 

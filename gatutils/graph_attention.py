@@ -6,6 +6,11 @@ Every layer here reads like its formula, and goes through :func:`attend_edges`::
     scores = self.score(query, key, graph)           # (num_edges, heads)
     out, alpha = attend_edges(scores, value, graph)  # as value, as scores
     return self.join_heads(out)
+
+``torch.compile`` works with graph breaks (``fullgraph=True`` raises). ``torch.export`` works
+without ``strict``, for a module that holds the graph: the edges are part of the exported program,
+which raises ``RuntimeError`` where the layer would raise ``ValueError`` for NaN or infinity. A
+layer that adds self-loops must have been called once with the graph before it is exported.
 """
 
 import math
@@ -16,103 +21,28 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 
-from gatutils._checks import expect, expect_finite, expect_int, expect_same_dtype, expect_tensor
-from gatutils._kernels import (
-    dropout_mask,
-    full_precision,
-    gatv2_scores,
-    pair_sums,
-    segment_softmax,
-    weighted_row_sums,
-)
+from gatutils._attend_edges import attend_edges
+from gatutils._checks import expect, expect_int
+from gatutils._gatv2 import gatv2_scores
+from gatutils._kernels import dropout_mask, full_precision, pair_sums
 from gatutils._layers import (
+    Fill,
+    Pair,
     States,
+    add_self_loops,
+    expect_edge_data,
     expect_features,
+    expect_fill,
     expect_finite_states,
-    expect_graph,
     expect_states,
     expect_width,
     linear,
+    sources_and_targets,
 )
 from gatutils.attention import attend
 from gatutils.graph import Graph
 
 __all__ = ["GATConv", "GATv2Conv", "GraphAttention", "attend_edges"]
-
-
-def attend_edges(
-    scores: Float[Tensor, "num_edges *heads"],  # noqa: F821
-    values: Float[Tensor, "num_nodes *heads dim"],
-    graph: Graph,
-    dropout_mask: Float[Tensor, "num_edges *heads"] | None = None,  # noqa: F821
-) -> tuple[Float[Tensor, "num_nodes *heads dim"], Float[Tensor, "num_edges *heads"]]:  # noqa: F821
-    r"""Attend along the edges of a graph: softmax over incoming edges, weighted sum of values.
-
-    It computes what :func:`gatutils.attention.attend` computes with the graph as its mask, but
-    pairs of nodes without an edge are neither scored nor stored. A duplicated edge counts twice.
-    A node without incoming edges gets a context of zeros. Scores must be finite: to hide an edge,
-    leave it out.
-
-    Args:
-        scores: :math:`e_{ij}`, shape (num_edges,) or (num_edges, heads), in the order of
-            ``graph.source`` and ``graph.target`` (sorted by target, so not the order in which the
-            edges were given; see ``graph.edge_order``).
-        values: :math:`v_j`, shape (num_nodes, dim) or (num_nodes, heads, dim).
-        graph: Which nodes attend to which.
-        dropout_mask: What the attention weights are multiplied by before the sum, shaped like
-            ``scores``; None for ones.
-
-    Returns:
-        The contexts :math:`c_i`, shaped like ``values``, and the weights :math:`\alpha_{ij}`,
-        shaped like ``scores`` and not affected by ``dropout_mask``.
-
-    Raises:
-        TypeError: If ``scores`` or ``values`` is not a float tensor, or their dtypes differ (under
-            autocast the wider of the two is used).
-        ValueError: If sizes do not match, or a number is NaN or infinite.
-
-    Source:
-        Velickovic et al. (2018), equations 2 and 4.
-    """
-    expect_graph(graph)
-    expect_tensor(scores, "scores", "float", ndim=1)
-    expect(scores.ndim < 3, "scores", "1 or 2 axes", f"shape {tuple(scores.shape)}")
-    expect_tensor(values, "values", "float", ndim=scores.ndim + 1, exact=True)
-    n, m = graph.num_nodes, graph.num_edges
-    expect(len(values) == n, "values", f"{n} rows, one per node", len(values))
-    expect(len(scores) == m, "scores", f"{m} rows, one per edge", len(scores))
-    heads, value_heads = tuple(scores.shape[1:]), tuple(values.shape[1:-1])
-    expect(value_heads == heads, "values", f"heads {heads} like scores", value_heads)
-    expect_same_dtype(values, "values", scores, "scores")
-    if dropout_mask is not None:
-        expect_tensor(dropout_mask, "dropout_mask", "float")
-        fits = dropout_mask.shape == scores.shape
-        wanted = f"shape {tuple(scores.shape)} of scores"
-        expect(fits, "dropout_mask", wanted, f"shape {tuple(dropout_mask.shape)}")
-    wider = torch.promote_types(scores.dtype, values.dtype)  # they may differ under autocast
-    scores, values = scores.to(wider), values.to(wider)
-    dropout_mask = None if dropout_mask is None else dropout_mask.to(wider)
-    expect_finite(scores, "scores")
-    expect_finite(values, "values")
-    if heads:
-        return _attend_edges(scores, values, graph, dropout_mask)
-    mask = None if dropout_mask is None else dropout_mask.unsqueeze(1)
-    context, weights = _attend_edges(scores.unsqueeze(1), values.unsqueeze(1), graph, mask)
-    return context.squeeze(1), weights.squeeze(1)
-
-
-@full_precision
-def _attend_edges(
-    scores: Float[Tensor, "num_edges heads"],
-    values: Float[Tensor, "num_nodes heads dim"],
-    graph: Graph,
-    mask: Float[Tensor, "num_edges heads"] | None,
-) -> tuple[Float[Tensor, "num_nodes heads dim"], Float[Tensor, "num_edges heads"]]:
-    """Attend without validating; the kernels take the heads first."""
-    weights = segment_softmax(scores.T, graph.pattern)
-    by_head = values.transpose(0, 1).contiguous()
-    context = weighted_row_sums(weights, by_head, graph.pattern, None if mask is None else mask.T)
-    return context.transpose(0, 1), weights.T
 
 
 class GraphAttention(nn.Module):
@@ -135,6 +65,11 @@ class GraphAttention(nn.Module):
             has the self-loop already. Without it, a node's own state affects the scores but is
             not among the values that are summed. Off by default, unlike in PyTorch Geometric:
             the layer uses the edges of the graph that it is given.
+        edge_dim: Width of the edge features, which enter the scores but not the values; None for
+            edges without features.
+        fill_value: The features of the self-loops, if the layer adds them: one number, or
+            ``"mean"`` for the mean over the node's other incoming edges (0 if there are none). As
+            in PyTorch Geometric, they replace those of a self-loop that the graph has already.
     """
 
     def __init__(
@@ -148,6 +83,8 @@ class GraphAttention(nn.Module):
         bias: bool = True,
         *,
         add_self_loops: bool = False,
+        edge_dim: int | None = None,
+        fill_value: Fill = "mean",
     ) -> None:
         super().__init__()
         expect_features(in_features, out_features)
@@ -159,9 +96,16 @@ class GraphAttention(nn.Module):
         self.heads, self.concat = heads, concat
         self.negative_slope, self.dropout = negative_slope, dropout
         self.add_self_loops = add_self_loops
+        if edge_dim is not None:
+            expect_int(edge_dim, "edge_dim", least=1)
+        expect_fill(fill_value)
+        self.edge_dim, self.fill_value = edge_dim, fill_value
         width = heads * out_features if concat else out_features
         self.b = nn.Parameter(torch.zeros(width)) if bias else None
         self.W = nn.Parameter(_glorot(heads, out_features, in_features))
+        self.W_e: nn.Parameter | None = None
+        if edge_dim is not None:
+            self.W_e = nn.Parameter(_glorot(heads, out_features, edge_dim))
         self._init_score()
 
     def _init_score(self) -> None:
@@ -175,24 +119,40 @@ class GraphAttention(nn.Module):
     def score(
         self,
         query: Float[Tensor, "num_nodes heads dim"],
-        key: Float[Tensor, "num_nodes heads dim"],
+        key: Float[Tensor, "num_sources heads dim"],
         graph: Graph,
+        edge_features: Float[Tensor, "num_edges edge_dim"] | None = None,
     ) -> Float[Tensor, "num_edges heads"]:
         """Return :math:`e_{ij}` for each edge, in each head."""
         raise NotImplementedError
 
     @overload
     def forward(
-        self, states: States, graph: Graph, return_attention_weights: Literal[False] = ...
+        self,
+        states: States | Pair,
+        graph: Graph,
+        return_attention_weights: Literal[False] = ...,
+        *,
+        edge_features: Tensor | None = ...,
     ) -> Tensor: ...
 
     @overload
     def forward(
-        self, states: States, graph: Graph, return_attention_weights: Literal[True]
+        self,
+        states: States | Pair,
+        graph: Graph,
+        return_attention_weights: Literal[True],
+        *,
+        edge_features: Tensor | None = ...,
     ) -> tuple[Tensor, Tensor]: ...
 
     def forward(
-        self, states: States, graph: Graph, return_attention_weights: bool = False
+        self,
+        states: States | Pair,
+        graph: Graph,
+        return_attention_weights: bool = False,
+        *,
+        edge_features: Float[Tensor, "num_edges edge_dim"] | None = None,
     ) -> Tensor | tuple[Tensor, Tensor]:
         r"""Let every node attend to the sources of its incoming edges.
 
@@ -202,9 +162,18 @@ class GraphAttention(nn.Module):
 
         Args:
             states: :math:`h_j`, shape (num_nodes, in_features); a
-                :class:`~gatutils.sparse.CSRMatrix` is accepted.
+                :class:`~gatutils.sparse.CSRMatrix` is accepted. For a bipartite graph, a pair: the
+                states of the sources, which give keys and values, and those of the targets, which
+                give queries.
             graph: Which nodes attend to which.
             return_attention_weights: Return the attention weights too.
+            edge_features: :math:`x_{ij}`, shape (num_edges, edge_dim), in the order of
+                ``graph.source`` and ``graph.target``. Features in the order in which the edges
+                were given are brought into this order by ``edge_order``::
+
+                    graph = Graph.from_edges([(0, 2), (1, 0)], num_nodes=3)
+                    given = torch.tensor([[0.5], [2.0]])  # one row per given edge
+                    layer(states, graph, edge_features=given[graph.edge_order])
 
         Returns:
             The new states, (num_nodes, heads x out_features) or, if the heads are averaged,
@@ -218,17 +187,25 @@ class GraphAttention(nn.Module):
                 (outside autocast).
             ValueError: If sizes do not match, or a number is NaN or infinite.
         """
-        self._validate(states, graph)
-        graph = graph.with_self_loops() if self.add_self_loops else graph
-        query, key, value = self.project(states)  # (num_nodes, heads, dim) each
-        scores = self.score(query, key, graph)  # (num_edges, heads)
+        source, target = sources_and_targets(states, graph, sparse=True)
+        self._validate(source, target, graph, edge_features)
+        if self.add_self_loops:
+            graph, edge_features = add_self_loops(graph, edge_features, self.fill_value, keep=False)
+        query, key, value = self.project(source)  # (num_nodes, heads, dim) each
+        if target is not source:
+            query = self.project(target)[0]
+        scores = self.score(query, key, graph, edge_features)  # (num_edges, heads)
         drops = dropout_mask(scores, self.dropout) if self.training and self.dropout else None
         out, alpha = attend_edges(scores, value, graph, drops)
         joined = self.join_heads(out)
         return (joined, alpha) if return_attention_weights else joined
 
     def dense(
-        self, states: States, mask: Bool[Tensor, "num_nodes num_nodes"]
+        self,
+        states: States,
+        mask: Bool[Tensor, "num_nodes num_nodes"],
+        *,
+        edge_features: Float[Tensor, "num_edges edge_dim"] | None = None,
     ) -> tuple[Float[Tensor, "num_nodes out"], Float[Tensor, "heads num_nodes num_nodes"]]:
         """Compute what :meth:`forward` does through :func:`~gatutils.attention.attend`.
 
@@ -240,6 +217,7 @@ class GraphAttention(nn.Module):
         Args:
             states: Shape (num_nodes, in_features).
             mask: True where a node (row) attends to another (column).
+            edge_features: One row per True entry of the mask, row by row.
 
         Returns:
             The new states, and the attention weights before dropout.
@@ -249,12 +227,19 @@ class GraphAttention(nn.Module):
             ValueError: If sizes do not match, or a number is NaN or infinite.
         """
         graph = Graph.from_mask(mask)
-        self._validate(states, graph)
+        expect_states(states, graph, sparse=True)
+        self._validate(states, states, graph, edge_features)
         if self.add_self_loops:
-            mask = mask | torch.eye(len(mask), dtype=torch.bool, device=mask.device)
+            graph, edge_features = add_self_loops(graph, edge_features, self.fill_value, keep=False)
+            mask = graph.mask()
         query, key, value = self.project(states)
         pairs = Graph.from_mask(torch.ones_like(mask))
-        scores = self.score(query, key, pairs).T.unflatten(1, mask.shape)  # (heads, nodes, nodes)
+        if edge_features is not None:  # pairs without an edge are hidden whatever their features
+            hidden = edge_features.new_zeros(pairs.num_edges, edge_features.shape[1])
+            places = graph.target * len(mask) + graph.source
+            edge_features = hidden.index_copy(0, places, edge_features)
+        scores = self.score(query, key, pairs, edge_features)
+        scores = scores.T.unflatten(1, mask.shape)  # (heads, num_nodes, num_nodes)
         by_head = value.transpose(0, 1)
         out, alpha = attend(scores, by_head, mask)
         if self.training and self.dropout:
@@ -277,16 +262,29 @@ class GraphAttention(nn.Module):
         expect_finite_states(mapped)
         return mapped.to(weight.dtype).view(-1, self.heads, self.out_features)
 
-    def _validate(self, states: States, graph: Graph) -> None:
-        expect_states(states, graph, sparse=True)
-        expect_width(states, self.W[0])
+    def _validate(
+        self, source: States, target: States, graph: Graph, edge_features: Tensor | None
+    ) -> None:
+        expect_width(source, self.W[0])
+        expect_width(target, self.W[0])
+        given = "None" if edge_features is None else "a tensor"
+        if self.edge_dim is None:
+            expect(edge_features is None, "edge_features", "None, as edge_dim is None", given)
+            return
+        wanted = f"one row of edge_dim = {self.edge_dim} numbers per edge"
+        expect(edge_features is not None, "edge_features", wanted, given)
+        if edge_features is not None:
+            expect_edge_data(edge_features, "edge_features", graph, 2, self.W)
+            width = edge_features.shape[1]
+            expect(width == self.edge_dim, "edge_features", f"width {self.edge_dim}", width)
 
     def extra_repr(self) -> str:
         """Return the settings of the layer."""
+        edges = f", edge_dim={self.edge_dim}, fill_value={self.fill_value!r}"
         return (
             f"{self.in_features}, {self.out_features}, heads={self.heads}, concat={self.concat}, "
             f"negative_slope={self.negative_slope}, dropout={self.dropout}, "
-            f"add_self_loops={self.add_self_loops}"
+            f"add_self_loops={self.add_self_loops}{edges if self.edge_dim else ''}"
         )
 
 
@@ -301,7 +299,15 @@ class GATConv(GraphAttention):
 
     in each head with its own :math:`W` and :math:`a`. The two halves of :math:`a` act on the node
     and on its neighbour separately, so the score is the sum of :math:`a_1^\top W h_i` and
-    :math:`a_2^\top W h_j`, which are computed once per node instead of once per edge.
+    :math:`a_2^\top W h_j`, which are computed once per node instead of once per edge. With
+    ``edge_dim``, the score of an edge with features :math:`x_{ij}` has a third part,
+
+    .. math::
+
+        e_{ij} = \mathrm{LeakyReLU}\left(
+            a_1^\top W h_i + a_2^\top W h_j + a_e^\top W_e x_{ij}\right)
+
+    which is a product of :math:`x_{ij}` with the one vector :math:`W_e^\top a_e` per head.
 
     See :class:`GraphAttention` for the arguments.
 
@@ -311,6 +317,9 @@ class GATConv(GraphAttention):
 
     def _init_score(self) -> None:
         self.a = nn.Parameter(_glorot(self.heads, 1, 2 * self.out_features).squeeze(1))
+        self.a_e: nn.Parameter | None = None
+        if self.edge_dim is not None:
+            self.a_e = nn.Parameter(_glorot(self.heads, 1, self.out_features).squeeze(1))
 
     def project(self, states: States) -> tuple[Tensor, Tensor, Tensor]:
         """Return :math:`W h` three times: query, key and value are the same projection."""
@@ -318,10 +327,19 @@ class GATConv(GraphAttention):
         return projected, projected, projected
 
     @full_precision
-    def score(self, query: Tensor, key: Tensor, graph: Graph) -> Tensor:
-        r"""Return :math:`\mathrm{LeakyReLU}(a_1^\top q_i + a_2^\top k_j)` for each edge."""
+    def score(
+        self, query: Tensor, key: Tensor, graph: Graph, edge_features: Tensor | None = None
+    ) -> Tensor:
+        r"""Return :math:`\mathrm{LeakyReLU}(a_1^\top q_i + a_2^\top k_j)` for each edge.
+
+        With edge features the sum has the third part :math:`a_e^\top W_e x_{ij}`.
+        """
         of_query, of_key = self.score_halves(query, key)  # (heads, num_nodes) each
-        return leaky_relu(pair_sums(of_query, of_key, graph.pattern), self.negative_slope).T
+        sums = pair_sums(of_query, of_key, graph.pattern)  # (heads, num_edges)
+        if edge_features is not None and self.W_e is not None and self.a_e is not None:
+            vectors = (self.a_e.unsqueeze(1) @ self.W_e).squeeze(1)  # (heads, edge_dim)
+            sums = sums + vectors @ edge_features.to(vectors.dtype).T
+        return leaky_relu(sums, self.negative_slope).T
 
     def score_halves(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
         r"""Return :math:`a_1^\top q_i` and :math:`a_2^\top k_j`, (heads, num_nodes) each."""
@@ -341,7 +359,10 @@ class GATv2Conv(GraphAttention):
         h_i' = b + \sum_{j \in \mathcal{N}(i)} \alpha_{ij} U h_j
 
     :math:`a` is now applied after the LeakyReLU; the rest is :class:`GATConv`. With ``bias``, both
-    projections have a bias too, as in the authors' code.
+    projections have a bias too, as in the authors' code. With ``edge_dim``, the features
+    :math:`x_{ij}` of an edge are projected to a third term of the sum,
+
+    .. math:: e_{ij} = a^\top \mathrm{LeakyReLU}\left(W h_i + U h_j + W_e x_{ij}\right)
 
     See :class:`GraphAttention` for the arguments.
 
@@ -363,10 +384,23 @@ class GATv2Conv(GraphAttention):
         return query, key, key
 
     @full_precision
-    def score(self, query: Tensor, key: Tensor, graph: Graph) -> Tensor:
-        r"""Return :math:`a^\top \mathrm{LeakyReLU}(q_i + k_j)` for each edge."""
-        queries, keys = query.flatten(1), key.flatten(1)
-        return gatv2_scores(queries, keys, self.a, self.negative_slope, graph.pattern).T
+    def score(
+        self, query: Tensor, key: Tensor, graph: Graph, edge_features: Tensor | None = None
+    ) -> Tensor:
+        r"""Return :math:`a^\top \mathrm{LeakyReLU}(q_i + k_j)` for each edge.
+
+        With edge features the sum has the third term :math:`W_e x_{ij}`.
+        """
+        queries, keys, slope, pattern = (
+            query.flatten(1),
+            key.flatten(1),
+            self.negative_slope,
+            graph.pattern,
+        )
+        if edge_features is None or self.W_e is None:
+            return gatv2_scores(queries, keys, self.a, slope, pattern).T
+        edges, W_e = edge_features.to(self.W_e.dtype), self.W_e.flatten(0, 1)
+        return gatv2_scores(queries, keys, self.a, slope, pattern, edges, W_e).T
 
 
 def _glorot(*shape: int) -> Tensor:

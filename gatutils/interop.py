@@ -16,6 +16,12 @@ whatever the settings:
 - **Self-loops.** With ``add_self_loops`` a layer gives each node exactly one in both libraries,
   whether or not the graph has it. Only the defaults differ: graph attention adds self-loops in
   PyTorch Geometric but not here; graph convolution adds them in both.
+- **Edge features and weights.** They are given in the order of ``graph.source`` and
+  ``graph.target`` to both: ``layer(states, graph, edge_features=x)`` is
+  ``to_pyg(layer)(states, graph.edge_index, x)``. Where the layer adds self-loops, ``fill_value``
+  says what data they have; that of graph convolution is 2 with PyTorch Geometric's ``improved``,
+  and otherwise 1. Of several self-loops at one node, graph convolution keeps the weight of the
+  first here, and of the last in PyTorch Geometric.
 - **Dropout.** Graph attention drops its attention weights with the same probability in both.
   Which ones are dropped is drawn independently, so the outputs are equal where nothing is
   dropped: in ``eval`` mode, or with probability 0.
@@ -27,13 +33,12 @@ Source:
 import importlib
 from typing import Any, cast
 
-import networkx as nx
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from gatutils._checks import expect
-from gatutils.graph import Graph
+from gatutils._layers import Fill
+from gatutils._networkx import NetworkxData, from_networkx, to_networkx
 from gatutils.graph_attention import GATConv, GATv2Conv
 from gatutils.message_passing import (
     GCNConv,
@@ -42,7 +47,7 @@ from gatutils.message_passing import (
     SAGEConv,
 )
 
-__all__ = ["from_networkx", "from_pyg", "to_networkx", "to_pyg"]
+__all__ = ["NetworkxData", "from_networkx", "from_pyg", "to_networkx", "to_pyg"]
 
 Layer = GCNConv | SAGEConv | GINConv | GATConv | GATv2Conv
 
@@ -62,7 +67,13 @@ NAMES: dict[type[nn.Module], dict[str, tuple[str, ...]]] = {
         "mlp.2.weight": ("nn.2.weight",),
         "mlp.2.bias": ("nn.2.bias",),
     },
-    GATConv: {"W": ("lin.weight",), "a": ("att_dst", "att_src"), "b": ("bias",)},
+    GATConv: {
+        "W": ("lin.weight",),
+        "a": ("att_dst", "att_src"),
+        "b": ("bias",),
+        "W_e": ("lin_edge.weight",),
+        "a_e": ("att_edge",),
+    },
     GATv2Conv: {
         "W": ("lin_r.weight",),
         "b_W": ("lin_r.bias",),
@@ -70,56 +81,9 @@ NAMES: dict[type[nn.Module], dict[str, tuple[str, ...]]] = {
         "b_U": ("lin_l.bias",),
         "a": ("att",),
         "b": ("bias",),
+        "W_e": ("lin_edge.weight",),
     },
 }
-
-
-def from_networkx(
-    graph: nx.Graph,
-    *,
-    features: Float[Tensor, "num_nodes dim"] | None = None,
-    labels: Tensor | None = None,
-) -> Graph:
-    """Convert a networkx graph; its nodes are numbered in the order in which it lists them.
-
-    An undirected edge becomes two, one per direction (a self-loop one); parallel edges of a
-    multigraph stay. Node and edge attributes are not converted; ``edge_order`` refers to the
-    edges in the order of ``graph.edges()``, where both directions are one edge.
-
-    Args:
-        graph: Directed or not, a multigraph or not.
-        features: Node features, shape (num_nodes, dim).
-        labels: One per node.
-
-    Raises:
-        TypeError: If ``graph`` is not a networkx graph.
-        ValueError: If sizes do not match.
-    """
-    if not isinstance(graph, nx.Graph):  # the base class of all of networkx's graphs
-        raise TypeError(f"graph: expected a networkx graph, got {type(graph).__name__}")
-    number = {name: i for i, name in enumerate(graph)}
-    return Graph.from_edges(
-        [(number[j], number[i]) for j, i in graph.edges()],
-        len(number),
-        undirected=not graph.is_directed(),
-        features=features,
-        labels=labels,
-    )
-
-
-def to_networkx(graph: Graph) -> nx.DiGraph:
-    """Convert to a directed networkx graph; a multigraph if an edge is duplicated.
-
-    Raises:
-        TypeError: If ``graph`` is not a :class:`~gatutils.graph.Graph`.
-    """
-    if not isinstance(graph, Graph):
-        raise TypeError(f"graph: expected a gatutils.Graph, got {type(graph)}")
-    edges = list(zip(graph.source.tolist(), graph.target.tolist(), strict=True))
-    converted = nx.DiGraph() if len(set(edges)) == len(edges) else nx.MultiDiGraph()
-    converted.add_nodes_from(range(graph.num_nodes))
-    converted.add_edges_from(edges)
-    return converted
 
 
 def to_pyg(layer: Layer) -> nn.Module:
@@ -149,11 +113,16 @@ def to_pyg(layer: Layer) -> nn.Module:
                 negative_slope=layer.negative_slope,
                 dropout=layer.dropout,
                 add_self_loops=layer.add_self_loops,
+                edge_dim=layer.edge_dim,
+                fill_value=layer.fill_value,
                 bias=layer.b is not None,
             )
         elif isinstance(layer, GCNConv):
             widths = layer.W.in_features, layer.W.out_features
-            new = theirs.GCNConv(*widths, add_self_loops=layer.add_self_loops)
+            loops = layer.add_self_loops
+            fits = not loops or layer.fill_value in (1, 2)
+            expect(fits, "fill_value", "1 or 2 (their improved)", repr(layer.fill_value))
+            new = theirs.GCNConv(*widths, layer.fill_value == 2, add_self_loops=loops)
         elif isinstance(layer, SAGEConv):
             new = theirs.SAGEConv(layer.W.in_features, layer.W.out_features, aggr=layer.aggr)
         else:
@@ -174,10 +143,10 @@ def from_pyg(layer: nn.Module) -> Layer:
     """Convert one of PyTorch Geometric's layers to ours, with its weights copied.
 
     Type, device, mode and ``requires_grad`` are kept, and so are added self-loops and the
-    probability of dropout. Settings that do not change the output for a plain edge index
-    (``cached``, ``fill_value``) are ignored. Matrices that GATv2 shares (``share_weights``) are
-    copied, so they are equal but no longer shared. A bias that our GCN and SAGE layers always have
-    and theirs lacks is set to zero and does not require a gradient.
+    probability of dropout. ``cached`` is ignored, since it does not change the output for one
+    graph. Matrices that GATv2 shares (``share_weights``) are copied, so they are equal but no
+    longer shared. A bias that our GCN and SAGE layers always have and theirs lacks is set to zero
+    and does not require a gradient.
 
     Args:
         layer: A ``GATConv``, ``GATv2Conv``, ``GCNConv``, ``SAGEConv`` or ``GINConv``.
@@ -199,7 +168,6 @@ def from_pyg(layer: nn.Module) -> Layer:
     with torch.random.fork_rng(devices=[]):  # initialisation must not advance the caller's RNG
         if isinstance(old, theirs.GATConv | theirs.GATv2Conv):
             _expect_setting(old, "aggr", "add", "sum")
-            _expect_setting(old, "edge_dim", None)
             _expect_setting(old, "residual", False)
             kind = GATConv if isinstance(old, theirs.GATConv) else GATv2Conv
             new = kind(
@@ -211,12 +179,15 @@ def from_pyg(layer: nn.Module) -> Layer:
                 old.dropout,
                 old.bias is not None,
                 add_self_loops=old.add_self_loops,
+                edge_dim=old.edge_dim,
+                fill_value=_fill(old),
             )
         elif isinstance(old, theirs.GCNConv):
             _expect_setting(old, "aggr", "add", "sum")
             _expect_setting(old, "normalize", True)
-            _expect_setting(old, "improved", False)
-            new = GCNConv(_width(old), old.out_channels, add_self_loops=old.add_self_loops)
+            widths = _width(old), old.out_channels
+            fill = 2.0 if old.improved else 1.0
+            new = GCNConv(*widths, add_self_loops=old.add_self_loops, fill_value=fill)
         elif isinstance(old, theirs.SAGEConv):
             _expect_setting(old, "normalize", False)
             _expect_setting(old, "project", False)
@@ -264,6 +235,15 @@ def _width(layer: Any) -> int:
     # A GAT layer for two sets of nodes has none of the three, even if both are equally wide.
     expect(len(widths) == 1, "in_channels", "one width", layer.in_channels)
     return widths.pop()
+
+
+def _fill(layer: Any) -> Fill:
+    """Return what their layer fills self-loops with; only layers with edge features use it."""
+    value = layer.fill_value
+    fits = value == "mean" if isinstance(value, str) else isinstance(value, int | float)
+    unused = layer.edge_dim is None or not layer.add_self_loops
+    expect(fits or unused, "fill_value", "a number or 'mean', which ours can do", repr(value))
+    return cast(Fill, value) if fits else "mean"
 
 
 def _how(layer: Any) -> Pooling:

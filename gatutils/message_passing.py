@@ -8,26 +8,35 @@ r"""Message passing: aggregate the neighbours' messages, combine with the node, 
 
 The layers differ only in these three choices. Each does work in proportion to the number of
 edges, never to the number of pairs of nodes.
+
+``torch.compile`` works with graph breaks (``fullgraph=True`` raises). ``torch.export`` works
+without ``strict``, for a module that holds the graph: the edges are part of the exported program,
+which raises ``RuntimeError`` where the layer would raise ``ValueError`` for NaN or infinity. A
+layer that adds self-loops must have been called once with the graph before it is exported.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from gatutils._aggregations import row_maxima, row_sums
+from gatutils._aggregate import Aggr, Pooling, aggregate, expect_pooling, readout
 from gatutils._checks import expect, expect_int, expect_list
-from gatutils._csr import Pattern
 from gatutils._layers import (
+    Fill,
+    Pair,
     States,
+    add_self_loops,
     dropout,
+    expect_edge_data,
     expect_features,
+    expect_fill,
     expect_finite_states,
     expect_states,
     expect_width,
     linear,
+    sources_and_targets,
 )
 from gatutils.graph import Graph
 
@@ -44,94 +53,6 @@ __all__ = [
     "aggregate",
     "readout",
 ]
-
-Aggr = Literal["sum", "mean", "max", "symmetric"]
-"""How messages are aggregated; see :func:`aggregate`."""
-
-Pooling = Literal["sum", "mean", "max"]
-"""The aggregations that need no degrees, and so serve for a readout too."""
-
-
-def aggregate(
-    states: Float[Tensor, "num_nodes dim"], graph: Graph, aggr: Aggr = "sum"
-) -> Float[Tensor, "num_nodes dim"]:
-    r"""Aggregate, for each node, the states of the sources of its incoming edges.
-
-    ``"sum"``, ``"mean"`` and ``"max"`` act on each dimension separately. ``"symmetric"`` is the
-    sum in which each edge is divided by the square root of the degrees of its two ends,
-
-    .. math:: c_i = \sum_{j \in \mathcal{N}(i)} \frac{h_j}{\sqrt{d_i d_j}}
-
-    where :math:`d_i` counts the edges that lead *to* node i; a source with no incoming edge
-    contributes zero. A duplicated edge counts twice. A node without incoming edges receives zeros
-    under every ``aggr``.
-
-    Args:
-        states: :math:`h_j`, shape (num_nodes, dim).
-        graph: Which nodes receive from which.
-        aggr: ``"sum"``, ``"mean"``, ``"max"`` or ``"symmetric"``.
-
-    Returns:
-        :math:`c_i`, shape (num_nodes, dim).
-
-    Raises:
-        TypeError: If ``states`` is not a float tensor.
-        ValueError: If it does not have one row per node, holds NaN or infinity, or ``aggr`` is
-            unknown.
-
-    Source:
-        Xu et al. (2019), section 2; Kipf and Welling (2017), equation 2, for ``"symmetric"``.
-    """
-    expect_states(states, graph)
-    expect(aggr in get_args(Aggr), "aggr", "'sum', 'mean', 'max' or 'symmetric'", repr(aggr))
-    expect_finite_states(states)
-    if aggr == "symmetric":
-        degree = graph.degree.to(states.dtype).unsqueeze(1)
-        scale = degree.rsqrt().masked_fill(degree == 0, 0)
-        return scale * row_sums(scale * states, graph.pattern)
-    return _pool(states, graph.pattern, aggr)
-
-
-def readout(
-    states: Float[Tensor, "num_nodes dim"], graph: Graph, aggr: Pooling = "sum"
-) -> Float[Tensor, "num_graphs dim"]:
-    """Aggregate the states of all nodes of each graph in a batch.
-
-    It is one segment reduction: the nodes of a graph are consecutive rows. A graph without nodes
-    receives zeros.
-
-    Args:
-        states: Shape (num_nodes, dim).
-        graph: A batch of graphs, or a single one.
-        aggr: ``"sum"``, ``"mean"`` or ``"max"``.
-
-    Returns:
-        One row per graph, shape (num_graphs, dim).
-
-    Raises:
-        TypeError: If ``states`` is not a float tensor.
-        ValueError: If it does not have one row per node, holds NaN or infinity, or ``aggr`` is
-            unknown.
-
-    Source:
-        Gilmer et al. (2017), section 2; Xu et al. (2019), equation 2.4.
-    """
-    expect_states(states, graph)
-    _expect_pooling(aggr)
-    expect_finite_states(states)
-    return _pool(states, graph.graph_pattern, aggr)
-
-
-def _pool(states: Tensor, pattern: Pattern, aggr: str) -> Tensor:
-    """Sum, average or maximise over the entries of each row of a pattern; 0 for an empty row."""
-    if aggr == "max":
-        return row_maxima(states, pattern)
-    total = row_sums(states, pattern)
-    return total / pattern.indptr.diff().clamp(min=1).unsqueeze(1) if aggr == "mean" else total
-
-
-def _expect_pooling(aggr: str) -> None:
-    expect(aggr in get_args(Pooling), "aggr", "'sum', 'mean' or 'max'", repr(aggr))
 
 
 class MessagePassing(nn.Module):
@@ -156,17 +77,25 @@ class MessagePassing(nn.Module):
         raise NotImplementedError
 
     def forward(
-        self, states: Float[Tensor, "num_nodes dim"], graph: Graph
+        self, states: Tensor | tuple[Tensor, Tensor], graph: Graph
     ) -> Float[Tensor, "num_nodes out"]:
         """Pass messages once along the edges of ``graph``.
+
+        Args:
+            states: Shape (num_nodes, dim). For a bipartite graph, a pair: the states of the
+                sources, (num_sources, dim), which are sent, and those of the targets,
+                (num_nodes, dim), with which they are combined.
+            graph: Which nodes receive from which.
 
         Raises:
             TypeError: If ``states`` is not a float tensor, or of another dtype than the weights.
             ValueError: If sizes do not match, or a number is NaN or infinite.
         """
-        expect_states(states, graph)
-        received = aggregate(self.message(states), graph, self.aggr)
-        return self.combine(states, received)
+        source, target = sources_and_targets(states, graph)
+        received = aggregate(self.message(source), graph, self.aggr)
+        if target is not source:
+            expect_finite_states(target)
+        return self.combine(target, received)
 
 
 class GCNConv(MessagePassing):
@@ -176,7 +105,8 @@ class GCNConv(MessagePassing):
 
     :math:`d_i` counts the edges leading to i, its self-loop included. The coefficients
     :math:`1 / \sqrt{d_i d_j}` of a node sum to 1 if all its neighbours have its own degree; in
-    general they do not.
+    general they do not. With weights :math:`w_{ij}` at the edges, each term is multiplied by its
+    weight, and the degrees are sums of weights.
 
     Args:
         in_features: Width of a state.
@@ -184,6 +114,9 @@ class GCNConv(MessagePassing):
         add_self_loops: Give each node exactly one self-loop, as the formula says, whether or not
             the graph has it already (:meth:`~gatutils.graph.Graph.with_self_loops`). With False
             the edges of the graph are taken as they are.
+        fill_value: The weight of an added self-loop, where edge weights are given: a number, or
+            ``"mean"`` for the mean over the node's other incoming edges (0 if there are none). A
+            self-loop that the graph has keeps its weight.
 
     Source:
         Kipf and Welling (2017), equation 2.
@@ -191,10 +124,18 @@ class GCNConv(MessagePassing):
 
     aggr: Aggr = "symmetric"
 
-    def __init__(self, in_features: int, out_features: int, *, add_self_loops: bool = True) -> None:
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        *,
+        add_self_loops: bool = True,
+        fill_value: Fill = 1.0,
+    ) -> None:
         super().__init__()
         expect_features(in_features, out_features)
-        self.add_self_loops = add_self_loops
+        expect_fill(fill_value)
+        self.add_self_loops, self.fill_value = add_self_loops, fill_value
         self.W = nn.Linear(in_features, out_features, bias=False)
         self.b = nn.Parameter(torch.zeros(out_features))
 
@@ -208,17 +149,35 @@ class GCNConv(MessagePassing):
         return received + self.b
 
     def forward(
-        self, states: Float[Tensor, "num_nodes dim"] | States, graph: Graph
+        self,
+        states: States | Pair,
+        graph: Graph,
+        edge_weight: Float[Tensor, " num_edges"] | None = None,
     ) -> Float[Tensor, "num_nodes out"]:
         """Pass messages once; with ``add_self_loops``, each node has one self-loop.
 
+        Args:
+            states: Shape (num_nodes, in_features); a :class:`~gatutils.sparse.CSRMatrix` is
+                accepted.
+            graph: Which nodes receive from which.
+            edge_weight: Shape (num_edges,), in the order of ``graph.source`` and ``graph.target``;
+                see :func:`aggregate`.
+
         Raises:
             TypeError: If ``states`` is not a float tensor, or of another dtype than the weights.
-            ValueError: If sizes do not match, or a number is NaN or infinite.
+            ValueError: If sizes do not match, a number is NaN or infinite, or the graph is
+                bipartite: a source of such a graph has no degree.
         """
+        if isinstance(states, tuple):
+            raise ValueError(
+                "states: expected one set of states, since GCN uses degrees, got a pair"
+            )
         expect_states(states, graph, sparse=True)
-        graph = graph.with_self_loops() if self.add_self_loops else graph
-        received = aggregate(self.message(states), graph, self.aggr)
+        if edge_weight is not None:
+            expect_edge_data(edge_weight, "edge_weight", graph, 1, self.W.weight)
+        if self.add_self_loops:
+            graph, edge_weight = add_self_loops(graph, edge_weight, self.fill_value, keep=True)
+        received = aggregate(self.message(states), graph, self.aggr, edge_weight)
         return self.combine(states, received)
 
 
@@ -241,7 +200,7 @@ class SAGEConv(MessagePassing):
     def __init__(self, in_features: int, out_features: int, aggr: Pooling = "mean") -> None:
         super().__init__()
         expect_features(in_features, out_features)
-        _expect_pooling(aggr)
+        expect_pooling(aggr)
         self.aggr = aggr
         self.W = nn.Linear(in_features, out_features, bias=False)
         self.U = nn.Linear(in_features, out_features)
@@ -249,6 +208,7 @@ class SAGEConv(MessagePassing):
     def combine(self, states: Tensor, received: Tensor) -> Tensor:
         """Return :math:`W h_i + U c_i + b`."""
         expect_width(states, self.W.weight)
+        expect_width(received, self.U.weight)  # that of the sources, which may be other nodes
         out: Tensor = self.W(states) + self.U(received)
         return out
 
@@ -272,7 +232,7 @@ class GINConv(MessagePassing):
     def __init__(self, in_features: int, out_features: int, aggr: Pooling = "sum") -> None:
         super().__init__()
         expect_features(in_features, out_features)
-        _expect_pooling(aggr)
+        expect_pooling(aggr)
         self.aggr = aggr
         self.eps = nn.Parameter(torch.zeros(1))
         self.mlp = nn.Sequential(
@@ -284,6 +244,7 @@ class GINConv(MessagePassing):
     def combine(self, states: Tensor, received: Tensor) -> Tensor:
         """Return the MLP of the weighted node plus what it received."""
         expect_width(states, self.mlp.get_parameter("0.weight"))
+        expect_width(received, self.mlp.get_parameter("0.weight"))
         out: Tensor = self.mlp((1 + self.eps) * states + received)
         return out
 
@@ -396,7 +357,7 @@ class Readout(nn.Module):
         if not isinstance(net, nn.Module):
             raise TypeError(f"net: expected a Module, got {type(net).__name__}")
         expect_features(in_features, out_features)
-        _expect_pooling(aggr)
+        expect_pooling(aggr)
         self.net = net
         self.aggr = aggr
         self.classifier = nn.Linear(in_features, out_features)

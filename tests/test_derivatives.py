@@ -10,15 +10,15 @@ from functools import partial
 
 import pytest
 import torch
-from helpers import few, normal, plain, problems
+from helpers import few, normal, plain, problems, slow_but
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 from torch.func import functional_call
 from torch.nn.functional import leaky_relu
 
-from gatutils import _kernels, interop
-from gatutils.attention import MultiHeadAttention
+from gatutils import _gatv2, _kernels, interop
+from gatutils.attention import MultiHeadAttention, attend
 from gatutils.graph import Graph
 from gatutils.graph_attention import GATConv, GATv2Conv, attend_edges
 from gatutils.message_passing import (
@@ -197,7 +197,7 @@ def test_with_a_slope_of_zero_the_derivative_at_zero_is_that_of_torch(kind):
     queries = torch.tensor([[0.0], [1.0]], dtype=torch.float64).requires_grad_()
     a = torch.ones(1, 1, dtype=torch.float64)
     pattern = plain(2, [(0, 0)]).pattern
-    scores = _kernels.gatv2_scores(queries, -queries.detach(), a, 0.25, pattern)
+    scores = _gatv2.gatv2_scores(queries, -queries.detach(), a, 0.25, pattern)
     (slope,) = torch.autograd.grad(scores.sum(), queries)
     zero = torch.zeros(1, dtype=torch.float64, requires_grad=True)
     (expected,) = torch.autograd.grad(leaky_relu(zero, 0.25).sum(), zero)
@@ -388,16 +388,90 @@ def test_a_network_drops_inputs_once_and_its_layers_drop_weights():
 # ---- What the README says about torch's transforms -----------------------------------------------
 
 
+# A layer on graphs, and the edge data it is called with.
+CALLS: dict[str, tuple[Callable[[], nn.Module], dict[str, torch.Tensor]]] = {
+    **{name: (make, {}) for name, make in LAYERS.items()},
+    "GAT, edges": (
+        lambda: GATConv(3, 2, edge_dim=2, add_self_loops=True),
+        {"edge_features": normal(HUB.num_edges, 2)},
+    ),
+    "GATv2, edges": (
+        lambda: GATv2Conv(3, 2, edge_dim=2, add_self_loops=True),
+        {"edge_features": normal(HUB.num_edges, 2)},
+    ),
+    "GCN, edges": (lambda: GCNConv(3, 3), {"edge_weight": normal(HUB.num_edges).abs()}),
+}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["GAT", "SAGE mean"])  # compiling takes seconds
+@pytest.mark.parametrize("name", CALLS)  # compiling takes seconds
 @pytest.mark.usefixtures("unchecked")
 def test_a_compiled_layer_is_the_layer(name):
-    layer, x = made(LAYERS[name]()), normal(6, 3).requires_grad_()
+    make, more = CALLS[name]
+    layer, x = made(make()), normal(6, 3).requires_grad_()
     torch._dynamo.reset()
     compiled = torch.compile(layer, backend="eager")
-    out, expected = compiled(x, HUB), layer(x, HUB)
+    out, expected = compiled(x, HUB, **more), layer(x, HUB, **more)
     near(out, expected)
     near(*(torch.autograd.grad(y.square().sum(), x) for y in (out, expected)))
+
+
+class Holding(nn.Module):
+    """A layer and its graph: what can be exported takes tensors alone."""
+
+    def __init__(self, layer, graph, **more):
+        super().__init__()
+        self.layer, self.graph, self.more = layer, graph, more
+
+    def forward(self, *states):
+        return self.layer(states if len(states) > 1 else states[0], self.graph, **self.more)
+
+
+@pytest.mark.parametrize("name", slow_but(["GATv2", "SAGE max", "GCN, edges"], CALLS))
+@pytest.mark.usefixtures("unchecked")
+def test_an_exported_layer_is_the_layer(name):
+    """For other states too; and it refuses NaN as the layer does."""
+    make, more = CALLS[name]
+    layer, x = made(make()), normal(6, 3)
+    layer(x, HUB, **more)  # which finds out where the self-loops are
+    program = torch.export.export(Holding(layer, HUB, **more), (x,)).module()
+    other = normal(6, 3, seed=1)
+    near(program(other), layer(other, HUB, **more))
+    other[5, 0] = math.nan
+    with pytest.raises(RuntimeError, match="states: expected finite numbers"):
+        program(other)
+
+
+@pytest.mark.parametrize("name", slow_but(["GAT"], ["GAT", "GATv2", "SAGE mean", "GIN"]))
+@pytest.mark.usefixtures("unchecked")
+def test_a_layer_on_a_sampled_block_can_be_exported(name):
+    (block,) = HUB.sample(torch.tensor([0, 1]), [2], torch.Generator().manual_seed(0))
+    layer, x = made(LAYERS[name]()), normal(6, 3)[block.sources]
+    pair = x, x[:2]
+    program = torch.export.export(Holding(layer, block.graph), pair).module()
+    near(program(*pair), layer(pair, block.graph))
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_exported_attention_is_attention():
+    """Also in rows in which all is masked; and it refuses NaN."""
+
+    class Masked(nn.Module):
+        def forward(self, scores, values, mask):
+            return attend(scores, values, mask)
+
+    scores, values = normal(3, 4), normal(4, 2)
+    mask = torch.tensor([[True, False, True, True], [False] * 4, [True] * 4])
+    program = torch.export.export(Masked(), (scores, values, mask)).module()
+    for seen in (mask, ~mask):
+        for one, other in zip(
+            program(scores, values, seen), attend(scores, values, seen), strict=True
+        ):
+            near(one, other)
+    with pytest.raises(RuntimeError, match="expected finite numbers"):
+        program(scores, values / 0, mask)
+    heads, x = made(MultiHeadAttention(4, 2)), normal(1, 3, 4)
+    near(torch.export.export(heads, (x, x)).module()(x, x)[0], heads(x, x)[0])
 
 
 @every_layer

@@ -611,15 +611,17 @@ def largest_made(run):
 @pytest.mark.parametrize(
     ("kind", "theirs"), [(GATConv, TheirGATConv), (GATv2Conv, TheirGATv2Conv)], ids=["GAT", "GATv2"]
 )
-def test_no_row_for_each_edge_and_head_is_kept_or_made(largest, kind, theirs):
+@pytest.mark.parametrize("edge_dim", [None, 3])
+def test_no_row_for_each_edge_and_head_is_kept_or_made(largest, kind, theirs, edge_dim):
     """A layer that makes one is found out: PyTorch Geometric's."""
     ends = torch.randint(0, NODES, (2, EDGES), generator=torch.Generator().manual_seed(0))
     graph, x = Graph(NODES, *ends), normal(NODES, 8, dtype=torch.float32).requires_grad_()
-    layer = kind(8, WIDTH, HEADS, dropout=0.5)
+    layer = kind(8, WIDTH, HEADS, dropout=0.5, edge_dim=edge_dim)
+    data = normal(EDGES, edge_dim, dtype=torch.float32).requires_grad_() if edge_dim else None
     rows = EDGES * HEADS * WIDTH
-    assert EDGES * HEADS <= largest(lambda: layer(x, graph)) < rows
-    copying = theirs(8, WIDTH, HEADS, add_self_loops=False)
-    assert largest(lambda: copying(x, ends)) >= rows
+    assert EDGES * HEADS <= largest(lambda: layer(x, graph, edge_features=data)) < rows
+    copying = theirs(8, WIDTH, HEADS, add_self_loops=False, edge_dim=edge_dim)
+    assert largest(lambda: copying(x, ends, data)) >= rows
 
 
 @every_kind

@@ -15,7 +15,7 @@ from torch import nn
 
 from gatutils.graph import Graph
 from gatutils.graph_attention import GATConv, GATv2Conv
-from gatutils.interop import from_networkx, from_pyg, to_networkx, to_pyg
+from gatutils.interop import NetworkxData, from_networkx, from_pyg, to_networkx, to_pyg
 from gatutils.message_passing import (
     GatedGraphConv,
     GCNConv,
@@ -87,6 +87,137 @@ def test_edge_order_counts_in_the_edges_of_networkx(kind, problem):
         between = theirs.get_edge_data(j, i)
         several = between.values() if theirs.is_multigraph() else [between]
         assert number in [data["number"] for data in several]
+
+
+@pytest.mark.parametrize("kind", [nx.Graph, nx.DiGraph, nx.MultiGraph, nx.MultiDiGraph])
+@few
+@given(multigraphs())
+def test_names_and_chosen_attributes_are_kept(kind, problem):
+    """Each edge of the graph has the attributes of its own edge in networkx."""
+    nodes, edges = problem
+    theirs = kind()
+    for k, name in enumerate(NAMES[:nodes]):
+        theirs.add_node(name, size=k / 2, place=[k, -k], label="not chosen")
+    for k, (j, i) in enumerate(edges):
+        theirs.add_edge(NAMES[j], NAMES[i], length=k + 0.5, ends=torch.tensor([k, k + 1]))
+    found = from_networkx(
+        theirs, node_attrs=["size", "place"], edge_attrs=("length", "ends"), return_data=True
+    )
+    assert isinstance(found, NetworkxData)
+    assert pairs(found.graph) == pairs(from_networkx(theirs))
+    assert found.number == {name: k for k, name in enumerate(NAMES[:nodes])}
+    assert found.nodes.keys() == {"size", "place"}
+    assert found.edges.keys() == {"length", "ends"}
+    assert found.nodes["size"].tolist() == [k / 2 for k in range(nodes)]
+    assert found.nodes["place"].tolist() == [[k, -k] for k in range(nodes)]
+    expected: Counter[Any] = Counter()
+    for j, i, data in theirs.edges(data=True):
+        one = (found.number[j], found.number[i]), data["length"], tuple(data["ends"].tolist())
+        expected[one] += 1
+        if not theirs.is_directed() and i != j:
+            expected[(one[0][::-1], *one[1:])] += 1
+    lengths, ends = found.edges["length"].tolist(), map(tuple, found.edges["ends"].tolist())
+    assert Counter(zip(pairs(found.graph), lengths, ends, strict=True)) == expected
+
+
+@given(multigraphs(), st.booleans())
+def test_attributes_to_networkx_and_back(problem, undirected):
+    nodes, edges = problem
+    graph = Graph.from_edges(edges, nodes, undirected=undirected)
+    names = NAMES[:nodes]
+    lengths = torch.arange(len(edges))[graph.edge_order].double() / 2
+    places = normal(nodes, 2)
+    theirs = to_networkx(
+        graph,
+        undirected=undirected,
+        node_attrs={"place": places},
+        edge_attrs={"length": lengths},
+        names=names,
+    )
+    assert theirs.is_directed() is not undirected
+    assert list(theirs) == names
+    assert theirs.number_of_edges() == len(edges)  # both directions are one edge again
+    back = from_networkx(theirs, node_attrs=["place"], edge_attrs=["length"], return_data=True)
+    assert [back.number[name] for name in names] == list(range(nodes))
+    torch.testing.assert_close(back.nodes["place"].view(nodes, 2), places.float())
+    here = Counter(zip(pairs(graph), lengths.tolist(), strict=True))
+    there = Counter(zip(pairs(back.graph), back.edges["length"].tolist(), strict=True))
+    assert there == here
+
+
+def test_an_undirected_graph_in_networkx_is_simple_if_each_edge_is_there_once():
+    graph = Graph.from_edges([(0, 1), (2, 2)], 3, undirected=True)
+    theirs = to_networkx(graph, undirected=True)
+    assert type(theirs) is nx.Graph
+    assert sorted(theirs.edges()) == [(0, 1), (2, 2)]
+    twice = Graph.from_edges([(0, 1), (0, 1)], 2, undirected=True)
+    assert type(to_networkx(twice, undirected=True)) is nx.MultiGraph
+
+
+ONE_WAY = plain(3, [(0, 1)])
+BOTH_WAYS = plain(2, [(1, 0), (0, 1)])
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "words"),
+    [
+        (lambda: to_networkx(ONE_WAY, undirected=True), ValueError, "undirected: .*both dir"),
+        (
+            lambda: to_networkx(
+                BOTH_WAYS, undirected=True, edge_attrs={"w": torch.tensor([1.0, 2.0])}
+            ),
+            ValueError,
+            "undirected: .*same attributes",
+        ),
+        (
+            lambda: to_networkx(ONE_WAY, node_attrs={"w": torch.zeros(2)}),
+            ValueError,
+            r"node_attrs: expected 3 rows of 'w', got shape \(2,\)",
+        ),
+        (
+            lambda: to_networkx(ONE_WAY, edge_attrs={"w": torch.zeros(())}),
+            ValueError,
+            r"edge_attrs: expected 1 rows of 'w', got shape \(\)",
+        ),
+        (
+            lambda: to_networkx(ONE_WAY, edge_attrs={"w": [1]}),  # type: ignore[dict-item]
+            TypeError,
+            "edge_attrs: .*got list",
+        ),
+        (lambda: to_networkx(ONE_WAY, names="ab"), ValueError, "names: expected 3 .*got 2"),
+        (lambda: to_networkx(ONE_WAY, names="aba"), ValueError, "names: expected 3 different"),
+        (
+            lambda: from_networkx(nx.path_graph(2), edge_attrs=["w"], return_data=True),
+            ValueError,
+            "edge_attrs: expected 'w' at all 1, got 1 without it",
+        ),
+        (
+            lambda: from_networkx(nx.path_graph(2), node_attrs=["w"], return_data=True),
+            ValueError,
+            "node_attrs: expected 'w' at all 2, got 2 without it",
+        ),
+        (
+            lambda: from_networkx(
+                nx.Graph([(0, 1, {"w": "far"})]), edge_attrs=["w"], return_data=True
+            ),
+            ValueError,
+            "edge_attrs: expected numbers of one shape as 'w'",
+        ),
+        (
+            lambda: from_networkx(nx.path_graph(2), edge_attrs=["w"]),
+            ValueError,
+            "return_data: expected True, since",
+        ),
+        (
+            lambda: from_networkx(nx.path_graph(2), edge_attrs="w", return_data=True),
+            TypeError,
+            "edge_attrs: expected a sequence of str",
+        ),
+    ],
+)
+def test_wrong_attributes_are_refused(unchecked, call, error, words):
+    with pytest.raises(error, match=words):
+        call()
 
 
 @pytest.mark.parametrize(
@@ -449,8 +580,6 @@ class Mine(GATConv):
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: pyg.GATConv(3, 2, edge_dim=1), "edge_dim: expected None, .*got 1"),
-        (lambda: pyg.GATv2Conv(3, 2, edge_dim=1), "edge_dim: expected None, .*got 1"),
         (lambda: pyg.GATConv(3, 2, residual=True), "residual: expected False, .*got True"),
         (lambda: pyg.GATv2Conv(3, 2, residual=True), "residual: expected False, .*got True"),
         (lambda: pyg.GATConv((3, 4), 2), r"in_channels: expected one width, got \(3, 4\)"),
@@ -467,7 +596,6 @@ class Mine(GATConv):
         (lambda: pyg.GATConv(3, 2, flow="target_to_source"), "flow: .*got 'target_to_source'"),
         (lambda: pyg.GINConv(perceptron(3, 2), flow="target_to_source"), "flow: .*got 'target"),
         (lambda: pyg.GCNConv(3, 2, normalize=False), "normalize: expected True, .*got False"),
-        (lambda: pyg.GCNConv(3, 2, improved=True), "improved: expected False, .*got True"),
         (lambda: pyg.GCNConv(3, 2, aggr="mean"), "aggr: expected 'add' or 'sum', .*got 'mean'"),
         (lambda: pyg.SAGEConv(3, 2, normalize=True), "normalize: expected False, .*got True"),
         (lambda: pyg.SAGEConv(3, 2, project=True), "project: expected False, .*got True"),

@@ -10,11 +10,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from gatutils import _kernels
 from gatutils._aggregations import row_maxima, row_sums
+from gatutils._gatv2 import gatv2_scores
 from gatutils._kernels import (
     dropout_mask,
     entry_dots,
     entry_sums,
-    gatv2_scores,
     pair_sums,
     segment_softmax,
     weighted_row_sums,

@@ -1,0 +1,150 @@
+"""The scores of GATv2: a sum as wide as a state at each edge, which is never stored for all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn.functional import leaky_relu
+
+from gatutils import _kernels
+from gatutils._csr import Pattern
+from gatutils._kernels import apply, full_precision
+
+
+def gatv2_scores(
+    queries: Float[Tensor, "rows width"],
+    keys: Float[Tensor, "columns width"],
+    a: Float[Tensor, "heads dim"],
+    slope: float,
+    pattern: Pattern,
+    edges: Float[Tensor, "entries edge_dim"] | None = None,
+    W_e: Float[Tensor, "width edge_dim"] | None = None,
+) -> Float[Tensor, "heads entries"]:
+    r"""Return :math:`a^\top \mathrm{LeakyReLU}(q_i + k_j + W_e x_{ij})` for each entry (i, j).
+
+    Args:
+        queries: :math:`q_i`, the heads side by side (width = heads x dim).
+        keys: :math:`k_j`, likewise.
+        a: One vector per head.
+        slope: Slope of the LeakyReLU for negative inputs.
+        pattern: The positions (i, j) of the entries.
+        edges: :math:`x_{ij}`, the features of the entries; without them the sum has two terms.
+        W_e: Their projection; given if ``edges`` is.
+    """
+    return apply(_GATv2Scores, queries, keys, a, edges, W_e, slope, pattern)
+
+
+class _GATv2Scores(torch.autograd.Function):
+    r"""See :func:`gatv2_scores`.
+
+    The sums :math:`q_i + k_j + W_e x_{ij}` are as wide as a state. They are computed for a few
+    thousand edges at a time, and recomputed in the backward pass instead of being stored. If
+    gradients of the gradients are required (``create_graph=True``), the sums of all edges are
+    computed at once, by :meth:`formula`.
+    """
+
+    @staticmethod
+    @full_precision
+    def forward(
+        ctx: Any,
+        queries: Tensor,
+        keys: Tensor,
+        a: Tensor,
+        edges: Tensor | None,
+        W_e: Tensor | None,
+        slope: float,
+        pattern: Pattern,
+    ) -> Tensor:
+        """Args are (nodes, heads x dim) twice and (heads, dim); returns (heads, edges)."""
+        ctx.save_for_backward(queries, keys, a, edges, W_e)
+        ctx.slope, ctx.pattern = slope, pattern
+        scores = queries.new_empty(len(pattern.indices), len(a))
+        blocks = torch.block_diag(*a).T  # (heads x dim, heads): each head uses its own part
+        for at in _chunks(pattern):
+            scores[at] = leaky_relu(_sums(queries, keys, edges, W_e, pattern, at), slope) @ blocks
+        return scores.T.contiguous()
+
+    @staticmethod
+    def formula(
+        queries: Tensor,
+        keys: Tensor,
+        a: Tensor,
+        edges: Tensor | None,
+        W_e: Tensor | None,
+        slope: float,
+        pattern: Pattern,
+    ) -> Float[Tensor, "heads edges"]:
+        """Return the same scores from one (heads, dim) array per edge, recorded by autograd."""
+        sums = _sums(queries, keys, edges, W_e, pattern, slice(None))
+        return (leaky_relu(sums, slope).view(-1, *a.shape) * a).sum(dim=2).T
+
+    @staticmethod
+    @full_precision
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        """Return the gradients of the queries, the keys, a, the edges' features and their map."""
+        backward = _GATv2Scores._again if torch.is_grad_enabled() else _GATv2Scores._chunked
+        return (*backward(ctx, gradient), None, None)
+
+    @staticmethod
+    def _again(ctx: Any, gradient: Tensor) -> Any:
+        """Differentiate the formula, so that the gradients can be differentiated in turn."""
+        # Views, so that a tensor passed as two arguments has a gradient for each of them.
+        inputs: list[Any] = [
+            None if each is None else each.view_as(each) for each in ctx.saved_tensors
+        ]
+        queries, keys, a, edges, W_e = inputs
+        scores = _GATv2Scores.formula(queries, keys, a, edges, W_e, ctx.slope, ctx.pattern)
+        wanted = [each for each in inputs if each is not None and each.requires_grad]
+        found = iter(torch.autograd.grad(scores, wanted, gradient, create_graph=True))
+        return tuple(
+            next(found) if each is not None and each.requires_grad else None for each in inputs
+        )
+
+    @staticmethod
+    @once_differentiable
+    def _chunked(ctx: Any, gradient: Tensor) -> Any:
+        """Recompute the sums, a few thousand edges at a time."""
+        queries, keys, a, edges, W_e = ctx.saved_tensors
+        pattern, slope = ctx.pattern, ctx.slope
+        gradient = gradient.T.contiguous()
+        blocks = torch.block_diag(*a)
+        of_queries, of_keys = torch.zeros_like(queries), torch.zeros_like(keys)
+        of_blocks = torch.zeros_like(blocks)
+        of_edges = None if edges is None else torch.zeros_like(edges)
+        of_W_e = None if W_e is None else torch.zeros_like(W_e)
+        for at in _chunks(pattern):
+            sums = _sums(queries, keys, edges, W_e, pattern, at)
+            of_blocks += gradient[at].T @ leaky_relu(sums, slope)
+            of_sums = gradient[at] @ blocks
+            of_sums = torch.where(sums > 0, of_sums, slope * of_sums)
+            of_queries.index_add_(0, pattern.rows[at], of_sums)
+            of_keys.index_add_(0, pattern.indices[at], of_sums)
+            if of_edges is not None and of_W_e is not None:
+                of_edges[at] = of_sums @ W_e
+                of_W_e += of_sums.T @ edges[at]
+        own = of_blocks.view(len(a), len(a), -1).diagonal().T
+        return of_queries, of_keys, own, of_edges, of_W_e
+
+
+def _chunks(pattern: Pattern) -> list[slice]:
+    """Return the entries, a few thousand at a time."""
+    size = _kernels.CHUNK
+    return [slice(k, k + size) for k in range(0, len(pattern.indices), size)]
+
+
+def _sums(
+    queries: Tensor,
+    keys: Tensor,
+    edges: Tensor | None,
+    W_e: Tensor | None,
+    pattern: Pattern,
+    at: slice,
+) -> Float[Tensor, "entries width"]:
+    r"""Return :math:`q_i + k_j + W_e x_{ij}` for some of the entries."""
+    sums: Tensor = queries.index_select(0, pattern.rows[at])
+    sums += keys.index_select(0, pattern.indices[at])
+    return sums if edges is None or W_e is None else sums.addmm_(edges[at], W_e.T)
