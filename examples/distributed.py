@@ -1,12 +1,15 @@
 """Train a graph attention network in several processes, on one machine or on many.
 
     python examples/distributed.py prepare FOLDER
-    torchrun --nproc-per-node 2 --max-restarts 1 examples/distributed.py train FOLDER
+    torchrun --standalone --nproc-per-node 2 examples/distributed.py train FOLDER
 
 For N machines, copy FOLDER to each and run the same words on each; HOST is one of them:
 
-    torchrun --nnodes N --nproc-per-node 1 --max-restarts 1 --rdzv-backend c10d \
+    torchrun --nnodes N --nproc-per-node 1 --rdzv-backend c10d --rdzv-id any \
         --rdzv-endpoint HOST:29500 examples/distributed.py train FOLDER
+
+With --max-restarts 1 after torchrun, and TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 before it, all
+processes start again from the last checkpoint when one is killed.
 
 The training nodes are split into shares. Process r of P reads the shares r, r + P, r + 2P, ... and
 no others, and DistributedDataParallel averages the gradients. Batch t depends on the seed and on t
@@ -201,6 +204,11 @@ def run(args: argparse.Namespace) -> None:
     """Find the other processes, train, and part from them."""
     place = [os.environ.get(name) for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")]
     stop_if(None in place, "not started by torchrun: put `torchrun --nproc-per-node 2` before it")
+    # Restarted processes would look for each other where they were before: see PyTorch issue 135712.
+    stale = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+    restarts = os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0") != "0"
+    need = "put TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 before it, and --standalone or --rdzv-backend"
+    stop_if(stale and restarts, f"torchrun cannot restart like this: {need} c10d after it")
     where = "process {} of {}, {}:{}".format(*place)
     wait = timedelta(seconds=args.timeout)
     try:

@@ -7,9 +7,9 @@ that are used, and processes on one machine share them. ``graph.sample`` and
 
 import contextlib
 import hashlib
+import io
 import json
 import os
-import pickle
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -115,11 +115,12 @@ def load_checkpoint(path: Path | str, settings: Mapping[str, Any]) -> dict[str, 
     """
     wanted, advice = f"{path}: expected a whole checkpoint", "delete it, or name another file"
     try:
-        with open(path, "rb") as file:
-            whole = torch.load(file, weights_only=True)
-    except FileNotFoundError:
+        content = Path(path).read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
         return None
-    except (EOFError, KeyError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
+    try:
+        whole = torch.load(io.BytesIO(content), weights_only=True)
+    except Exception as error:  # whatever torch meets in a file that is not one of its own
         raise ValueError(f"{wanted}, got part of one, or another file: {advice}") from error
     if not isinstance(whole, dict) or set(whole) != {"settings", "state"}:
         raise ValueError(f"{wanted} of save_checkpoint, got something else: {advice}")
