@@ -204,7 +204,7 @@ def run(args: argparse.Namespace) -> None:
     """Find the other processes, train, and part from them."""
     place = [os.environ.get(name) for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")]
     stop_if(None in place, "not started by torchrun: put `torchrun --nproc-per-node 2` before it")
-    # Restarted processes would look for each other where they were before: see PyTorch issue 135712.
+    # Restarted processes would look for each other where they were: see PyTorch issue 135712.
     stale = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
     restarts = os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0") != "0"
     need = "put TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 before it, and --standalone or --rdzv-backend"
