@@ -9,7 +9,8 @@ For N machines, copy FOLDER to each and run the same words on each; HOST is one 
         --rdzv-endpoint HOST:29500 examples/distributed.py train FOLDER
 
 With --max-restarts 1 after torchrun, and TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 before it, all
-processes start again from the last checkpoint when one is killed.
+processes start again from the last checkpoint when one is killed. GLOO_SOCKET_IFNAME names the
+network interface, where gloo does not find the right one.
 
 The training nodes are split into shares. Process r of P reads the shares r, r + P, r + 2P, ... and
 no others, and DistributedDataParallel averages the gradients. Batch t depends on the seed and on t
@@ -115,9 +116,10 @@ def train(args: argparse.Namespace) -> None:
     lead = rank == 0  # it alone prints, and has the checkpoint: others may be on other machines
     graph, shares, test, settings = agreed(lambda: read(args, rank, world))
     saved = agreed(lambda: gat.load_checkpoint(args.checkpoint, settings) if lead else None)
-    first: list[Any] = [settings, saved]
-    dist.broadcast_object_list(first)  # from now on, that of the first process
-    differ, saved = gat.different_settings(first[0], settings), first[1]
+    words = {**settings, "steps": args.steps, "every": args.every}
+    first: list[Any] = [words, saved]
+    dist.broadcast_object_list(first)
+    differ, saved = gat.different_settings(first[0], words), first[1]
     agreed(lambda: stop_if(differ, f"process {rank} has {differ}: use the same words for all"))
     torch.manual_seed(args.seed)  # all begin with the same weights
     network = agreed(lambda: Network(args, graph.features.shape[1], int(graph.labels.max()) + 1))
@@ -129,7 +131,10 @@ def train(args: argparse.Namespace) -> None:
 
     def save(step: int) -> None:
         state = {"network": network.state_dict(), "optimizer": optimizer.state_dict(), "step": step}
-        gat.save_checkpoint(args.checkpoint, state, settings)
+        try:
+            gat.save_checkpoint(args.checkpoint, state, settings)
+        except OSError as error:
+            raise Stop(f"{error}: make room there, or name another --checkpoint") from error
 
     start = saved["step"] if saved else 0
     agreed(lambda: save(start) if lead else None)  # if it cannot be written, say so now
@@ -218,8 +223,6 @@ def run(args: argparse.Namespace) -> None:
         raise Stop(stop) from error
     try:
         train(args)
-    except OSError as error:
-        raise Stop(f"{error}, then start again: the last checkpoint is whole") from error
     except RuntimeError as error:
         if "gloo" not in str(error).lower():
             raise

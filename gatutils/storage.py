@@ -11,6 +11,7 @@ import io
 import json
 import os
 import time
+import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -45,8 +46,8 @@ def write_whole(path: Path | str, write: Callable[[BinaryIO], object]) -> None:
     """Write a file so that whoever opens it finds either all of it or what was there before.
 
     The content goes into a draft in the same folder, which replaces the file when all of it has
-    reached the disk. A process that is killed leaves the draft; the next one overwrites it. Two
-    processes must not write the same file at the same time.
+    reached the disk. Of several processes that write the same file, the last one has its content
+    there. One that is killed while it writes leaves its draft, ``.*.tmp``.
 
     Args:
         path: The file.
@@ -56,7 +57,7 @@ def write_whole(path: Path | str, write: Callable[[BinaryIO], object]) -> None:
         OSError: If the folder or the disk does not allow it; the file is as it was.
     """
     path = Path(path)
-    draft = path.with_name(f".{path.name}.draft")
+    draft = path.with_name(f".{path.stem}-{uuid.uuid4().hex}.tmp")
     try:
         with draft.open("wb") as file:
             write(file)
@@ -64,8 +65,8 @@ def write_whole(path: Path | str, write: Callable[[BinaryIO], object]) -> None:
             os.fsync(file.fileno())
         _replace(draft, path)
     except OSError as error:
-        why = f"cannot be written ({error.strerror or error})"
-        raise OSError(f"{path}: {why}: name another folder, or make room there") from error
+        why = error.strerror or error
+        raise OSError(f"{path}: cannot be written ({why}), and is unchanged") from error
     finally:  # also after Ctrl-C
         with contextlib.suppress(OSError):
             draft.unlink(missing_ok=True)
