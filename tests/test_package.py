@@ -25,6 +25,7 @@ LIBRARY = [
     "_derived",
     "sampling",
     "graph",
+    "storage",
     "_kernels",
     "_gatv2",
     "_aggregations",

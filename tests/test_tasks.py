@@ -35,6 +35,7 @@ from gatutils.book.tasks.graphs import (
     atlas,
     atlas_split,
     karate,
+    planted_classes,
     random_graphs,
     scipy_api,
 )
@@ -940,6 +941,26 @@ def test_random_graphs_are_simple_and_of_the_sizes_promised():
     assert {graph.num_nodes for graph in random_graphs(300, 0)} == set(range(15, 41))
 
 
+@pytest.mark.parametrize("nodes", [16, 17, 403])  # also where the classes are not equally many
+def test_planted_classes_are_in_the_edges_and_in_the_features(nodes):
+    graph = planted_classes(nodes, 0)
+    assert graph.degree.tolist() == [10] * nodes
+    assert graph.labels is not None
+    assert graph.features is not None
+    same = graph.labels[graph.source] == graph.labels[graph.target]
+    planted = graph.edge_order % 2 == 0
+    assert bool(same[planted].all())
+    assert not bool(same[~planted].all())
+    other = planted_classes(nodes, 0)
+    assert torch.equal(graph.features, not_none(other.features))
+    assert torch.equal(graph.source, other.source)
+    assert not torch.equal(graph.source, planted_classes(nodes, 1).source)
+    own = graph.features[torch.arange(nodes), graph.labels]
+    rest = (graph.features.sum() - own.sum()) / (31 * nodes)
+    if nodes > 100:
+        assert own.mean() - rest == pytest.approx(1, abs=0.25)  # five standard errors
+
+
 def test_random_graphs_are_drawn_by_their_seed():
     one, other, again = ([listed(g) for g in random_graphs(9, seed)] for seed in (0, 1, 0))
     assert one == again != other
@@ -987,6 +1008,10 @@ def test_relay_is_drawn_by_its_generator():
         (lambda: atlas_split(0, 0), ValueError, "count.*0"),
         (lambda: atlas_split(0, 1.0), TypeError, "count.*1.0"),  # type: ignore[arg-type]
         (lambda: atlas_split(0, 1252), ValueError, "count.*less than 1252.*1252"),
+        (lambda: planted_classes(15, 0), ValueError, "nodes.*at least 16, got 15"),
+        (lambda: planted_classes(99, 0, 33), ValueError, "classes.*33"),
+        (lambda: planted_classes(99, 0, 0), ValueError, "classes.*0"),
+        (lambda: planted_classes(99, None), TypeError, "seed.*None"),  # type: ignore[arg-type]
         (lambda: random_graphs(0, 0), ValueError, "count.*0"),
         (lambda: random_graphs(1, None), TypeError, "seed.*None"),  # type: ignore[arg-type]
         (lambda: random_graphs(1, 0, 0, 3), ValueError, "least.*0"),

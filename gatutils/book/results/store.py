@@ -5,12 +5,8 @@ with other versions records those that differ. Versions that can change a result
 one file; see :data:`MATTERS`.
 """
 
-import contextlib
 import json
-import os
 import platform
-import time
-import uuid
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
@@ -21,6 +17,7 @@ from filelock import FileLock
 import gatutils
 from gatutils._checks import expect
 from gatutils.book.results import load, runs_in
+from gatutils.storage import write_whole
 
 __all__ = ["MATTERS", "add", "differences", "existing", "expect_alike", "prepare", "versions"]
 
@@ -164,35 +161,8 @@ def add(path: Path, protocol: dict[str, Any], here: dict[str, Any], run: dict[st
         result["runs"].append({**run, "versions": departs} if departs else run)
         models = list(protocol["models"])
         result["runs"].sort(key=lambda r: (models.index(r["model"]), r["seed"]))
-        _write(path, _one_run_a_line(result))
-
-
-def _write(path: Path, text: str) -> None:
-    """Replace the content of a file atomically."""
-    draft = path.with_name(f".{path.stem}-{uuid.uuid4().hex}.tmp")
-    try:
-        with draft.open("x", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        _replace(draft, path)
-    except OSError as error:
-        why = error.strerror or error
-        raise OSError(f"{path}: cannot be written ({why}), and is unchanged") from error
-    finally:  # also after Ctrl-C
-        with contextlib.suppress(OSError):
-            draft.unlink(missing_ok=True)
-
-
-def _replace(draft: Path, path: Path) -> None:
-    """Rename a file to replace another; on Windows, wait if the other is being read."""
-    for pause in (0.1, 0.2, 0.4, 0.8, 1.6):
-        try:
-            os.replace(draft, path)
-            return
-        except PermissionError:
-            time.sleep(pause)
-    os.replace(draft, path)
+        text = _one_run_a_line(result)
+        write_whole(path, lambda file: file.write(text.encode()))
 
 
 def _one_run_a_line(result: dict[str, Any]) -> str:

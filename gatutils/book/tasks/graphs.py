@@ -112,6 +112,32 @@ def karate() -> Graph:
     return from_networkx(club, labels=labels)
 
 
+def planted_classes(nodes: int, seed: int, classes: int = 8) -> Graph:
+    """Draw a graph of any size whose classes can be learnt from the features and the edges.
+
+    Each node has ten incoming edges, half of them from nodes of its own class. Its 32 features are
+    standard normal, with 1 added to the one whose index is the class.
+
+    Raises:
+        TypeError: If an argument is not an int.
+        ValueError: If there are fewer than twice as many nodes as classes, or not 1 to 32 classes.
+    """
+    expect_int(classes, "classes", least=1)
+    expect(classes <= 32, "classes", "at most 32", classes)
+    expect_int(nodes, "nodes", least=2 * classes)
+    expect_int(seed, "seed")
+    generator = torch.Generator().manual_seed(seed)
+    target = torch.arange(nodes).repeat_interleave(10)
+    source = torch.randint(0, nodes, target.shape, generator=generator)
+    # Every second edge: the node of the right class in the same run of one node per class.
+    source[::2] += target[::2] % classes - source[::2] % classes
+    source[source >= nodes] -= classes  # where the last run is cut short
+    labels = torch.arange(nodes) % classes
+    features = torch.randn(nodes, 32, generator=generator)
+    features[torch.arange(nodes), labels] += 1
+    return Graph(nodes, source, target, features, labels)
+
+
 def atlas() -> list[Graph]:
     """Return all 1,253 graphs with up to seven nodes, beginning with the one without any node.
 
