@@ -152,7 +152,7 @@ def save_graph(graph: Graph, folder: Path | str) -> str:
         folder: Where to; it is made if it is missing.
 
     Returns:
-        The graph's fingerprint, a hash of all that it holds: see :func:`graph_fingerprint`.
+        The graph's fingerprint, a hash of all that it holds (:func:`graph_fingerprint` reads it).
 
     Raises:
         TypeError: If ``graph`` is not a graph, or its features or labels have a dtype that NumPy
