@@ -65,6 +65,7 @@ def torchrun(folder, checkpoint, *more, options=("--standalone", "--nproc-per-no
     command = [sys.executable, "-m", "torch.distributed.run", *options, str(SCRIPT), "train"]
     command += [str(folder), "--checkpoint", str(checkpoint), *WORDS, *more]
     env = {name: value for name, value in os.environ.items() if name not in place(0, 1)}
+    env["PYTHONUNBUFFERED"] = "1"  # to see how far it came, if it does not end
     if any(option.startswith("--max-restarts") for option in options):
         env["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
     return subprocess.Popen(
@@ -80,8 +81,10 @@ def ended(process):
     """The output, the errors and the exit status of a process, which must end in four minutes."""
     try:
         out, err = process.communicate(timeout=240)
-    finally:
-        process.kill()
+    except subprocess.TimeoutExpired:
+        process.terminate()  # not kill: torchrun has processes of its own to end
+        out, err = process.communicate()
+        pytest.fail(f"it did not end:\n{out}\n{err}")
     return out, err, process.returncode
 
 

@@ -197,7 +197,12 @@ def test_what_is_no_whole_checkpoint_is_refused_and_kept(tmp_path, monkeypatch):
     save_checkpoint(path, {"weights": torch.ones(1000)}, {})
     whole = path.read_bytes()
     torch.save({"weights": torch.ones(2)}, tmp_path / "other.pt")
-    others = [(tmp_path / "other.pt").read_bytes(), pickle.dumps(Harmful()), b"", b"words"]
+    others = [
+        (tmp_path / "other.pt").read_bytes(),
+        pickle.dumps(Harmful(), protocol=2),
+        b"",
+        b"words",
+    ]
     for content in [whole[:-1], whole[: len(whole) // 2], whole[:10], *others]:
         path.write_bytes(content)
         with pytest.raises(ValueError, match=r"checkpoint.pt: expected a whole checkpoint.*delete"):
