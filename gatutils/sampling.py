@@ -130,8 +130,9 @@ class Sampling:
         """Sample the neighbourhood of some nodes: one bipartite graph per layer.
 
         Each node receives from at most so many of its incoming edges, drawn uniformly without
-        replacement. A network with one layer per block computes new states of ``nodes`` in time
-        that does not depend on the size of the graph::
+        replacement. How much a network with one layer per block has to compute for the new states
+        of ``nodes`` is bounded by the sizes, however large the graph is (drawing the blocks itself
+        takes a number per node of the graph)::
 
             blocks = graph.sample(nodes, sizes=[10, 5])
             states = features[blocks[0].sources]
