@@ -3,6 +3,7 @@ import importlib
 import itertools
 import json
 import math
+import os
 import re
 import subprocess
 import sys
@@ -224,6 +225,30 @@ def test_figures_are_in_the_font_of_the_page():
         # It would hold for the whole page.
         assert re.findall(r"<style>([^{]*)", figure.content) in ([], ["figure.gat-figure"])
         assert "font-size" in figure.content
+
+
+def test_a_list_of_fonts_without_matplotlibs_own_changes_nothing(tmp_path):
+    """As another installation leaves it behind that is removed while it runs."""
+    here = os.environ | {"MPLCONFIGDIR": str(tmp_path)}
+
+    def done(code):
+        command = [sys.executable, "-c", code]
+        return subprocess.run(command, env=here, capture_output=True, text=True, check=True)
+
+    done(
+        "import matplotlib.font_manager as fm\n"
+        "known = fm.fontManager\n"
+        "known.ttflist = [font for font in known.ttflist if 'mpl-data' not in font.fname]\n"
+        "fm.json_dump(known, f'{fm.mpl.get_cachedir()}/fontlist-v{known.__version__}.json')"
+    )
+    drawn = done(
+        "from gatutils.book.figures import *\n"
+        "figure, ax = drawing(2, 2)\n"
+        "ax.text(0, 0, r'$\\alpha_1$')\n"
+        "print(picture(figure, alt='alpha').content)"
+    )
+    assert not drawn.stderr
+    assert "α" in drawn.stdout
 
 
 def test_any_alt_text_will_do():

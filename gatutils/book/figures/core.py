@@ -14,6 +14,7 @@ from typing import Any, Literal
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import fontManager
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.text import Text
 
@@ -82,6 +83,21 @@ _STYLE: Any = {
     "grid.linewidth": 0.6,
     "savefig.transparent": True,
 }
+
+
+def _add_own_fonts() -> None:
+    """Make matplotlib's own fonts known, and preferred to those of the system.
+
+    They are missing from the list that matplotlib caches for all installations of a user if the one
+    that wrote it was removed meanwhile; a warning would then stand above every figure.
+    """
+    own = {str(path) for path in Path(matplotlib.get_data_path(), "fonts", "ttf").glob("*.ttf")}
+    for path in own - {font.fname for font in fontManager.ttflist}:
+        fontManager.addfont(path)
+    fontManager.ttflist.sort(key=lambda font: font.fname not in own)
+
+
+_add_own_fonts()
 
 
 def style_sheet() -> str:
