@@ -24,7 +24,7 @@ def drawn_by(seed):
     return torch.Generator().manual_seed(seed)
 
 
-OPTIONS = ["dropout_of_values", "dropout_per_head", "biases", "wider_start"]
+OPTIONS = ["dropout_of_values", "dropout_per_head", "score_biases", "head_biases", "wider_start"]
 
 
 def small():
@@ -38,9 +38,9 @@ def small():
 def layer(**options):
     torch.manual_seed(1)
     made = AuthorsGATConv(6, 3, 2, dropout=0.6, **options)
-    if made.biases:
-        nn.init.normal_(made.b_scores)
-        nn.init.normal_(made.b_heads)
+    for bias in (made.b_scores, made.b_heads):
+        if bias is not None:
+            nn.init.normal_(bias)
     return made
 
 
@@ -109,7 +109,7 @@ def test_dropout_per_head_is_a_mask_of_the_inputs_for_each_head(monkeypatch, spa
 
 def test_the_biases_shift_each_half_of_the_score_and_each_head():
     graph, states = small()
-    ours = layer(biases=True).eval()
+    ours = layer(score_biases=True, head_biases=True).eval()
     projected = torch.stack([states @ W.T for W in ours.W])  # (heads, nodes, out)
     a_1, a_2 = ours.a.split(3, dim=1)
     halves = [

@@ -42,8 +42,8 @@ class AuthorsGATConv(GATConv):
             ``dropout_of_values``, of the values.
         dropout_of_values: Drop out the values :math:`W h_j` as well; the scores still see them all.
         dropout_per_head: Drop out the inputs with a mask for each head, instead of one for all.
-        biases: Add a bias to each half of the score, and one bias per head where heads are
-            averaged.
+        score_biases: Add a bias to each half of the score.
+        head_biases: Give each head a bias of its own, also where the heads are averaged.
         wider_start: Initialise each half of ``a`` as a layer with one output; its bound is then
             :math:`\sqrt{6 / (d + 1)}` instead of :math:`\sqrt{6 / (2 d + 1)}`, where d is
             ``out_features``.
@@ -62,15 +62,15 @@ class AuthorsGATConv(GATConv):
         *,
         dropout_of_values: bool = False,
         dropout_per_head: bool = False,
-        biases: bool = False,
+        score_biases: bool = False,
+        head_biases: bool = False,
         wider_start: bool = False,
     ) -> None:
         super().__init__(in_features, out_features, heads, concat, dropout=dropout)
         self.dropout_of_values, self.dropout_per_head = dropout_of_values, dropout_per_head
-        self.biases = biases
-        if biases:
-            self.b_scores = nn.Parameter(torch.zeros(2, heads, 1))
-            self.b_heads = nn.Parameter(torch.zeros(heads, out_features))
+        self.b_scores = nn.Parameter(torch.zeros(2, heads, 1)) if score_biases else None
+        self.b_heads = nn.Parameter(torch.zeros(heads, out_features)) if head_biases else None
+        if head_biases:
             self.b = None
         if wider_start:
             bound = math.sqrt(6 / (out_features + 1))
@@ -103,13 +103,13 @@ class AuthorsGATConv(GATConv):
     def score_halves(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
         """Return both halves of the score, each with its bias."""
         of_query, of_key = super().score_halves(query, key)
-        if self.biases:
+        if self.b_scores is not None:
             of_query, of_key = of_query + self.b_scores[0], of_key + self.b_scores[1]
         return of_query, of_key
 
     def join_heads(self, out: Tensor) -> Tensor:
         """Add each head's own bias before the heads are joined."""
-        if self.biases:
+        if self.b_heads is not None:
             out = out + self.b_heads
         return super().join_heads(out)
 
@@ -133,7 +133,8 @@ class LadderPlan(PublishedPlan):
         heads_out: Number of heads of the last layer, which are averaged.
         dropout_of_values: See :class:`AuthorsGATConv`.
         dropout_per_head: See :class:`AuthorsGATConv`.
-        biases: See :class:`AuthorsGATConv`.
+        score_biases: See :class:`AuthorsGATConv`.
+        head_biases: See :class:`AuthorsGATConv`.
         wider_start: See :class:`AuthorsGATConv`.
     """
 
@@ -143,7 +144,8 @@ class LadderPlan(PublishedPlan):
     weight_decay: float = 5e-4
     dropout_of_values: bool = False
     dropout_per_head: bool = False
-    biases: bool = False
+    score_biases: bool = False
+    head_biases: bool = False
     wider_start: bool = False
 
     def network(self, words: int, classes: int) -> GraphNet:
@@ -151,7 +153,8 @@ class LadderPlan(PublishedPlan):
         options = {
             "dropout_of_values": self.dropout_of_values,
             "dropout_per_head": self.dropout_per_head,
-            "biases": self.biases,
+            "score_biases": self.score_biases,
+            "head_biases": self.head_biases,
             "wider_start": self.wider_start,
         }
         first = AuthorsGATConv(words, 8, 8, dropout=0.6, **options)

@@ -1,5 +1,7 @@
 """Models on the page of results: experiments that others published."""
 
+from typing import Any
+
 from gatutils.book.experiments.ladder import LadderPlan
 from gatutils.book.experiments.minesweeper import MinePlan
 from gatutils.book.experiments.plan import Plan
@@ -18,22 +20,30 @@ PUBLISHED: dict[str, Plan] = {
 "cora-equal-gat" the weights are equal."""
 
 
-_CODE = {
-    "dropout_of_values": True,
-    "dropout_per_head": True,
-    "biases": True,
-    "wider_start": True,
+_RUNGS: dict[str, dict[str, bool]] = {
+    "+ dropout of the values": {"dropout_of_values": True},
+    "+ dropout per head": {"dropout_per_head": True},
+    "+ biases": {"score_biases": True, "head_biases": True},
+    "code": {"wider_start": True},
 }
+
+
+def _ladder(**settings: Any) -> dict[str, Plan]:
+    """Return the plans from the paper to the code; each has one difference more than the last."""
+    plans: dict[str, Plan] = {"paper": LadderPlan(**settings)}
+    for rung, difference in _RUNGS.items():
+        settings = settings | difference
+        plans[rung] = LadderPlan(**settings)
+    return plans
 
 
 LADDERS: dict[str, dict[str, Plan]] = {
-    "citeseer-ladder": {
-        "paper": LadderPlan(data="citeseer"),
-        "code": LadderPlan(data="citeseer", **_CODE),
-    },
+    "cora-ladder": _ladder(data="cora"),
+    "citeseer-ladder": _ladder(data="citeseer"),
+    "pubmed-ladder": _ladder(data="pubmed", heads_out=8, lr=0.01, weight_decay=1e-3),
 }
-"""On the page of results, the layer of the GAT paper and that of its authors' code. What
-distinguishes them are options of the plan, so that each can be examined alone."""
+"""On the page of results, from the layer of the GAT paper to that of its authors' code. What
+distinguishes them are options of the plan."""
 
 
 MINESWEEPER: dict[str, Plan] = {
