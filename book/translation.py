@@ -1,0 +1,184 @@
+"""The book in another language: a Sphinx extension beside Sphinx's own catalogues.
+
+Sphinx translates what stands in Markdown. The captions, the alternative texts and the headings of
+tables come from the notebooks' stored outputs, and the words of interactive figures from their
+scripts, which Sphinx does not read. Here they join the catalogue of their page, and are replaced
+when the page is built. ``BOOK_LANGUAGE`` names the language of a build.
+"""
+
+import json
+import os
+import re
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from babel.messages.pofile import read_po
+from sphinx.builders.gettext import Catalog, MsgOrigin
+from sphinx.search import SearchLanguage
+
+LANGUAGES = {"en": "English", "ko": "한국어"}
+"""Each language's code -> its own name for itself. The first is that of the sources."""
+
+TITLE = "Attention, from sequences to graphs"
+
+CATALOGUES = Path(__file__).parent / "locale"
+
+UNTRANSLATED = ("book/api/", "book/references")
+"""Docstrings and the bibliography stay in English."""
+
+# What a reader reads of an output, apart from what is drawn: parts of tables, captions, alternative
+# texts. Programs and drawings are passed over, except for words that a script marks by say`...`.
+PART = re.compile(
+    r"""(?P<skip><(?P<tag>style|pre)\b.*?</(?P=tag)>|<text\b.*?</text>)
+    |(?P<script><script\b.*?</script>)
+    |(?P<open><(?P<name>figcaption|caption|th|td)\b[^>]*>)(?P<inner>.*?)(?=</(?P=name)>)
+    |(?P<label>\baria-label=)"(?P<value>[^"]*)\"""",
+    re.DOTALL | re.VERBOSE,
+)
+# The title of an exercise stands after the name of its directive, where Sphinx does not look.
+EXERCISE = re.compile(r"(?<=\{exercise-start\} )(.+)$", re.MULTILINE)
+SAID = re.compile(r"(?<![\w.])say`((?:[^`\\]|\\.)*)`", re.DOTALL)
+MARKUP = re.compile(r"<[^>]*>|&[#\w]+;")
+WORDS = re.compile(r"[A-Za-z]{2,}")
+
+
+def is_prose(text: str) -> bool:
+    """Tell whether a part of an output has words."""
+    return bool(WORDS.search(MARKUP.sub(" ", text)))
+
+
+def replaced(html: str, with_: Callable[[str], str]) -> str:
+    """Return an output's HTML with each of its messages replaced."""
+
+    def part(found: re.Match[str]) -> str:
+        if found["script"]:
+            return SAID.sub(lambda said: f"say`{with_(said[1])}`", found["script"])
+        if found["name"]:
+            # A cell may carry a label of its own.
+            opening = PART.sub(part, found["open"])
+            inner = found["inner"]
+            return opening + (with_(inner) if is_prose(inner) else inner)
+        if found["label"] and is_prose(found["value"]):
+            return f'{found["label"]}"{with_(found["value"])}"'
+        return found[0]
+
+    return PART.sub(part, html)
+
+
+def rewrite(notebook: dict[str, Any], with_: Callable[[str], str]) -> None:
+    """Replace in place each message of a notebook that Sphinx does not read."""
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "markdown":
+            text = "".join(cell["source"])
+            cell["source"] = EXERCISE.sub(lambda title: with_(title[0]), text)
+        for output in cell.get("outputs", []):
+            data = output.get("data", {})
+            if "text/html" in data:
+                data["text/html"] = replaced("".join(data["text/html"]), with_)
+
+
+def messages(notebook: dict[str, Any]) -> list[str]:
+    """Return the messages of a notebook that Sphinx does not read, each once, in their order."""
+    found: dict[str, None] = {}
+
+    def note(text: str) -> str:
+        found[text] = None
+        return text
+
+    rewrite(notebook, note)
+    return list(found)
+
+
+@cache
+def catalogue(language: str, page: str) -> dict[str, str]:
+    """Return what is translated of a page: its messages -> their translations."""
+    path = CATALOGUES / language / "LC_MESSAGES" / f"{page}.po"
+    if not path.exists():
+        return {}
+    with path.open("rb") as file:
+        read = read_po(file)
+    return {str(m.id): str(m.string) for m in read if m.id and m.string and not m.fuzzy}
+
+
+def _set_language(app: Any) -> None:
+    """Let ``BOOK_LANGUAGE`` decide the language, with Sphinx's own words in it too."""
+    language = os.environ.get("BOOK_LANGUAGE", "en")
+    if language not in LANGUAGES:
+        raise ValueError(f"BOOK_LANGUAGE: expected one of {', '.join(LANGUAGES)}, got {language!r}")
+    title = catalogue(language, "book/index").get(TITLE, TITLE)
+    app.config.overrides.update(
+        {
+            "language": language,
+            "html_search_language": language,
+            **dict.fromkeys(("html_title", "project", "ogp_site_name"), title),
+        }
+    )
+    app.config.language = language
+    app._init_i18n()  # extensions are loaded after the words of Sphinx
+
+
+def _translate_outputs(app: Any, docname: str, source: list[str]) -> None:
+    """Replace the messages of a notebook before it is parsed."""
+    language = app.config.language
+    if language == "en" or not source[0].lstrip().startswith("{"):
+        return
+    known = catalogue(language, docname)
+    notebook = json.loads(source[0])
+    rewrite(notebook, lambda text: known.get(text, text))
+    source[0] = json.dumps(notebook, ensure_ascii=False)
+
+
+def _collect_outputs(app: Any, _: Any) -> None:
+    """Add the messages of the outputs to the catalogues that Sphinx is about to write."""
+    if app.builder.name != "gettext":
+        return
+    for page in sorted(app.env.found_docs):
+        path = Path(app.env.doc2path(page))
+        if path.suffix == ".ipynb":
+            entries: Catalog = app.builder.catalogs[page]
+            for text in messages(json.loads(path.read_text(encoding="utf-8"))):
+                entries.add(text, MsgOrigin(str(path), 0))
+
+
+def _alternates(app: Any, page: str, _: str, context: dict[str, Any], __: Any) -> None:
+    """Tell the templates where the page is in each language."""
+    here = app.config.language
+    up = "../" * page.count("/") + ("" if here == "en" else "../")
+    context["editions"] = [
+        (code, name, f"{up}{'' if code == 'en' else code + '/'}{page}.html", code == here)
+        for code, name in LANGUAGES.items()
+    ]
+
+
+class Korean(SearchLanguage):
+    """Words of Korean text for the search, with and without the particle at their end."""
+
+    lang = "ko"
+    language_name = "Korean"
+    js_stemmer_code = "var Stemmer = function () { this.stemWord = (word) => word; };"
+    particles = re.compile(
+        r"(?<=[가-힣A-Za-z0-9])(?:으로부터|에서는|에서도|이라는|라는|으로는|까지|부터|에서|에게|으로|처럼|보다"
+        r"|마다|만큼|이나|이란|은|는|이|가|을|를|의|에|와|과|로|도|만|란|나)$"
+    )
+
+    def split(self, input: str) -> list[str]:
+        """Return the words, and those that lose a particle without it too."""
+        words = re.findall(r"[가-힣]+|[A-Za-z0-9_]+", input)
+        bare = [self.particles.sub("", word) for word in words]
+        return words + [word for word in bare if word and word not in words]
+
+    def word_filter(self, word: str) -> bool:
+        """Tell whether a word is worth indexing."""
+        return len(word) > 1
+
+
+def setup(app: Any) -> dict[str, Any]:
+    """Tell Sphinx when to call it."""
+    _set_language(app)
+    app.add_search_language(Korean)
+    app.connect("source-read", _translate_outputs)
+    app.connect("env-updated", _collect_outputs)
+    app.connect("html-page-context", _alternates)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
