@@ -1,4 +1,6 @@
-# make book    the HTML, warnings as errors; the last line is the page to open
+# make book    the HTML in both languages, warnings as errors; the last line is the page to open
+# make translate   take what is new in English into the catalogues of book/locale, and say what
+#              is to be translated
 # make test    the tests, then every notebook re-executed and compared with what is stored
 #              (the book that its tests read is built if `make book` has not done so; slow tests
 #              are left out: make test SLOW=1 runs them too, as CI does)
@@ -36,12 +38,23 @@ SETTINGS_default := ATEN_CPU_CAPABILITY=default MKL_CBWR=COMPATIBLE ONEDNN_MAX_C
 export GATUTILS_PROGRESS := 0
 export PYTHONHASHSEED := 0
 
-.PHONY: book pdf test test-portable lab bench notebooks lint lint-js drawings env clean
+.PHONY: book pages-en pages-ko translate pdf test test-portable lab bench notebooks lint lint-js drawings env clean
 
+# One site, in two languages: each is built on its own, and the second then moves into the first.
 book: env
-	$(BIN)/jupyter-book build . --all -W -n --keep-going
+	$(MAKE) --no-print-directory -j2 --output-sync pages-en pages-ko
+	rm -rf _build/html/ko
+	mv _build/ko/_build/html _build/html/ko
 	@echo "Open this page in a browser:"
 	@echo "$(CURDIR)/_build/html/index.html"
+
+pages-en pages-ko: pages-%: env
+	BOOK_LANGUAGE=$* $(BIN)/jupyter-book build . --all -W -n --keep-going \
+		$(if $(filter-out en,$*),--path-output _build/$*)
+
+translate: env
+	$(BIN)/jupyter-book build . --all --builder custom --custom-builder gettext
+	$(BIN)/python book/translate.py
 
 pdf: book
 	$(BIN)/python book/pdf.py

@@ -15,13 +15,29 @@ from pathlib import Path
 from typing import Any
 
 from babel.messages.pofile import read_po
+from docutils import nodes
 from sphinx.builders.gettext import Catalog, MsgOrigin
 from sphinx.search import SearchLanguage
+from sphinx.util import logging
+from sphinx.util.i18n import CatalogInfo
+from sphinx.util.nodes import extract_messages
+
+LOGGER = logging.getLogger(__name__)
 
 LANGUAGES = {"en": "English", "ko": "한국어"}
 """Each language's code -> its own name for itself. The first is that of the sources."""
 
-TITLE = "Attention, from sequences to graphs"
+TITLE, SEARCH = "Attention, from sequences to graphs", "Search this book..."
+
+THEME = {
+    "sphinx": (
+        *("Back to top", "Breadcrumb", "Color mode", "Collapse Sidebar", "Dark", "Expand Sidebar"),
+        *("Home", "Light", "On this page", "Search", "Site navigation", "Skip to main content"),
+        *("System Settings", "Version warning", "next page", "previous page"),
+    ),
+    "booktheme": ("By", "Contents"),
+}
+"""Words of the theme that its own catalogues lack, or translate badly."""
 
 CATALOGUES = Path(__file__).parent / "locale"
 
@@ -107,7 +123,8 @@ def _set_language(app: Any) -> None:
     language = os.environ.get("BOOK_LANGUAGE", "en")
     if language not in LANGUAGES:
         raise ValueError(f"BOOK_LANGUAGE: expected one of {', '.join(LANGUAGES)}, got {language!r}")
-    title = catalogue(language, "book/index").get(TITLE, TITLE)
+    words = catalogue(language, "sphinx")
+    title = words.get(TITLE, TITLE)
     app.config.overrides.update(
         {
             "language": language,
@@ -115,19 +132,52 @@ def _set_language(app: Any) -> None:
             **dict.fromkeys(("html_title", "project", "ogp_site_name"), title),
         }
     )
+    app.config.overrides["html_theme_options"]["search_bar_text"] = words.get(SEARCH, SEARCH)
     app.config.language = language
+    for domain in THEME:
+        compiled = CatalogInfo(str(CATALOGUES / language / "LC_MESSAGES"), domain, "utf-8")
+        if Path(compiled.po_path).exists():
+            compiled.write_mo(language)
     app._init_i18n()  # extensions are loaded after the words of Sphinx
+    app.add_message_catalog("booktheme", str(CATALOGUES))
+
+
+def _translated(app: Any, page: str) -> bool:
+    """Tell whether a page is in another language than its source."""
+    return app.config.language != "en" and not page.startswith(UNTRANSLATED)
+
+
+def _lacks(page: str, text: str) -> None:
+    """Warn, so that no build with -W shows English on a translated page."""
+    LOGGER.warning("%s is not translated: %r; see `make translate`", page, text[:70])
 
 
 def _translate_outputs(app: Any, docname: str, source: list[str]) -> None:
     """Replace the messages of a notebook before it is parsed."""
-    language = app.config.language
-    if language == "en" or not source[0].lstrip().startswith("{"):
+    if not _translated(app, docname) or not source[0].lstrip().startswith("{"):
         return
-    known = catalogue(language, docname)
+    known = catalogue(app.config.language, docname)
+
+    def translation(text: str) -> str:
+        if text not in known:
+            _lacks(docname, text)
+        return known.get(text, text)
+
     notebook = json.loads(source[0])
-    rewrite(notebook, lambda text: known.get(text, text))
+    rewrite(notebook, translation)
     source[0] = json.dumps(notebook, ensure_ascii=False)
+
+
+def _expect_translated(app: Any, doctree: nodes.document) -> None:
+    """Warn of each message for which Sphinx found no translation."""
+    page = app.env.docname
+    if app.builder.name == "gettext" or not _translated(app, page):
+        return
+    known = catalogue(app.config.language, page)
+    for node, text in extract_messages(doctree):
+        # Sphinx treats a message that is its own translation as one without.
+        if not node.get("translated") and text not in known:
+            _lacks(page, text)
 
 
 def _collect_outputs(app: Any, _: Any) -> None:
@@ -140,6 +190,11 @@ def _collect_outputs(app: Any, _: Any) -> None:
             entries: Catalog = app.builder.catalogs[page]
             for text in messages(json.loads(path.read_text(encoding="utf-8"))):
                 entries.add(text, MsgOrigin(str(path), 0))
+    for domain, words in THEME.items():
+        for text in words:
+            app.builder.catalogs[domain].add(text, MsgOrigin(__file__, 0))
+    for text in (TITLE, SEARCH):
+        app.builder.catalogs["sphinx"].add(text, MsgOrigin(__file__, 0))
 
 
 def _alternates(app: Any, page: str, _: str, context: dict[str, Any], __: Any) -> None:
@@ -179,6 +234,7 @@ def setup(app: Any) -> dict[str, Any]:
     _set_language(app)
     app.add_search_language(Korean)
     app.connect("source-read", _translate_outputs)
+    app.connect("doctree-read", _expect_translated)
     app.connect("env-updated", _collect_outputs)
     app.connect("html-page-context", _alternates)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

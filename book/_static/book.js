@@ -192,3 +192,12 @@ if (location.protocol === "file:") {
     end?.remove();
   });
 })();
+
+// The other language opens at the section that is being read; sections have the same ids in both.
+addEventListener("DOMContentLoaded", () => {
+  for (const link of document.querySelectorAll(".gat-language a")) {
+    link.addEventListener("click", () => {
+      link.hash = location.hash;
+    });
+  }
+});
