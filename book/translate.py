@@ -4,8 +4,8 @@
     python book/translate.py --check [PAGE]   what is missing or wrong, of all pages or of one
 
 For each page, messages that are new in English are added untranslated, those that changed keep
-their translation as a draft (fuzzy), and those that are gone are dropped. What has no words, such as
-a formula, is its own translation, and so is a term of the glossary.
+their translation as a draft (fuzzy), and those that are gone are dropped. What has no words, such
+as a formula, is its own translation, and so is a term of the glossary.
 """
 
 import argparse
@@ -77,8 +77,8 @@ def parts(message: str) -> Counter[tuple[str, str]]:
             elif token.type == "text":
                 words.append(token.content)
             elif token.type.endswith("_open"):
-                target = str(token.attrs.get("href", token.attrs.get("class", "")))
-                found[token.type.removesuffix("_open"), target] += 1
+                address = str(token.attrs.get("href", token.attrs.get("class", "")))
+                found[token.type.removesuffix("_open"), address] += 1
     text = " ".join(words)
     for place in re.findall(r"\$\{[^}]*\}", text):  # in what a script says
         found["placeholder", place] += 1

@@ -39,6 +39,8 @@ THEME = {
 }
 """Words of the theme that its own catalogues lack, or translate badly."""
 
+HOME = "book/index"
+
 CATALOGUES = Path(__file__).parent / "locale"
 
 UNTRANSLATED = ("book/api/", "book/references")
@@ -53,6 +55,8 @@ PART = re.compile(
     |(?P<label>\baria-label=)"(?P<value>[^"]*)\"""",
     re.DOTALL | re.VERBOSE,
 )
+# The home page's drawing has words, unlike the plots, whose terms stay in English.
+DRAWN = re.compile(r'(<text\b[^>]*>|\baria-label=")([^<"]+)')
 # The title of an exercise stands after the name of its directive, where Sphinx does not look.
 EXERCISE = re.compile(r"(?<=\{exercise-start\} )(.+)$", re.MULTILINE)
 SAID = re.compile(r"(?<![\w.])say`((?:[^`\\]|\\.)*)`", re.DOTALL)
@@ -81,6 +85,13 @@ def replaced(html: str, with_: Callable[[str], str]) -> str:
         return found[0]
 
     return PART.sub(part, html)
+
+
+def redrawn(html: str, with_: Callable[[str], str]) -> str:
+    """Return a drawing's HTML with its words and labels replaced."""
+    return DRAWN.sub(
+        lambda found: found[1] + with_(found[2]) if is_prose(found[2]) else found[0], html
+    )
 
 
 def rewrite(notebook: dict[str, Any], with_: Callable[[str], str]) -> None:
@@ -174,6 +185,9 @@ def _expect_translated(app: Any, doctree: nodes.document) -> None:
     if app.builder.name == "gettext" or not _translated(app, page):
         return
     known = catalogue(app.config.language, page)
+    for drawing in doctree.findall(nodes.raw) if page == HOME else ():
+        drawn = redrawn(drawing.astext(), lambda text: known.get(text, text))
+        drawing.children, drawing.rawsource = [nodes.Text(drawn)], drawn
     for node, text in extract_messages(doctree):
         # Sphinx treats a message that is its own translation as one without.
         if not node.get("translated") and text not in known:
@@ -190,6 +204,10 @@ def _collect_outputs(app: Any, _: Any) -> None:
             entries: Catalog = app.builder.catalogs[page]
             for text in messages(json.loads(path.read_text(encoding="utf-8"))):
                 entries.add(text, MsgOrigin(str(path), 0))
+    drawing = Path(app.srcdir, "book", "_static", "way.html").read_text(encoding="utf-8")
+    for found in DRAWN.finditer(drawing):
+        if is_prose(found[2]):
+            app.builder.catalogs[HOME].add(found[2], MsgOrigin(__file__, 0))
     for domain, words in THEME.items():
         for text in words:
             app.builder.catalogs[domain].add(text, MsgOrigin(__file__, 0))
