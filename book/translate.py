@@ -124,11 +124,18 @@ def refreshed(path: Path, template: Catalog, language: str, terms: set[str]) -> 
             found = read_po(file, locale=language)
     found.update(template)
     for message in found:
-        message.flags -= {"python-format", "python-brace-format"}  # guessed from % and {}
         text = str(message.id)
         if message.id and not message.string and (text in terms or not has_words(text)):
             message.string = message.id
     return found
+
+
+def write(path: Path, catalogue: Catalog) -> None:
+    """Write a catalogue without what changes from day to day."""
+    for message in catalogue:
+        message.flags -= {"python-format", "python-brace-format"}  # guessed from % and {}
+    with path.open("wb") as file:
+        write_po(file, catalogue, width=0, omit_header=True, ignore_obsolete=True)
 
 
 def refresh() -> None:
@@ -149,8 +156,7 @@ def refresh() -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
             of_page = terms if page == "book/glossary" else set()
             catalogue = refreshed(target, template, language, of_page)
-            with target.open("wb") as file:
-                write_po(file, catalogue, width=0, omit_header=True, ignore_obsolete=True)
+            write(target, catalogue)
         for path in folder.rglob("*.po"):
             if path.relative_to(folder).with_suffix("").as_posix() not in pages:
                 path.unlink()
