@@ -30,8 +30,8 @@ ROOT = Path(__file__).parents[1]
 TEMPLATES = ROOT / "_build" / "gettext"
 
 FORMULA = re.compile(r"\$[^$]*\$")
-# What stands in a message and is no word: a formula, code, a role's name, a tag.
-NOT_WORDS = re.compile(r"\$[^$]*\$|`[^`]*`|\{[a-z:]+\}|<[^>]*>|&\w+;|\$\{[^}]*\}")
+# What stands in a message and is no word: an address, a formula, code, a role's name, a tag.
+NOT_WORDS = re.compile(r"\]\([^)]*\)|\$[^$]*\$|`[^`]*`|\{[a-z:]+\}|<[^>]*>|&\w+;|\$\{[^}]*\}")
 TEXT = re.compile(r"(\\(?:text|textrm|textsf)\{)[^{}]*(?=\})")
 NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 HANGUL = re.compile(r"[가-힣]")
