@@ -179,8 +179,10 @@ def is_current(html: Path) -> bool:
         file for folder in folders for file in folder.rglob("*") if "__pycache__" not in file.parts
     ]
     sources = [*files, *map(ROOT.joinpath, ("_config.yml", "_toc.yml", "README.md"))]
-    last = html / "searchindex.js"  # a build writes it at its end, and index.html only once
-    return last.is_file() and last.stat().st_mtime > max(file.stat().st_mtime for file in sources)
+    changed = max(file.stat().st_mtime for file in sources if file.suffix != ".mo")
+    # A build writes this file at its end, and index.html only once.
+    ends = (html / "searchindex.js", html / "ko" / "searchindex.js")
+    return all(end.is_file() and end.stat().st_mtime > changed for end in ends)
 
 
 @pytest.fixture(scope="session")
@@ -200,7 +202,10 @@ def book(tmp_path_factory: pytest.TempPathFactory) -> Path:
     target, built = shared / "book", shared / "book" / "built"
     with FileLock(shared / "book.lock"):
         if not built.exists():
-            build_book(ROOT, target, "-W", "--keep-going", "-n")  # the flags of `make book`
+            flags = "-W", "--keep-going", "-n"  # as in `make book`
+            html = build_book(ROOT, target, *flags)
+            korean = build_book(ROOT, target / "ko", *flags, language="ko")
+            korean.rename(html / "ko")
             built.touch()
     return target / "_build" / "html"
 

@@ -1,6 +1,7 @@
 """What several files of tests share: scripts loaded as modules, graphs of every kind, pages."""
 
 import importlib.util
+import os
 import re
 import subprocess
 import sys
@@ -161,13 +162,14 @@ def assert_a_beam_of_one_is_greedy(model, source, mask, *, max_length, atol):
 # ---- The book and its pages ------------------------------------------------------------------
 
 
-def build_book(source: Path, target: Path, *flags: str) -> Path:
-    """Build a book, and return the folder with the finished HTML."""
+def build_book(source: Path, target: Path, *flags: str, language: str = "en") -> Path:
+    """Build a book in a language, and return the folder with the finished HTML."""
     run = "import sys; from jupyter_book.cli.main import main; sys.exit(main())"
     command = [sys.executable, "-c", run, "build", str(source), *flags]
     done = subprocess.run(
         [*command, "--path-output", str(target)],
         cwd=source,
+        env=os.environ | {"BOOK_LANGUAGE": language},
         capture_output=True,
         encoding="utf-8",
         check=False,

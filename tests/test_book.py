@@ -46,6 +46,8 @@ PAGES = _toc_pages()
 # The pages of the API are all made alike from docstrings: a browser looks at the longest of them.
 VISITED = [page for page in PAGES if not page.startswith("book/api/") or page.endswith("results")]
 
+KOREAN = [f"ko/{page}" for page in VISITED if not page.startswith(("book/api/", "book/references"))]
+
 
 # ---- Fixtures --------------------------------------------------------------------------------
 
@@ -71,6 +73,7 @@ def bare_book(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 # With a scope, pytest puts all tests of a page after each other, and `visits` opens it once.
 every_page = pytest.mark.parametrize("page", VISITED, scope="module")
+every_edition = pytest.mark.parametrize("page", VISITED + KOREAN, scope="module")
 every_chapter = pytest.mark.parametrize(
     "page", [page for page in VISITED if page.startswith("notebooks/")], scope="module"
 )
@@ -136,7 +139,7 @@ def test_every_page_of_the_toc_is_built(book: Path) -> None:
 # ---- In a browser ----------------------------------------------------------------------------
 
 
-@every_page
+@every_edition
 def test_opens_from_a_file_without_network_or_errors(visits: Any, page: str) -> None:
     visit = visits(page)
     assert not visit.remote, "the page asks the network"
@@ -144,7 +147,7 @@ def test_opens_from_a_file_without_network_or_errors(visits: Any, page: str) -> 
     assert not visit.errors, "the console complains"
 
 
-@every_page
+@every_edition
 def test_maths_is_rendered(visits: Any, page: str) -> None:
     found = visits(page).page.evaluate(
         r"""() => {
@@ -241,7 +244,7 @@ def test_headings_are_in_order(visits: Any, page: str) -> None:
     assert not jumps, "a level is skipped"
 
 
-@every_page
+@every_edition
 def test_a_phone_shows_the_page_without_scrolling_sideways(visits: Any, page: str) -> None:
     wide = visits(page, PHONE).page.evaluate(
         """() => {
@@ -661,7 +664,7 @@ def test_the_keyboard_reaches_the_next_chapter(visits: Any, page: str) -> None:
 
 @pytest.mark.slow  # on all pages together
 @every_scheme
-@every_page
+@every_edition
 def test_axe_finds_nothing_of_our_own(visits: Any, axe: Any, page: str, scheme: str) -> None:
     tab = visits(page, DESKTOP, scheme).page
     assert tab.evaluate("document.documentElement.dataset.theme") == scheme

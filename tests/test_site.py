@@ -52,8 +52,8 @@ def test_the_button_saves_the_notebook(address: str, tab: Any) -> None:
     assert saved["cells"]
 
 
-def search(tab: Any, page: str) -> Any:
-    tab.goto(f"{page}?q=softmax")
+def search(tab: Any, page: str, word: str = "softmax") -> Any:
+    tab.goto(f"{page}?q={word}")
     tab.wait_for_function("document.querySelector('.search-summary')?.textContent.match(/\\d/)")
     tab.wait_for_timeout(500)  # what is fetched comes after the titles
     return tab.locator("#search-results li")
@@ -61,6 +61,14 @@ def search(tab: Any, page: str) -> Any:
 
 def test_the_search_finds_pages_from_a_file_without_errors(book: Path, tab: Any) -> None:
     assert search(tab, (book / "search.html").as_uri()).count() > 5
+    assert tab.heard == []
+
+
+@pytest.mark.parametrize("word", ["주의", "어텐션", "질의", "그래프", "softmax"])
+def test_the_search_finds_korean_words_whatever_follows_them(
+    book: Path, tab: Any, word: str
+) -> None:
+    assert search(tab, (book / "ko" / "search.html").as_uri(), word).count() >= 1
     assert tab.heard == []
 
 
