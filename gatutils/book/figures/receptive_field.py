@@ -3,7 +3,6 @@
 import itertools
 import math
 from collections.abc import Sequence
-from functools import reduce
 
 import numpy as np
 
@@ -84,7 +83,7 @@ def receptive_field(
     expect(all(j != i for j, i in edges), "graph", "no self-loop", "one")
     expect(len(set(edges)) == len(edges), "graph", "each edge once", "a duplicate")
     expect(bool(alt.strip()), "alt", "a sentence that says what the figure shows", repr(alt))
-    expect_list(fanouts, "fanouts", int | None)  # type: ignore[arg-type]
+    expect_list(fanouts, "fanouts", object)
     finite = [size for size in fanouts if size is not None]
     for size in finite:
         expect_int(size, "fanouts", least=1)
@@ -147,13 +146,13 @@ def sampled(
 
 def _hash(*numbers: int) -> int:
     """Return a number from 0 to 2^32 - 1 that looks random, the same on every machine."""
-
-    def mix(x: int) -> int:
+    mixed = 0
+    for number in numbers:
+        x = (mixed + number + 0x9E3779B9) % 2**32
         x = (x ^ x >> 16) * 0x21F0AAAD % 2**32
         x = (x ^ x >> 15) * 0x735A2D97 % 2**32
-        return x ^ x >> 15
-
-    return reduce(lambda mixed, k: mix((mixed + k + 0x9E3779B9) % 2**32), numbers, 0)
+        mixed = x ^ x >> 15
+    return mixed
 
 
 def _places(positions: Layout, n: int) -> tuple[np.ndarray, float]:

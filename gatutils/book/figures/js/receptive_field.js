@@ -97,7 +97,7 @@ class ReceptiveField extends Figure {
         <div class="graph">
           <svg role="group" aria-label="graph"><g class="edges"></g><g class="used"></g></svg>
           <p class="legend">Choose a node, and the layers and the fan-out in the table. With a
-            fan-out of k, each hop draws k neighbours of every node reached so far. The number in a
+            fan-out of k, each hop draws up to k neighbours of every node reached so far. The number in a
             node is the hop that first reaches it; nodes without a number are not needed.</p>
         </div>
         <div class="beside">
