@@ -131,13 +131,12 @@ def sampled(
     Returns:
         ``hops``, each node with the hop in which it is first reached, and for each hop its edges.
     """
-    hops, drawn = {node: 0}, []
+    hops, drawn = {node: 0}, list[Hop]()
     for hop, size in enumerate(sizes, 1):
-        edges = [
-            (j, i)
-            for i in hops
-            for j in sorted(sources[i], key=lambda j, i=i: _hash(draw, hop, i, j))[:size]
-        ]
+        edges = []
+        for i in hops:
+            order = {j: _hash(draw, hop, i, j) for j in sources[i]}
+            edges += [(j, i) for j in sorted(order, key=order.__getitem__)[:size]]
         for j, _ in edges:
             hops.setdefault(j, hop)
         drawn.append(edges)

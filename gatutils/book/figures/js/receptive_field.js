@@ -36,7 +36,7 @@ class ReceptiveField extends Figure {
     .says { margin: 0 0 0.75rem; min-height: 3.2em; text-wrap: balance; }
     .both { align-items: center; display: flex; flex-wrap: wrap; gap: 1rem 1.5rem;
       justify-content: center; }
-    .graph { flex: 1 1 21rem; max-width: 26rem; min-width: min(100%, 21rem); }
+    .graph { flex: 1 1 22rem; max-width: 26rem; min-width: min(100%, 22rem); }
     .beside { flex: 1 1 16rem; max-width: 24rem; }
     svg { display: block; fill: currentColor; overflow: visible; stroke: currentColor;
       width: 100%; }
@@ -133,8 +133,9 @@ class ReceptiveField extends Figure {
     this.draw();
 
     const stops = this.nodes.map((node) => node.element);
+    const graph = this.$(".graph"); // an <svg> that listens to the focus would take it
     for (const kind of ["click", "focusin"]) {
-      this.$("svg").addEventListener(kind, (event) => {
+      graph.addEventListener(kind, (event) => {
         const found = this.nodes.find(({ element }) => element.contains(event.target));
         if (found && found.index !== this.node) this.show({ node: found.index });
       });
@@ -143,7 +144,7 @@ class ReceptiveField extends Figure {
         if (cell >= 0 && cell !== this.cell) this.show({ cell });
       });
     }
-    this.$("svg").addEventListener("keydown", (event) => {
+    graph.addEventListener("keydown", (event) => {
       walk(event, stops);
       if (event.key === " ") event.preventDefault(); // its focus has chosen it
     });
