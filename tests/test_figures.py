@@ -41,6 +41,7 @@ from gatutils.book.figures import (
     networks,
     picture,
     pronounce,
+    receptive_field,
     strips,
 )
 from gatutils.graph import Graph
@@ -544,8 +545,13 @@ def sweeping():
     return minefield(["", "1", "1", "<b>"], [True, False] * 2, [5, 6, 7, 8], alone, "where <it> is")
 
 
+def needing():
+    line = Graph.from_edges([(0, 1), (1, 2)], 3, undirected=True)
+    return receptive_field(line, [(0, 0), (1, 0), (2, 0)], "what it <needs>")
+
+
 INTERACTIVE: list[Callable[..., Picture]] = [
-    *(fruit, asking, masked, attending, passing, remembering, pronouncing, sweeping)
+    *(fruit, asking, masked, attending, passing, remembering, pronouncing, sweeping, needing)
 ]
 
 
@@ -556,6 +562,7 @@ def test_interactive_figures_bring_all_they_need(make):
     assert element.get("role") == "group"
     named = {"a <lookup>", "who <asks>", "whom <it> sees", "how <it> attends"}
     named |= {"one <round>", "what <it> keeps", "what it <says>", "where <it> is"}
+    named |= {"what it <needs>"}
     assert element.get("aria-label") in named
     for end in ("</script", "<!--", "http:", "https:", "import", "innerHTML +="):
         assert end not in script

@@ -21,8 +21,10 @@ from gatutils.book.figures import (
     message_passing,
     minefield,
     pronounce,
+    receptive_field,
     self_attention,
 )
+from gatutils.book.tasks.graphs import scale_free
 from gatutils.graph import Graph
 from gatutils.graph_attention import GATConv
 
@@ -1107,6 +1109,7 @@ def test_every_target_is_large_enough_for_a_finger(show, touch, widths):
         "gat-message-passing": {4 + 5 + 5 + 1 + 6},
         "gat-minefield": {64 + 1},
         "gat-pronounce": {2 + 2},
+        "gat-receptive-field": {64 + 15 + 1},
     }
     page = show(
         *(LOOKUP, HEADS, MASKS, gru_cell("a GRU")),
@@ -1127,6 +1130,7 @@ def test_every_target_is_large_enough_for_a_finger(show, touch, widths):
             examples=["a", "be"],
         ),
         minefield(["1"] * 64, [False] * 64, [9] * 64, [alone], "a board"),
+        receptive_field(*scale_free(), "what is needed"),
         viewport={"width": widths[0], "height": 3000},
         has_touch=touch,
     )

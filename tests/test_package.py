@@ -69,6 +69,7 @@ BOOK = [
     "book.figures.gru_cell",
     "book.figures.pronounce",
     "book.figures.minefield",
+    "book.figures.receptive_field",
     "book.figures.tables",
     "book.figures",
     "book.figures.__main__",

@@ -39,6 +39,7 @@ from gatutils.book.figures.message_passing import message_passing
 from gatutils.book.figures.minefield import minefield
 from gatutils.book.figures.networks import Network, circle, networks
 from gatutils.book.figures.pronounce import pronounce
+from gatutils.book.figures.receptive_field import receptive_field
 from gatutils.book.figures.self_attention import self_attention
 from gatutils.book.figures.tables import Table, table
 
@@ -71,6 +72,7 @@ __all__ = [
     "networks",
     "picture",
     "pronounce",
+    "receptive_field",
     "role_color",
     "self_attention",
     "series_color",

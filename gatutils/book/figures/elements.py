@@ -25,6 +25,7 @@ SCRIPTS = {
     "gat-message-passing": ("core", "arrows", "message_passing"),
     "gat-minefield": ("core", "minefield"),
     "gat-pronounce": ("core", "pronounce"),
+    "gat-receptive-field": ("core", "arrows", "receptive_field"),
     "gat-self": ("core", "numbers", "self_attention"),
 }
 """Custom element -> the files in ``js/`` that make up its script, in order."""

@@ -112,6 +112,38 @@ def karate() -> Graph:
     return from_networkx(club, labels=labels)
 
 
+# For each node of scale_free() but the first, the earlier nodes that it was joined to; then places.
+_JOINED = (
+    "0 0 0,1 0 0,1 5 3 1,6 1,8 5,6 0,1 0,8 0,3 8 5,11 9 1,15 1,11 5 8 1,20 6,18 17 18 5,19 8 "
+    "8,20 18 1 1 8 3 20 11 1,30 5 21 1 1,6 22 6,29 3 9 8 0,23 41 8,15 5,9 18 1,3 0,15 8 0 5,8 "
+    "20 3,23 48 39 8,17 0,28 1,5 55 1,8"
+)
+_PLACED = (
+    "13,8 7,8 15,8 10,13 15,10 4,3 6,1 8,15 3,10 3,6 4,1 11,6 8,13 12,11 2,7 10,5 3,4 9,10 10,3 "
+    "2,1 2,13 4,13 9,0 12,13 10,1 2,3 0,9 0,11 13,4 6,5 7,10 3,12 10,15 2,15 11,4 8,11 3,0 6,13 "
+    "7,6 9,2 7,0 6,3 7,14 1,6 1,8 13,10 8,3 5,10 1,4 12,3 10,9 12,5 1,10 15,6 4,5 0,13 12,15 "
+    "1,2 7,2 6,11 13,6 5,6 0,15 5,8"
+)
+
+
+def scale_free() -> tuple[Graph, list[tuple[int, int]]]:
+    """Return a graph of 64 nodes with a few hubs, and a position for each node.
+
+    Each new node was joined to one or two of the earlier ones, with a probability proportional to
+    their degrees: ``networkx.dual_barabasi_albert_graph(64, 1, 2, 0.6, seed=27)``. The positions
+    were searched for such that few edges cross and no two nodes are close; they are those of a
+    chessboard's fields of one colour.
+
+    Source:
+        Moshiri (2018), The dual-Barabási-Albert model.
+    """
+    joined = [tuple(map(int, nodes.split(","))) for nodes in _JOINED.split()]
+    edges = [(j, i) for i, earlier in enumerate(joined, 1) for j in earlier]
+    places = [tuple(map(int, place.split(","))) for place in _PLACED.split()]
+    graph = Graph.from_edges(edges, len(places), undirected=True)
+    return graph, [(x, y) for x, y in places]
+
+
 def planted_classes(nodes: int, seed: int, classes: int = 8) -> Graph:
     """Draw a graph of any size whose classes can be learnt from the features and the edges.
 
