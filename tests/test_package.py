@@ -85,6 +85,7 @@ BOOK = [
     "book.experiments.attention",
     "book.experiments.minesweeper",
     "book.experiments.graph_transformer",
+    "book.experiments.sampling",
     "book.experiments.published",
     "book.experiments.ladder",
     "book.experiments.questions",

@@ -162,6 +162,7 @@ def small():
             "readouts": {"train_count": 20},
             "triangles": {"train_count": 20},
             "minesweeper": {"size": 8, "every": 1},
+            "sampling": {"nodes": 60, "train": 20, "batch": 8},
         }
         for row, values in less.items():
             patch.setitem(ROWS, row, with_values(row, **values))
