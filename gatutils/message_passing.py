@@ -16,6 +16,7 @@ layer that adds self-loops must have been called once with the graph before it i
 """
 
 from collections.abc import Callable, Sequence
+from typing import cast
 
 import torch
 from jaxtyping import Float
@@ -358,8 +359,8 @@ class GraphNet(nn.Module):
                 new = layer(into, graph)
             else:  # the targets are the first of the sources
                 edges = blocks[k].graph
-                new = layer((into, into[: edges.num_nodes]), edges)
-                given = given[: edges.num_nodes]
+                new = layer((into, cast(Tensor, into)[: edges.num_nodes]), edges)
+                given = cast(Tensor, given)[: edges.num_nodes]
             if self.residual and isinstance(given, Tensor) and new.shape == given.shape:
                 new = new + given
             states = new

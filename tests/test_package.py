@@ -32,6 +32,7 @@ LIBRARY = [
     "_layers",
     "_aggregate",
     "storage",
+    "tables",
     "message_passing",
     "_attend_edges",
     "graph_attention",

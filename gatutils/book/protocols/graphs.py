@@ -175,4 +175,4 @@ SAMPLING = {
     "all neighbours": SamplingPlan(fan_out=-1),
     "whole graph": SamplingPlan(fan_out=None),
 }
-"""In chapter 12, how many neighbours a layer has to draw; "MLP" attends to the node itself alone."""
+"""In chapter 12, how many neighbours a layer has to draw; "MLP" attends to no other node."""
