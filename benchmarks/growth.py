@@ -17,8 +17,8 @@ Each measurement has a fresh process, which may take up at most ``LIMIT`` bytes 
 than it has when the states, the weights and the edges are there; where that is not enough, the
 form stops, and larger graphs are not tried. A training step is a forward pass, the mean of the
 squares, and the gradients of states and weights. Memory is what the first step adds to what the
-process holds, as Linux counts it; seconds are the median of the steps after it, on one thread: those of the processor that the
-process has used, since others may want it too.
+process holds, as Linux counts it. Seconds are the median of the steps after it, on one thread:
+processor time, because others may want the processor too.
 
 The result is ``gatutils/book/results/growth.json``. Seconds are those of one machine. Linux only.
 """
@@ -28,7 +28,6 @@ import json
 import os
 import platform
 import re
-import resource
 import statistics
 import subprocess
 import sys
@@ -119,6 +118,8 @@ def status(name: str) -> int:
 
 def one(form: str, nodes: int) -> dict[str, Any] | None:
     """Measure one form in this process, which must be fresh; None if its memory is not enough."""
+    import resource
+
     step(form, *problem(10))  # what is loaded by the first step of all
     parts = problem(nodes)
     most = status("VmSize") + LIMIT
@@ -173,8 +174,8 @@ def main(arguments: list[str] | None = None) -> None:
             print(form, json.dumps(row))
         return
     result = {
-        "what": "a GAT layer in three forms: median CPU seconds of a training step on one thread, and "
-        "MB that the step adds to what a process holds; null where the limit is not enough",
+        "what": "a GAT layer in three forms: median CPU seconds of a training step on one thread, "
+        "and MB that the step adds to what a process holds; null where the limit is not enough",
         "neighbours": NEIGHBOURS,
         "in_features": WIDE,
         "heads": HEADS,

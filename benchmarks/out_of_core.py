@@ -20,7 +20,6 @@ import json
 import os
 import platform
 import re
-import resource
 import subprocess
 import sys
 import tempfile
@@ -49,6 +48,8 @@ def status(name: str) -> int:
 
 def train(folder: Path, copied: bool) -> dict[str, Any] | None:
     """Train in this process, which must be fresh; None if its memory is not enough."""
+    import resource
+
     torch.set_num_threads(1)
     graph = load_graph(folder)
     order = torch.randperm(graph.num_nodes, generator=torch.Generator().manual_seed(0))
