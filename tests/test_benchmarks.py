@@ -107,7 +107,7 @@ def test_gat_layer_stored_what_it_would_measure_again(stored):
     ]
 
 
-# ---- Growth, and training from disk ---------------------------------------------------------------
+# ---- Growth, and training from disk --------------------------------------------------------------
 
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="memory is counted as Linux counts it")
