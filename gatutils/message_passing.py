@@ -338,9 +338,9 @@ class GraphNet(nn.Module):
 
         Args:
             states: One row per node of the graph, or per source of the first block.
-            graph: The graph; or the blocks of :meth:`Graph.sample`, one per layer. Then the result
-                has one row per target of the last block, the layers must take a pair of states, and
-                the states must be a tensor.
+            graph: The graph; or the blocks of :meth:`~gatutils.graph.Graph.sample`, one per layer.
+                With blocks, the result has one row per target of the last one, the layers must take
+                a pair of states, and the states must be a tensor.
 
         Raises:
             TypeError: If ``graph`` is neither, or the states of blocks are not a tensor.

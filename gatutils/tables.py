@@ -59,7 +59,7 @@ def from_csv(
             nor label.
         source: The column of the name of the node where an edge begins.
         target: The column of the name of the node where it ends.
-        undirected: See :meth:`Graph.from_edges`.
+        undirected: See :meth:`~gatutils.graph.Graph.from_edges`.
 
     Raises:
         TypeError: If ``features`` is not a sequence of names.
