@@ -34,7 +34,7 @@ def test_names_features_labels_and_edges(files):
     assert found.classes == ("blue", "red")
     graph = found.graph
     torch.testing.assert_close(graph.features, torch.tensor([[30, 1.7], [41, 1.8], [22, 1.6]]))
-    assert graph.labels.tolist() == [1, -1, 0]
+    assert not_none(graph.labels).tolist() == [1, -1, 0]
     assert pairs(graph) == [(2, 0), (0, 1)]
     assert graph.edge_order.tolist() == [1, 0]
 

@@ -43,8 +43,8 @@ def fit_sampled(
         net: Two layers, called as ``net(features, graph)`` and as ``net(states, blocks)``.
         graph: The graph, with features, labels and self-loops; these are kept in every block.
         train: The nodes whose labels enter the loss.
-        sizes: See :meth:`~gatutils.graph.Graph.sample`; None for all training nodes and the whole graph at every
-            step.
+        sizes: See :meth:`~gatutils.graph.Graph.sample`; None for all training nodes and the whole
+            graph at every step.
         seed: Seed of the batches and of their neighbours.
         steps: Number of steps.
         batch: Nodes per step; the last of an epoch may have fewer.
