@@ -9,7 +9,8 @@
 # make pdf     the whole book in one PDF, printed by Chromium
 # make lab     open the notebooks
 # make lint    format, lint, types, spelling (make lint-js: the scripts, with npx)
-# make bench   time what chapter 4 draws (make notebooks then draws it anew), and graph attention
+# make bench   time what chapters 4 and 12 draw (make notebooks then draws it anew), and graph
+#              attention
 # make notebooks   execute them in place and normalise their metadata
 # Each makes its own .venv when it is missing or stale. TORCH=cpu or TORCH=cuda says which build of
 # PyTorch to take; PYTHON=python3.12, which Python; VENV=folder, where.
@@ -91,6 +92,8 @@ notebooks: env
 bench: env
 	$(BIN)/python benchmarks/attention_cost.py
 	$(BIN)/python benchmarks/gat_layer.py
+	$(BIN)/python benchmarks/growth.py
+	$(BIN)/python benchmarks/out_of_core.py
 
 # What is drawn or written by code and stored: the logo, the home page's picture, the style, and
 # the graph of SciPy's API, read from its sources.

@@ -15,6 +15,8 @@ these modules imports only those above it, and private ones.
     One type for every graph: a mask, stored as a list of edges.
 ``storage``
     Graphs on disk as memory maps; checkpoints that are written whole or not at all.
+``tables``
+    A graph from a CSV file of nodes and one of edges.
 ``sparse``
     A sparse matrix in compressed rows, for features such as bags of words.
 ``message_passing``
@@ -72,6 +74,7 @@ from gatutils.storage import (
     save_nodes,
     write_whole,
 )
+from gatutils.tables import CSVData, from_csv
 from gatutils.training import (
     EarlyStopping,
     History,
@@ -93,6 +96,7 @@ __all__ = [
     "Aggr",
     "Block",
     "CSRMatrix",
+    "CSVData",
     "Cosine",
     "Decoder",
     "Dot",
@@ -132,6 +136,7 @@ __all__ = [
     "causal_mask",
     "different_settings",
     "fit",
+    "from_csv",
     "from_networkx",
     "from_pyg",
     "graph_fingerprint",

@@ -16,13 +16,14 @@ layer that adds self-loops must have been called once with the graph before it i
 """
 
 from collections.abc import Callable, Sequence
+from typing import cast
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from gatutils._aggregate import Aggr, Pooling, aggregate, expect_pooling, readout
-from gatutils._checks import expect, expect_int, expect_list
+from gatutils._checks import expect, expect_int, expect_list, expect_tensor
 from gatutils._layers import (
     Fill,
     Pair,
@@ -39,6 +40,7 @@ from gatutils._layers import (
     sources_and_targets,
 )
 from gatutils.graph import Graph
+from gatutils.sampling import SampledBlock
 
 __all__ = [
     "Aggr",
@@ -329,11 +331,36 @@ class GraphNet(nn.Module):
         self.residual = residual
         self.activation = activation
 
-    def forward(self, states: States, graph: Graph) -> Float[Tensor, "num_nodes out"]:
-        """Return the states after the last layer; no nonlinearity follows it."""
+    def forward(
+        self, states: States, graph: Graph | Sequence[SampledBlock[Graph]]
+    ) -> Float[Tensor, "num_nodes out"]:
+        """Return the states after the last layer; no nonlinearity follows it.
+
+        Args:
+            states: One row per node of the graph, or per source of the first block.
+            graph: The graph; or the blocks of :meth:`~gatutils.graph.Graph.sample`, one per layer.
+                With blocks, the result has one row per target of the last one, the layers must take
+                a pair of states, and the states must be a tensor.
+
+        Raises:
+            TypeError: If ``graph`` is neither, or the states of blocks are not a tensor.
+            ValueError: If there are more or fewer blocks than layers, or a layer raises it.
+        """
+        blocks = None if isinstance(graph, Graph) else graph
+        if blocks is not None:
+            expect_list(blocks, "graph", SampledBlock)
+            expect(len(blocks) == len(self.layers), "graph", "one block per layer", len(blocks))
+            expect_tensor(states, "states", "float", ndim=2, exact=True)
         for k, layer in enumerate(self.layers):
             given = self.activation(states) if k and isinstance(states, Tensor) else states
-            new: Tensor = layer(dropout(given, self.dropout, self.training), graph)
+            into = dropout(given, self.dropout, self.training)
+            new: Tensor
+            if blocks is None:
+                new = layer(into, graph)
+            else:  # the targets are the first of the sources
+                edges = blocks[k].graph
+                new = layer((into, cast(Tensor, into)[: edges.num_nodes]), edges)
+                given = cast(Tensor, given)[: edges.num_nodes]
             if self.residual and isinstance(given, Tensor) and new.shape == given.shape:
                 new = new + given
             states = new

@@ -115,30 +115,34 @@ class Sampling:
         """
         nodes = self._expect_nodes(nodes, "neighborhood")
         expect_int(hops, "hops", least=0)
-        number, found = self._numbers(nodes), [nodes]
+        found = newest = nodes
         for _ in range(hops):
-            edges, _ = self._incoming(found[-1])
-            found.append(self._number_new(number, edges, sum(map(len, found))))
-        return self.subgraph(torch.cat(found))
+            edges, _ = self._incoming(newest)
+            newest = _others(self.source[edges], found)
+            found = torch.cat([found, newest])
+        return self.subgraph(found)
 
     def sample(
         self: Self,
         nodes: Int[Tensor, " some"],
         sizes: Sequence[int],
         generator: torch.Generator | None = None,
+        *,
+        keep_self_loops: bool = False,
     ) -> list[SampledBlock[Self]]:
         """Sample the neighbourhood of some nodes: one bipartite graph per layer.
 
         Each node receives from at most so many of its incoming edges, drawn uniformly without
-        replacement. How much a network with one layer per block has to compute for the new states
-        of ``nodes`` is bounded by the sizes, however large the graph is (drawing the blocks itself
-        takes a number per node of the graph)::
+        replacement. The time and memory that this takes, and that a network with one layer per
+        block takes for the new states of ``nodes``, depend on the sizes and on the degrees of the
+        nodes that are met, not on the size of the graph::
 
             blocks = graph.sample(nodes, sizes=[10, 5])
             states = features[blocks[0].sources]
             for layer, block in zip(layers, blocks):
                 states = layer((states, states[: block.graph.num_nodes]), block.graph)
 
+        :class:`~gatutils.message_passing.GraphNet` does so, with what is between the layers.
         The targets of a block are the sources of the next one, and those of the last block are
         ``nodes``. Edge data in the order of this graph are ``data[block.edges]`` in a block.
 
@@ -149,6 +153,9 @@ class Sampling:
                 therefore drawn with the first size, as in PyTorch Geometric's ``NeighborLoader``.
             generator: Where the random numbers come from; None for torch's global generator. The
                 same seed draws the same blocks.
+            keep_self_loops: Keep the self-loops of each node beside the edges that are drawn. For
+                a layer that needs them: ``graph.with_self_loops().sample(...,
+                keep_self_loops=True)``.
 
         Returns:
             The blocks in the order in which the layers use them.
@@ -168,18 +175,20 @@ class Sampling:
         if generator is not None and not isinstance(generator, torch.Generator):
             kind = type(generator).__name__
             raise TypeError(f"generator: expected a torch.Generator, got {kind}")
-        number, sources, blocks = self._numbers(nodes), nodes, list[SampledBlock[Self]]()
+        sources, blocks = nodes, list[SampledBlock[Self]]()
         for size in sizes:
             expect_int(size, "sizes", least=-1)
             edges, owner = self._incoming(sources)
             if size >= 0:
-                kept = _drawn(owner, size, generator)
+                always = self.source[edges] == sources[owner] if keep_self_loops else None
+                kept = _drawn(owner, size, generator, always)
                 edges, owner = edges[kept], owner[kept]
-            targets = len(sources)
-            sources = torch.cat([sources, self._number_new(number, edges, targets)])
+            ends, targets = self.source[edges], len(sources)
+            sources = torch.cat([sources, _others(ends, sources)])
+            in_order, order = sources.sort()
             graph = self._with(
                 num_nodes=targets,
-                source=number[self.source[edges]],
+                source=order[torch.searchsorted(in_order, ends)],
                 target=owner,
                 sizes=torch.tensor([targets]),
                 edge_order=self.edge_order[edges],
@@ -192,7 +201,8 @@ class Sampling:
 
     def _incoming(self, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Return the positions of the incoming edges of some targets, and the targets' indices."""
-        starts, counts = self.indptr[targets], self.degree[targets]
+        starts = self.indptr[targets]
+        counts = self.indptr[targets + 1] - starts
         owner = torch.arange(len(targets), device=targets.device).repeat_interleave(counts)
         before = counts.cumsum(0) - counts
         return torch.arange(len(owner), device=owner.device) + (starts - before)[owner], owner
@@ -202,13 +212,6 @@ class Sampling:
         number = torch.full((self.num_nodes,), -1, device=nodes.device)
         number[nodes] = torch.arange(len(nodes), device=nodes.device)
         return number
-
-    def _number_new(self, number: Tensor, edges: Tensor, count: int) -> Tensor:
-        """Number the sources of some edges that have no number yet; return these sources."""
-        sources = self.source[edges]
-        new: Tensor = sources[number[sources] < 0].unique()
-        number[new] = count + torch.arange(len(new), device=new.device)
-        return new
 
     def _expect_nodes(self, nodes: Tensor, method: str) -> Tensor:
         """Return the nodes as int64 on the graph's device, or raise if they cannot be picked."""
@@ -227,7 +230,6 @@ class Sampling:
 
     # What a Graph has.
     indptr: Any
-    degree: Any
     num_graphs: Any
 
     def _with(self: Self, **parts: Any) -> Self:
@@ -237,20 +239,33 @@ class Sampling:
         raise NotImplementedError
 
 
+def _others(ends: Tensor, known: Tensor) -> Tensor:
+    """Return the nodes among the ends of some edges that are not known, each once, in order."""
+    found: Tensor = ends.unique()
+    return found[~torch.isin(found, known)]
+
+
 def _drawn(
-    owner: Int[Tensor, " edges"], size: int, generator: torch.Generator | None
+    owner: Int[Tensor, " edges"],
+    size: int,
+    generator: torch.Generator | None,
+    always: Bool[Tensor, " edges"] | None = None,
 ) -> Bool[Tensor, " edges"]:
     """Return which edges are drawn: at most ``size`` of each owner's, all subsets equally likely.
 
-    Each edge gets a random number, and each owner keeps its edges with the smallest ones.
+    Each edge gets a random number, and each owner keeps its edges with the smallest ones. Those
+    that are kept in any case are not counted.
     """
     device = owner.device if generator is None else generator.device
     numbers = torch.rand(len(owner), generator=generator, device=device, dtype=torch.float64)
-    order = numbers.to(owner.device).argsort()
+    numbers = numbers.to(owner.device)
+    if always is not None:
+        numbers[always] = 1  # above all that are drawn
+    order = numbers.argsort()
     order = order[owner[order].argsort(stable=True)]  # by owner, and by number for each owner
     counts = owner.bincount()
     before = counts.cumsum(0) - counts
     rank = torch.arange(len(owner), device=owner.device) - before[owner]
     kept = torch.zeros_like(owner, dtype=torch.bool)
     kept[order[rank < size]] = True
-    return kept
+    return kept if always is None else kept | always

@@ -1,6 +1,7 @@
 """The benchmarks run, and what they stored is whole. No time that is taken here is asserted."""
 
 import json
+import sys
 
 import pytest
 import torch
@@ -8,6 +9,8 @@ from helpers import load_script
 
 cost = load_script("benchmarks/attention_cost.py")
 gat = load_script("benchmarks/gat_layer.py")
+growth = load_script("benchmarks/growth.py")
+disk = load_script("benchmarks/out_of_core.py")
 
 
 def test_attention_cost_measures_both_layers_at_each_length():
@@ -102,3 +105,68 @@ def test_gat_layer_stored_what_it_would_measure_again(stored):
         for size, (nodes, edges, pairs) in gat.SIZES.items()
         for shape in gat.SHAPES
     ]
+
+
+# ---- Growth, and training from disk --------------------------------------------------------------
+
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="memory is counted as Linux counts it")
+
+
+def test_growth_compares_forms_that_compute_the_same():
+    layer, states, graph = growth.problem(40)
+    graph = graph.without_duplicates()  # which a mask cannot express
+    ours = layer(states, graph)
+    found = growth.forms(layer, states, graph)
+    assert tuple(found) == growth.FORMS
+    for run in found.values():
+        torch.testing.assert_close(run(), ours, rtol=1e-4, atol=1e-5)
+
+
+@linux
+@pytest.mark.slow
+def test_growth_measures_each_form_and_stops_where_memory_is_not_enough(monkeypatch, tmp_path):
+    monkeypatch.setattr(growth, "OUT", tmp_path / "growth.json")
+    monkeypatch.setattr(growth, "SIZES", [100, 2000, 20_000, 40_000])
+    growth.main([])
+    stored = json.loads(growth.OUT.read_text(encoding="utf-8"))
+    assert [path.name for path in tmp_path.iterdir()] == ["growth.json"]
+    rows = stored["rows"]
+    assert rows["all pairs"][2:] == [None, None]  # the second is not tried
+    assert rows["all pairs"][1]["megabytes"] > 2000**2 * 4 * growth.HEADS / 1e6
+    large = {form: row[3] for form, row in rows.items() if form != "all pairs"}
+    edges = 40_000 * growth.NEIGHBOURS
+    copy = edges * growth.HEADS * growth.WIDTH * 4 / 1e6
+    assert large["copy per edge"]["megabytes"] > copy > large["ours"]["megabytes"] > 0
+
+
+def test_growth_stored_what_it_would_measure_again():
+    stored = json.loads(growth.OUT.read_text(encoding="utf-8"))
+    assert (stored["sizes"], stored["limit"]) == (growth.SIZES, growth.LIMIT)
+    assert (stored["heads"], stored["width"]) == (growth.HEADS, growth.WIDTH)
+    assert (stored["in_features"], stored["neighbours"]) == (growth.WIDE, growth.NEIGHBOURS)
+    assert tuple(stored["rows"]) == growth.FORMS
+    for row in stored["rows"].values():
+        assert len(row) == len(growth.SIZES)
+        done = [one for one in row if one is not None]
+        assert row == done + [None] * (len(row) - len(done))
+        assert all(one["seconds"] > 0 and one["megabytes"] > 0 for one in done)
+
+
+@linux
+@pytest.mark.slow
+def test_a_graph_on_disk_is_trained_within_a_limit_that_its_copy_exceeds(monkeypatch, tmp_path):
+    """A limit of the system, in processes of their own."""
+    monkeypatch.setattr(disk, "OUT", tmp_path / "disk.json")
+    disk.main([])
+    found = json.loads(disk.OUT.read_text(encoding="utf-8"))
+    assert found["copied"] is None
+    assert found["mapped"]["right"] > 0.5
+
+
+def test_training_from_disk_stored_what_it_would_measure_again():
+    stored = json.loads(disk.OUT.read_text(encoding="utf-8"))
+    for name in ("NODES", "LIMIT", "TRAIN", "TEST", "STEPS", "BATCH"):
+        assert stored[name.lower()] == getattr(disk, name)
+    assert tuple(stored["sizes"]) == disk.SIZES
+    assert stored["bytes"] > stored["limit"]

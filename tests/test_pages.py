@@ -254,7 +254,7 @@ def test_every_symbol_has_a_meaning_and_a_chapter():
     for row in symbols():
         assert len(row) == 5, row
         assert row[1], row
-        assert 1 <= int(row[4]) <= 11, row
+        assert 1 <= int(row[4]) <= 12, row
 
 
 def test_torchs_gates_are_as_the_notation_says():

@@ -92,6 +92,8 @@ def keys_of(row):
         more |= {"loss", "parameters"}
     if row == "minesweeper":
         more |= {"best", "parameters"}
+    if row == "sampling":
+        more |= {"edges", "milliseconds"}
     if row in ("roles", "kinds", "graph-transformers"):
         more |= {"parameters"}
     if row == "parts":

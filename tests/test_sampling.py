@@ -17,7 +17,7 @@ from torch_geometric.utils import subgraph as pyg_subgraph
 
 from gatutils.graph import Graph
 from gatutils.graph_attention import GATConv, GATv2Conv
-from gatutils.message_passing import GCNConv, SAGEConv
+from gatutils.message_passing import GCNConv, GINConv, GraphNet, SAGEConv
 from gatutils.sampling import SampledBlock, Subgraph
 
 assert_near = partial(torch.testing.assert_close, rtol=1e-9, atol=1e-9)
@@ -285,6 +285,64 @@ def test_the_work_does_not_depend_on_nodes_that_are_not_met():
     ]
 
 
+@settings(max_examples=150)
+@given(chosen(), some_sizes, st.integers(0, 2**31))
+def test_self_loops_are_kept_beside_what_is_drawn(problem, sizes, seed):
+    given_graph, nodes = problem
+    graph = given_graph.with_self_loops()
+    blocks = graph.sample(nodes, sizes, seeded(seed), keep_self_loops=True)
+    for block, size in zip(blocks[::-1], sizes, strict=True):
+        small, targets = block.graph, block.sources[: block.graph.num_nodes]
+        own = small.source == small.target
+        assert small.target[own].tolist() == list(range(small.num_nodes))
+        others = graph.degree[targets] - 1
+        expected = others if size == -1 else others.clamp(max=size)
+        assert torch.equal(small.degree, expected + 1)
+        assert (graph.source[block.edges] == graph.target[block.edges]).sum() == own.sum()
+
+
+def test_beside_self_loops_all_subsets_are_drawn():
+    graph, generator = plain(4, [(j, 0) for j in range(4)]), seeded(2)
+    drawn = [
+        graph.sample(torch.tensor([0]), [2], generator, keep_self_loops=True)[0].edges.tolist()
+        for _ in range(300)
+    ]
+    counts = [drawn.count([0, *pair]) for pair in combinations((1, 2, 3), 2)]
+    assert sum(counts) == 300
+    assert min(counts) > 70  # of 100 on average, with a standard deviation of 8
+
+
+@few
+@given(chosen(least=1), st.booleans(), st.sampled_from([-1, 100]))
+def test_a_network_on_blocks_is_that_on_the_graph(problem, residual, size):
+    """In values and gradients; the layers need self-loops, or add the node's own state."""
+    graph, nodes = problem
+    graph = graph.with_self_loops()
+    layers = [GATConv(3, 2, 2), SAGEConv(4, 4), GINConv(4, 4), GATv2Conv(4, 2)]
+    net = GraphNet(layers, dropout=0.5, residual=residual, activation=torch.tanh).double().eval()
+    x = normal(graph.num_nodes, 3).requires_grad_()
+    blocks = graph.sample(nodes, [size] * 4, seeded(), keep_self_loops=True)
+    found, expected = net(x[blocks[0].sources], blocks), net(x, graph)[nodes]
+    assert_near(found, expected)
+    (want,) = torch.autograd.grad(expected.sum(), x, retain_graph=True)
+    assert_near(torch.autograd.grad(found.sum(), x)[0], want)
+
+
+def test_a_network_on_blocks_drops_a_state_as_a_source_and_as_a_target():
+    """One mask for both, since the targets are sources."""
+    graph = plain(3, [(0, 0), (1, 1), (2, 2)])
+    blocks = graph.sample(torch.arange(3), [-1])
+    layer = SAGEConv(1, 1).double()
+    with torch.no_grad():
+        for weights in (layer.W.weight, layer.U.weight):
+            weights.fill_(1)
+        layer.U.bias.zero_()
+    net = GraphNet([layer], dropout=0.5).train()
+    torch.manual_seed(0)
+    found = {float(x) for _ in range(20) for x in net(torch.ones(3, 1).double(), blocks).detach()}
+    assert found == {0.0, 4.0}  # the state twice, doubled for those that are kept
+
+
 @pytest.mark.skipif(
     not (pyg_typing.WITH_PYG_LIB or pyg_typing.WITH_TORCH_SPARSE),
     reason="PyTorch Geometric's NeighborLoader needs a compiled sampler that is not on the Python "
@@ -348,6 +406,9 @@ def test_errors_name_the_nodes(unchecked, method, graph, nodes, error, words):
         method(graph, nodes)
 
 
+NET, X = GraphNet([SAGEConv(1, 1)]), torch.zeros(5, 1)
+
+
 @pytest.mark.parametrize(
     ("call", "error", "words"),
     [
@@ -358,6 +419,10 @@ def test_errors_name_the_nodes(unchecked, method, graph, nodes, error, words):
         (lambda: G.sample(ONE, [1.0]), TypeError, "sizes: expected only int, got 1.0"),
         (lambda: G.sample(ONE, 2), TypeError, "sizes: expected a sequence of int, got 2"),
         (lambda: G.sample(ONE, [1], 0), TypeError, "generator: .*Generator, got int"),
+        (lambda: NET(X, G.sample(ONE, [1, 1])), ValueError, "graph: expected one block per layer"),
+        (lambda: NET(X, [G]), TypeError, "graph: expected only SampledBlock"),
+        (lambda: NET(X, None), TypeError, "graph: expected a .*None"),
+        (lambda: NET(X, G.sample(ONE, [1])), ValueError, "states.0.: expected 2 rows"),
     ],
 )
 def test_errors_name_the_argument(unchecked, call, error, words):

@@ -961,6 +961,17 @@ def test_planted_classes_are_in_the_edges_and_in_the_features(nodes):
         assert own.mean() - rest == pytest.approx(1, abs=0.25)  # five standard errors
 
 
+def test_planted_classes_have_so_many_neighbours_and_so_many_of_their_class():
+    graph = planted_classes(300, 0, neighbours=6, every=3)
+    assert graph.degree.tolist() == [6] * 300
+    labels = not_none(graph.labels)
+    same = labels[graph.source] == labels[graph.target]
+    assert bool(same[graph.edge_order % 3 == 0].all())
+    assert 0.2 > same[graph.edge_order % 3 != 0].double().mean() > 0.06  # 1/8 by chance
+    with pytest.raises(ValueError, match="every: expected a divisor of neighbours"):
+        planted_classes(300, 0, neighbours=6, every=4)
+
+
 def test_random_graphs_are_drawn_by_their_seed():
     one, other, again = ([listed(g) for g in random_graphs(9, seed)] for seed in (0, 1, 0))
     assert one == again != other

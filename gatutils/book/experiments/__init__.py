@@ -37,6 +37,7 @@ from gatutils.book.experiments.puzzles import (
 )
 from gatutils.book.experiments.questions import fit_question, grade, question_net
 from gatutils.book.experiments.relay import Relay, fit_relay, relay_accuracy
+from gatutils.book.experiments.sampling import fit_sampled, sampled_accuracy, sampled_net
 from gatutils.book.experiments.witnesses import (
     best_by_kind,
     counted,
@@ -73,6 +74,7 @@ __all__ = [
     "fit_puzzles",
     "fit_question",
     "fit_relay",
+    "fit_sampled",
     "fit_witnesses",
     "gat_net",
     "gcn_net",
@@ -88,6 +90,8 @@ __all__ = [
     "question_net",
     "relay_accuracy",
     "roc_auc",
+    "sampled_accuracy",
+    "sampled_net",
     "smooth",
     "witness_accuracy",
     "witness_net",

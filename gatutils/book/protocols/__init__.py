@@ -17,6 +17,7 @@ from gatutils.book.protocols.graphs import (
     PUZZLES,
     READOUTS,
     RELAYS,
+    SAMPLING,
     TRIANGLES,
     WITNESS,
 )
@@ -163,6 +164,12 @@ ROWS: dict[str, Protocol] = {
         measure="ROC AUC on the test set, on the validation set",
     ),
     "graph-transformers": _nodes(GRAPH_TRANSFORMERS),
+    "sampling": Protocol(
+        SAMPLING,
+        data="graphs with planted classes, 20,000 nodes of 20 neighbours, a tenth labelled",
+        measure="accuracy on the test nodes, on the whole graph and on neighbours sampled as in "
+        "training",
+    ),
     **{
         row: Protocol(
             {plan.__class__.__name__.removesuffix("Plan"): plan},

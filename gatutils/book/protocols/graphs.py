@@ -1,4 +1,4 @@
-"""Models of chapters 7 to 11."""
+"""Models of chapters 7 to 12."""
 
 from dataclasses import replace
 
@@ -10,6 +10,7 @@ from gatutils.book.experiments.plan import Plan
 from gatutils.book.experiments.puzzles import SolverPlan, TokenReaderPlan
 from gatutils.book.experiments.questions import QuestionPlan
 from gatutils.book.experiments.relay import RelayPlan
+from gatutils.book.experiments.sampling import SamplingPlan
 from gatutils.book.experiments.witnesses import KindPlan, WitnessPlan
 
 NODES: dict[str, Plan] = {
@@ -166,3 +167,12 @@ GRAPH_TRANSFORMERS = {
     "all pairs, distances": GraphTransformerPlan(reach="all pairs", distances=9),
 }
 """In chapter 11, where the edges enter a transformer; "itself" is an MLP."""
+
+
+SAMPLING = {
+    "MLP": SamplingPlan(fan_out=None, edges=False),
+    **{f"fan-out {k}": SamplingPlan(fan_out=k) for k in (1, 2, 5, 10)},
+    "all neighbours": SamplingPlan(fan_out=-1),
+    "whole graph": SamplingPlan(fan_out=None),
+}
+"""In chapter 12, how many neighbours a layer has to draw; "MLP" attends to no other node."""

@@ -144,25 +144,32 @@ def scale_free() -> tuple[Graph, list[tuple[int, int]]]:
     return graph, [(x, y) for x, y in places]
 
 
-def planted_classes(nodes: int, seed: int, classes: int = 8) -> Graph:
+def planted_classes(
+    nodes: int, seed: int, classes: int = 8, neighbours: int = 10, every: int = 2
+) -> Graph:
     """Draw a graph of any size whose classes can be learnt from the features and the edges.
 
-    Each node has ten incoming edges, half of them from nodes of its own class. Its 32 features are
-    standard normal, with 1 added to the one whose index is the class.
+    Each node has ``neighbours`` incoming edges. Every second one (or third, and so on) comes from a
+    node of its own class, the others from any node. Its 32 features are standard normal, with 1
+    added to the one whose index is the class.
 
     Raises:
         TypeError: If an argument is not an int.
-        ValueError: If there are fewer than twice as many nodes as classes, or not 1 to 32 classes.
+        ValueError: If there are fewer than twice as many nodes as classes, not 1 to 32 classes, or
+            ``every`` does not divide ``neighbours``.
     """
     expect_int(classes, "classes", least=1)
     expect(classes <= 32, "classes", "at most 32", classes)
     expect_int(nodes, "nodes", least=2 * classes)
     expect_int(seed, "seed")
+    expect_int(neighbours, "neighbours", least=1)
+    expect_int(every, "every", least=1)
+    expect(neighbours % every == 0, "every", f"a divisor of neighbours ({neighbours})", every)
     generator = torch.Generator().manual_seed(seed)
-    target = torch.arange(nodes).repeat_interleave(10)
+    target = torch.arange(nodes).repeat_interleave(neighbours)
     source = torch.randint(0, nodes, target.shape, generator=generator)
-    # Every second edge: the node of the right class in the same run of one node per class.
-    source[::2] += target[::2] % classes - source[::2] % classes
+    # Edges within a class: the node of the right class in the same run of one node per class.
+    source[::every] += target[::every] % classes - source[::every] % classes
     source[source >= nodes] -= classes  # where the last run is cut short
     labels = torch.arange(nodes) % classes
     features = torch.randn(nodes, 32, generator=generator)
