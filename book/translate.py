@@ -30,8 +30,10 @@ ROOT = Path(__file__).parents[1]
 TEMPLATES = ROOT / "_build" / "gettext"
 
 FORMULA = re.compile(r"\$[^$]*\$")
-# What stands in a message and is no word: an address, a formula, code, a role's name, a tag.
-NOT_WORDS = re.compile(r"\]\([^)]*\)|\$[^$]*\$|`[^`]*`|\{[a-z:]+\}|<[^>]*>|&\w+;|\$\{[^}]*\}")
+PLACEHOLDER = re.compile(r"\$\{\w+\}")  # in what a script says
+# What stands in a message and is no word: an address, a placeholder, a formula, code, a role's name,
+# a tag.
+NOT_WORDS = re.compile(r"\]\([^)]*\)|\$\{\w+\}|\$[^$]*\$|`[^`]*`|\{[a-z:]+\}|<[^>]*>|&\w+;")
 TEXT = re.compile(r"(\\(?:text|textrm|textsf)\{)[^{}]*(?=\})")
 NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 HANGUL = re.compile(r"[가-힣]")
@@ -62,7 +64,10 @@ def parts(message: str) -> Counter[tuple[str, str]]:
         return Counter([("formula", TEXT.sub(r"\1", message).strip())])
     found: Counter[tuple[str, str]] = Counter()
     words = []
-    for block in parser().parse(message):
+    for place in PLACEHOLDER.findall(message):
+        found["placeholder", place] += 1
+    # Two of their dollars would enclose a formula.
+    for block in parser().parse(PLACEHOLDER.sub(" ", message)):
         for token in block.children or []:
             if token.type == "myst_role":
                 target = re.search(r"<([^>]*)>$", token.content)
@@ -79,10 +84,7 @@ def parts(message: str) -> Counter[tuple[str, str]]:
             elif token.type.endswith("_open"):
                 address = str(token.attrs.get("href", token.attrs.get("class", "")))
                 found[token.type.removesuffix("_open"), address] += 1
-    text = " ".join(words)
-    for place in re.findall(r"\$\{[^}]*\}", text):  # in what a script says
-        found["placeholder", place] += 1
-    for number in NUMBER.findall(re.sub(r"\$\{[^}]*\}", " ", text)):
+    for number in NUMBER.findall(" ".join(words)):
         found["number", number] += 1
     return found
 

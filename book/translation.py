@@ -6,6 +6,7 @@ scripts, which Sphinx does not read. Here they join the catalogue of their page,
 when the page is built. ``BOOK_LANGUAGE`` names the language of a build.
 """
 
+import html
 import json
 import os
 import re
@@ -46,11 +47,23 @@ CATALOGUES = Path(__file__).parent / "locale"
 UNTRANSLATED = ("book/api/", "book/references")
 """Docstrings and the bibliography stay in English."""
 
+WORDED = {
+    "gat-attention": ("columns",),
+    "gat-gru-cell": ("labels",),
+    "gat-heads": ("rows", "columns", "names", "choice", "asks", "answers"),
+    "gat-lookup": ("axes",),
+    "gat-masks": ("names",),
+    "gat-pronounce": ("models",),
+}
+"""An interactive figure's element -> the keys of its data that are words to read, at any depth."""
+
 # What a reader reads of an output, apart from what is drawn: parts of tables, captions, alternative
-# texts. Programs and drawings are passed over, except for words that a script marks by say`...`.
+# texts. Programs and drawings are passed over, except for words that a script marks by say`...`,
+# and for those in the data of an interactive figure.
 PART = re.compile(
     r"""(?P<skip><(?P<tag>style|pre)\b.*?</(?P=tag)>|<text\b.*?</text>)
     |(?P<script><script\b.*?</script>)
+    |(?P<figure><(?P<element>gat-[\w-]+)\b[^>]*?)\bdata-figure="(?P<data>[^"]*)"
     |(?P<open><(?P<name>figcaption|caption|th|td)\b[^>]*>)(?P<inner>.*?)(?=</(?P=name)>)
     |(?P<label>\baria-label=)"(?P<value>[^"]*)\"""",
     re.DOTALL | re.VERBOSE,
@@ -69,12 +82,46 @@ def is_prose(text: str) -> bool:
     return bool(WORDS.search(MARKUP.sub(" ", text)))
 
 
-def replaced(html: str, with_: Callable[[str], str]) -> str:
+def reworded(found: Any, with_: Callable[[str], str], lines: bool = False) -> Any:
+    """Return a part of a figure's data with its words replaced.
+
+    A list in a list holds the lines of one label, which are one message: ``sum of<br/>messages``.
+    """
+    match found:
+        case str():
+            return with_(found) if is_prose(found) else found
+        case dict():
+            return {key: reworded(value, with_) for key, value in found.items()}
+        case list() if lines:
+            return reworded("<br/>".join(found), with_).split("<br/>")
+        case list():
+            return [reworded(one, with_, lines=isinstance(one, list)) for one in found]
+    return found
+
+
+def redescribed(element: str, data: Any, with_: Callable[[str], str]) -> Any:
+    """Return the data of an interactive figure with all that is read of it replaced."""
+    if not isinstance(data, dict):
+        return data
+    return {
+        key: reworded(value, with_)
+        if key in WORDED.get(element, ())
+        else redescribed(element, value, with_)
+        for key, value in data.items()
+    }
+
+
+def replaced(output: str, with_: Callable[[str], str]) -> str:
     """Return an output's HTML with each of its messages replaced."""
 
     def part(found: re.Match[str]) -> str:
         if found["script"]:
             return SAID.sub(lambda said: f"say`{with_(said[1])}`", found["script"])
+        if found["figure"]:
+            data = redescribed(found["element"], json.loads(html.unescape(found["data"])), with_)
+            # As gatutils.book.figures.elements writes it.
+            written = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+            return f'{PART.sub(part, found["figure"])}data-figure="{html.escape(written)}"'
         if found["name"]:
             # A cell may carry a label of its own.
             opening = PART.sub(part, found["open"])
@@ -84,13 +131,13 @@ def replaced(html: str, with_: Callable[[str], str]) -> str:
             return f'{found["label"]}"{with_(found["value"])}"'
         return found[0]
 
-    return PART.sub(part, html)
+    return PART.sub(part, output)
 
 
-def redrawn(html: str, with_: Callable[[str], str]) -> str:
+def redrawn(drawing: str, with_: Callable[[str], str]) -> str:
     """Return a drawing's HTML with its words and labels replaced."""
     return DRAWN.sub(
-        lambda found: found[1] + with_(found[2]) if is_prose(found[2]) else found[0], html
+        lambda found: found[1] + with_(found[2]) if is_prose(found[2]) else found[0], drawing
     )
 
 

@@ -1,13 +1,31 @@
 """The book in other languages: catalogues, and what Sphinx does not translate by itself."""
 
+import html
 import json
+import re
 from pathlib import Path
 
 import pytest
+import torch
 from babel.messages.pofile import read_po
-from helpers import ROOT, load_script
+from helpers import ROOT, html_of, load_script
 from hypothesis import given
 from hypothesis import strategies as st
+
+from gatutils.book.figures import (
+    decoder,
+    graph_attention,
+    gru_cell,
+    heads,
+    lookup,
+    masks,
+    message_passing,
+    minefield,
+    pronounce,
+    self_attention,
+)
+from gatutils.book.figures.elements import SCRIPTS
+from gatutils.graph import Graph
 
 LANGUAGE = "ko"
 CATALOGUES = ROOT / "book" / "locale" / LANGUAGE / "LC_MESSAGES"
@@ -79,6 +97,9 @@ LINK = "A [layer](10-graph-attention.ipynb) with **two** heads, `attend`, $h_j$ 
         ("two of them", "2개", "has 1 x number 2 too many"),
         ("a <b>bold</b> word", "굵은 낱말", "lacks 1 x tag <b>"),
         ("To ${name} it attends", "주의합니다", "lacks 1 x placeholder ${name}"),
+        ("${one} and ${other}", "${other}, ${one}", None),
+        ("word ${place} of ${count}", "${count} 중 ${place}번째 단어", None),
+        ("word ${place} of ${count}", "${place}번째 단어", "lacks 1 x placeholder ${count}"),
         ("\nx = \\text{old}\n", "\nx = \\text{옛}\n", None),
         ("\nx = \\text{old}\n", "\ny = \\text{옛}\n", "lacks 1 x formula x = \\text{}"),
         ("all of these words are English", "all of these words are English", "is in English"),
@@ -130,3 +151,173 @@ def test_what_a_script_says_is_replaced_and_nothing_else_of_it():
     assert translation.replaced(html, str.upper) == (
         "<script>const a = say`TWO OF ${NAME}`; b.say`x y`; // it falls\n</script><th>IT FALLS</th>"
     )
+
+
+# ---- Interactive figures -------------------------------------------------------------------------
+
+EYE = torch.eye(3)
+TWO_EDGES = Graph.from_edges([(0, 1), (1, 2)], 4, undirected=True)
+LETTERS = ["가", "나", "다"]
+WEIGHTS = torch.tensor([[0.5, 0.5, 0.0], [0.2, 0.7, 0.1], [1.0, 0.0, 0.0]])
+BOARD = ["1" if k % 3 else "" for k in range(64)]
+NEAR = [3 - (k in (0, 7)) for k in range(8)]
+
+# An example of each element, whose data has no English words of its own.
+FIGURES = {
+    "gat-attention": lambda: graph_attention(
+        TWO_EDGES,
+        torch.tensor([[1.0, 0], [0, 1], [1, 1], [2, 0]]),
+        torch.tensor([[1.0, 1], [1, -1]]),
+        torch.tensor([-1, 0.5, 0.5, -1]),
+        list("1234"),
+        "step by step",
+    ),
+    "gat-decoder": lambda: decoder(WEIGHTS, LETTERS, LETTERS, "word by word"),
+    "gat-gru-cell": lambda: gru_cell("a GRU", input_label="sum of messages c"),
+    "gat-heads": lambda: heads(
+        torch.stack([WEIGHTS, WEIGHTS * torch.tensor([[1.0], [0], [1]])]), LETTERS, LETTERS, "two"
+    ),
+    "gat-lookup": lambda: lookup(
+        {"가": [0.8, 0.6], "나": [0.96, 0.28], "다": [1.0, 0.0]},
+        {"라": [0.8, 0.6], "마": [0.8, 0.6], "바": [1.0, 0.0]},
+        [1.0, 2.0, 3.0],
+        "a lookup",
+        axes=("sweet", "sour"),
+    ),
+    "gat-masks": lambda: masks(
+        {"causal": EYE.bool(), "none": torch.zeros(3, 3, dtype=torch.bool)},
+        {"causal": EYE, "none": 0 * EYE},
+        LETTERS,
+        "two masks",
+    ),
+    "gat-message-passing": lambda: message_passing(
+        TWO_EDGES, torch.arange(4.0)[:, None], list("1234"), "one round"
+    ),
+    "gat-minefield": lambda: minefield(
+        BOARD,
+        [k % 5 == 0 for k in range(64)],
+        [9] * 64,
+        [[[0] * (a * b - 1) + [100] for a in NEAR for b in NEAR]],
+        "a board",
+    ),
+    "gat-pronounce": lambda: pronounce(
+        ["a", "be", "o"],
+        [["AH", "EY"], ["B IY"], ["OW"]],
+        {"one context vector": ["AH", "IY", "OW B IY"], "attention": ["AA", "B IY", ""]},
+        [[[100], [100]], [[90, 10], [0, 100], [50, 50]], [[100]]],
+        [True, False, True],
+        "a",
+        "three words",
+        examples=["a", "be", "o"],
+    ),
+    "gat-self": lambda: self_attention(
+        torch.eye(4)[:3],
+        torch.eye(4),
+        torch.eye(4),
+        torch.eye(4),
+        LETTERS,
+        "words",
+        features=list("1234"),
+        dimensions=list("1234"),
+    ),
+}
+
+# Names that stand in any language: of functions, of an exception, of indices.
+NAMES = {"LeakyReLU", "KeyError", "tanh", "exp", "max", "ij"}
+
+# Choose, click and move at random what a reader can, and return all that stood there to be read.
+WALK = """async steps => {
+  const root = document.querySelector('[data-figure]').shadowRoot, found = new Set();
+  let seed = 1;
+  const random = below => (seed = (seed * 48271) % 2147483647) % below;
+  const read = () => {
+    const texts = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
+    while (texts.nextNode())
+      if (texts.currentNode.parentElement?.localName !== 'style') found.add(texts.currentNode.data);
+    for (const element of root.querySelectorAll('*'))
+      for (const name of ['aria-label', 'aria-valuetext', 'title', 'placeholder', 'alt', 'label'])
+        if (element.hasAttribute(name)) found.add(element.getAttribute(name));
+  };
+  read();
+  for (let k = 0; k < steps; k++) {
+    const all = [...root.querySelectorAll(
+      'button, input, option, td[data-i], [role=button], [role=slider]')];
+    const kinds = Object.values(Object.groupBy(all, e => `${e.localName}${e.className}${e.type}`));
+    const kind = kinds[random(kinds.length)], element = kind[random(kind.length)];
+    if (element.type === 'range') {
+      const { min, max } = element, at = random(4) / 3;
+      element.value = Number(min) + at * (max - min);
+      element.dispatchEvent(new Event('input', { bubbles: true }));
+    } else if (element.type === 'text') {
+      element.value = ['be', '\u00e9', 'a1'][random(3)];
+      element.dispatchEvent(new Event('change', { bubbles: true }));
+    } else if (element.localName === 'option') {
+      element.parentElement.value = element.value;
+      element.parentElement.dispatchEvent(new Event('change', { bubbles: true }));
+    } else if (element.getAttribute('role') === 'slider') {
+      const key = ['ArrowUp', 'ArrowDown', 'Home', 'End'][random(4)];
+      element.dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true }));
+    } else element.dispatchEvent(new MouseEvent('click', { bubbles: true }));
+    read();
+  }
+  return [...found];
+}"""
+
+
+def veiled(message):
+    """A message in no language, with its placeholders and tags."""
+    return re.sub(r"(\$\{\w+\}|<[^>]*>|&[#\w]+;)|[A-Za-z]", lambda found: found[1] or "ㅁ", message)
+
+
+def own_words(data):
+    """The words in a figure's data."""
+    if isinstance(data, dict):
+        return set().union(*map(own_words, data.values()))
+    if isinstance(data, list):
+        return set().union(*map(own_words, data))
+    return set(re.findall(r"[A-Za-z]{2,}", data)) if isinstance(data, str) else set()
+
+
+def test_every_interactive_figure_has_an_example():
+    assert set(FIGURES) == set(SCRIPTS)
+
+
+@pytest.mark.parametrize("element", FIGURES)
+def test_all_that_is_read_in_a_figure_is_a_message(shared_page, element):
+    """With each message veiled, whatever a reader does, no English is left."""
+    figure = FIGURES[element]()
+    page = translation.replaced(html_of(figure), veiled)
+    shared_page.set_content(page)
+    written = re.search(r'data-figure="([^"]*)"', page)
+    assert written is not None
+    own = own_words(json.loads(html.unescape(written[1])))
+    read = shared_page.evaluate(WALK, 400)
+    assert any("ㅁ" in text for text in read)
+    english = {
+        text: words
+        for text in read
+        if (words := set(re.findall(r"[A-Za-z]{2,}", text)) - own - NAMES)
+    }
+    assert english == {}
+
+
+def test_the_words_in_the_data_of_a_figure_are_replaced():
+    written = translation.replaced(html_of(FIGURES["gat-gru-cell"]()), veiled)
+    assert "[[&quot;ㅁㅁㅁ ㅁㅁ&quot;,&quot;ㅁㅁㅁㅁㅁㅁㅁㅁ&quot;],&quot;c&quot;]" in written
+    written = translation.replaced(html_of(FIGURES["gat-lookup"]()), str.upper)
+    assert "&quot;axes&quot;:[&quot;SWEET&quot;,&quot;SOUR&quot;]" in written
+    assert 'aria-label="A LOOKUP" data-figure="' in written
+    script = 'customElements.define("gat-lookup", Lookup)'
+    assert script in written
+
+
+@pytest.mark.parametrize("element", FIGURES)
+def test_a_message_of_a_figure_is_whole_and_can_be_replaced(element):
+    """It has words, and placeholders that are plain names; none is inside another."""
+    script = html_of(FIGURES[element]()).split("<script>")[1].split("</script>")[0]
+    said = [found[1] for found in translation.SAID.finditer(script)]
+    assert len(said) == script.count("say`") > 0
+    for message in said:
+        assert translate.has_words(message)
+        assert re.fullmatch(r"(?:[^${}]|\$\{\w+\})*", message)
+        assert "\n" not in message

@@ -31,6 +31,25 @@ const make = (tag, attributes = {}, ...content) => {
   return element;
 };
 
+// The tag of all that a reader reads or hears. When the book is built in another language,
+// book/translation.py replaces what stands between its backticks: a whole message, never a part of a
+// sentence, with its placeholders. Its value is the text itself, or a fragment if a placeholder
+// stands for an element or for a list that has one.
+const say = (parts, ...values) => {
+  const content = parts.flatMap((part, k) => [part, values[k] ?? []]).flat(Infinity);
+  if (!content.some((item) => item instanceof Node)) return content.join("");
+  const fragment = new DocumentFragment();
+  fragment.append(...content);
+  return fragment;
+};
+
+const both = (one, other) => say`${one} and ${other}`;
+const chained = (items) => (items.length ? items.reduce(both) : ""); // "a and b and c"
+
+// "a, b and c"; an item may be text, an element or a list of these.
+const listed = (items) => items.length < 2 ? items[0] ?? ""
+  : both(items.slice(0, -1).flatMap((item, k) => (k ? [", ", item] : [item])), items.at(-1));
+
 // "cat 0.81, dog 0.12 …": the first four that weigh 0.05 or more, and the first in any case.
 function inWords(names, weights) {
   const order = weights.map((_, j) => j).sort((a, b) => weights[b] - weights[a]);

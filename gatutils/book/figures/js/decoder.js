@@ -86,23 +86,23 @@ class Decoder extends Figure {
   static page = `
     <div class="live">
       <div class="controls">
-        <button type="button" class="back" aria-label="previous word">←</button>
-        <input type="range" aria-label="word" min="0" step="1">
-        <button type="button" class="next">next word →</button>
-        <button type="button" class="play">▶ play</button>
+        <button type="button" class="back" aria-label="${say`previous word`}">←</button>
+        <input type="range" aria-label="${say`word`}" min="0" step="1">
+        <button type="button" class="next">${say`next word →`}</button>
+        <button type="button" class="play">${say`▶ play`}</button>
       </div>
       <div class="drawing">
         <svg aria-hidden="true"><path class="bracket"/><g class="lines"></g></svg>
-        <div class="lane one"><p><b>one context vector</b>no weights</p>
+        <div class="lane one"><p><b>${say`one context vector`}</b>${say`no weights`}</p>
           <div class="box vector"><i>c</i></div><span class="sign" aria-hidden="true">→</span>
-          <div class="box out">every word<small>the same <i>c</i></small></div></div>
-        <ol class="source" role="list" aria-label="source words, with their weights"></ol>
-        <div class="lane attention"><p><b>attention</b><span class="weight">weights</span> of its own
-          for each word</p>
+          <div class="box out">${say`every word`}<small>${say`the same <i>c</i>`}</small></div></div>
+        <ol class="source" role="list" aria-label="${say`source words, with their weights`}"></ol>
+        <div class="lane attention"><p><b>${say`attention`}</b>${
+          say`<span class="weight">weights</span> of its own for each word`}</p>
           <div class="box vector"><i>c</i><sub></sub></div><span class="sign" aria-hidden="true">→</span>
           <div class="box out"></div></div>
       </div>
-      <ol class="target" role="list" aria-label="words written"></ol>
+      <ol class="target" role="list" aria-label="${say`words written`}"></ol>
       <p class="says" aria-live="polite"></p>
     </div>
     <slot></slot>`;
@@ -150,16 +150,17 @@ class Decoder extends Figure {
         if (this.at === last) this.play(false);
       }, PAUSE);
     }
-    this.$(".play").textContent = on ? "❚❚ pause" : "▶ play";
+    this.$(".play").textContent = on ? say`❚❚ pause` : say`▶ play`;
   }
 
   show(i) {
     this.at = i;
     const { source, target, glosses, weights } = this.data, row = weights[i];
     const last = target.length - 1, best = Math.max(...row);
-    const named = `“${target[i]}”${glosses[i] && ` (${glosses[i]})`}`;
+    const place = i + 1, count = last + 1, word = target[i];
+    const named = `“${word}”${glosses[i] && ` (${glosses[i]})`}`;
     this.$("input").value = i;
-    this.$("input").setAttribute("aria-valuetext", `word ${i + 1} of ${last + 1}: ${target[i]}`);
+    this.$("input").setAttribute("aria-valuetext", say`word ${place} of ${count}: ${word}`);
     this.$(".back").setAttribute("aria-disabled", i === 0);
     this.$(".next").setAttribute("aria-disabled", i === last);
     this.words.forEach((item, j) => {
@@ -178,10 +179,12 @@ class Decoder extends Figure {
       if (k === i) item.setAttribute("aria-current", "step");
       else item.removeAttribute("aria-current");
     });
-    this.$(".attention sub").textContent = i + 1;
+    this.$(".attention sub").textContent = place;
     this.$(".attention .out").replaceChildren(target[i], make("small", {}, glosses[i]));
-    this.$(".says").textContent = `To write word ${i + 1}, ${named}, the decoder attends to `
-      + inWords(source, row).replace(/[^…]$/, "$&.");
+    const most = inWords(source, row);
+    this.$(".says").textContent = most.endsWith("…")
+      ? say`To write word ${place}, ${named}, the decoder attends to ${most}`
+      : say`To write word ${place}, ${named}, the decoder attends to ${most}.`;
   }
 
   // Words in a row where they fit, else in a column; then the lines, from where all stands.

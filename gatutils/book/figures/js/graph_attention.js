@@ -15,7 +15,7 @@ function attention({ W, a, slope, sees }, features, i) {
   return { projected, pairs, products, raw, scores, weights, parts, state };
 }
 
-const STEPS = ["project", "score", "mask", "softmax", "combine"];
+const STEPS = [say`project`, say`score`, say`mask`, say`softmax`, say`combine`];
 // The steps that need a column of the table: the first fills it, a phone shows it in these alone.
 const NEEDED = ["012345", "1", "125", "23", "234", "45", "5"];
 
@@ -81,7 +81,7 @@ class Attention extends Figure {
     this.$(".pairs thead tr").append(make("td"),
       ...names.map((name) => make("th", { scope: "col", class: "key" }, name)));
     this.$(".pairs tbody").append(...names.map((i) => make("tr", {},
-      make("th", { scope: "row" }, make("button", { type: "button", class: "row query", "aria-label": `row ${i}` }, i)),
+      make("th", { scope: "row" }, make("button", { type: "button", class: "row query", "aria-label": say`row ${i}` }, i)),
       ...names.map((j) => make("td", {}, make("button", { type: "button", class: "entry" },
         make("span", { class: "label" }, make("span"), make("sub", {},
           i.length + j.length > 2 ? `${i},\u00a0${j}` : i + j)),
@@ -106,9 +106,10 @@ class Attention extends Figure {
       <g class="node" role="button" transform="translate(${at})"><circle r="${r}"/>
         <rect class="pad" rx="5"/><text class="word"/><text class="number"/><text class="number"/></g>`).join(""));
     this.all(".node").forEach((node, i) => {
-      node.setAttribute("aria-label", `node ${names[i]}`);
-      node.children[2].textContent = names[i];
-      node.children[2].style.fontSize = `${Math.min(13, 46 / names[i].length)}px`;
+      const name = names[i];
+      node.setAttribute("aria-label", say`node ${name}`);
+      node.children[2].textContent = name;
+      node.children[2].style.fontSize = `${Math.min(13, 46 / name.length)}px`;
     });
   }
 
@@ -183,8 +184,9 @@ class Attention extends Figure {
       });
     });
     choose(nodes, chosen);
-    this.$(".graph p .query").textContent = `query i = ${this.data.names[chosen]}`;
-    this.$(".graph p .key").textContent = `key j = ${this.data.names[changed]}`;
+    const [query, key] = [chosen, changed].map((k) => this.data.names[k]);
+    this.$(".graph p .query").textContent = say`query i = ${query}`;
+    this.$(".graph p .key").textContent = say`key j = ${key}`;
     for (const edge of this.all("[data-loop]")) // its own arrow takes its place
       edge.classList.toggle("later", step > 1 && Number(edge.dataset.loop) === chosen);
     this.$(".own").classList.toggle("asked", step === 2);
@@ -199,14 +201,11 @@ class Attention extends Figure {
   fill(rows, n) {
     const { chosen, changed, step, data: { names, sees } } = this, known = step > 3;
     const all = rows.flatMap((row) => row.scores), low = Math.min(...all), high = Math.max(...all);
-    const symbol = known ? "α" : "e";
-    this.$(".pairs caption").replaceChildren(...[
-      ["scores ", indexed("e", "i", "j"), " of all pairs: to be computed"],
-      ["scores ", indexed("e", "i", "j"), " of all pairs"],
-      ["scores ", indexed("e", "i", "j"), ", masked where there is no edge"],
-      ["weights ", indexed("α", "i", "j"), ": each row sums to 1"],
-      ["weights ", indexed("α", "i", "j"), ": each row sums to 1"],
-    ][step - 1]);
+    const letter = known ? "α" : "e", symbol = indexed(letter, "i", "j");
+    this.$(".pairs caption").replaceChildren(known ? say`weights ${symbol}: each row sums to 1`
+      : step === 3 ? say`scores ${symbol}, masked where there is no edge`
+        : step === 2 ? say`scores ${symbol} of all pairs`
+          : say`scores ${symbol} of all pairs: to be computed`);
     this.all(".pairs tbody tr").forEach((row, i) => {
       row.classList.toggle("chosen", i === chosen);
     });
@@ -218,11 +217,13 @@ class Attention extends Figure {
       const out = step > 2 && !sees[i].includes(j);
       const text = step === 1 ? "" : out ? (known ? "0" : "−∞") : two(known ? weights[j] : scores[j]);
       const [label, number] = entry.children;
-      label.firstChild.textContent = symbol;
+      label.firstChild.textContent = letter;
       number.textContent = text;
       entry.className = `entry${out ? " masked" : ""}${known ? " known" : ""}`;
-      entry.setAttribute("aria-label",
-        `${known ? "weight" : "score"} of key ${names[j]} for query ${names[i]}: ${out ? "masked" : text || "to be computed"}`);
+      const [query, key] = [names[i], names[j]];
+      const written = out ? say`masked` : text || say`to be computed`;
+      entry.setAttribute("aria-label", known ? say`weight of key ${key} for query ${query}: ${written}`
+        : say`score of key ${key} for query ${query}: ${written}`);
       const share = step === 1 || out ? 0 : known ? weights[j] : (scores[j] - low) / (high - low || 1);
       entry.style.setProperty("--w", share);
     });
@@ -235,7 +236,8 @@ class Attention extends Figure {
     const [i, name] = [names[chosen], names[j]];
     projection(this.$(".project"), { W, features: this.features, projected, names, i: chosen, j });
     strips(this.$(".strips"), { pair: pairs[j], a, products: products[j], i, j: name });
-    this.$(".total").replaceChildren("sum ", make("b", {}, two(raw[j])));
+    const total = make("b", {}, two(raw[j]));
+    this.$(".total").replaceChildren(say`sum ${total}`);
     curve(this.$(".curve"), { raw, scores, slope, j });
     this.$(".bent").replaceChildren(indexed("e", i, name), " = ", make("b", {}, two(scores[j])));
     this.$(".score-of").dataset.known = step > 3;
@@ -247,8 +249,10 @@ class Attention extends Figure {
       score.replaceChildren(indexed("e", i, names[k]), " ", out ? make("s", {}, two(scores[k])) : two(scores[k]));
       track.style.setProperty("--w", step > 3 ? weights[k] : 0);
       weight.textContent = step < 4 ? "" : out ? "0" : two(weights[k]);
-      button.setAttribute("aria-label", `key ${names[k]}: score ${two(scores[k])}`
-        + (out ? ", masked" : step > 3 ? `, weight ${two(weights[k])}` : ""));
+      const [key, number, share] = [names[k], two(scores[k]), two(weights[k])];
+      button.setAttribute("aria-label", out ? say`key ${key}: score ${number}, masked`
+        : step > 3 ? say`key ${key}: score ${number}, weight ${share}`
+          : say`key ${key}: score ${number}`);
     });
     const sums = { old: this.features[chosen], state, parts, seen, j };
     plane(this.$(".plane"), sums);
@@ -259,30 +263,42 @@ class Attention extends Figure {
   words({ projected, raw, scores, weights, state }, seen, hidden) {
     const { chosen, step, changed: j, data: { names } } = this;
     const [i, n] = [names[chosen], names[j]];
-    if (step > 2 && !seen.length) return [`Node ${i} attends to no node: its whole row is masked.`];
-    const listed = (items) => items.flatMap((item, k) =>
-      [k === 0 ? "" : k === items.length - 1 ? " and " : ", ", ...[item].flat()]);
+    if (step > 2 && !seen.length)
+      return [say`Node ${i} attends to no node: its whole row is masked.`];
     const e = (k) => indexed("e", i, names[k]), exp = (k) => `exp(${two(scores[k])})`;
     const top = scores.indexOf(Math.max(...scores));
     const best = seen.filter((k) => weights[k] > Math.max(...weights) - 1e-9);
+    const called = (name) => say`node ${name}`;
+    const whom = chained(best.map((k) => (k === chosen ? say`itself` : called(names[k]))));
     const most = best.length === seen.length && best.length > 1
-      ? `Node ${i} gives all its neighbours the same weight.`
-      : `Node ${i} attends most to ${best.map((k) => (k === chosen ? "itself" : `node ${names[k]}`)).join(" and ")}.`;
+      ? say`Node ${i} gives all its neighbours the same weight.`
+      : say`Node ${i} attends most to ${whom}.`;
     return [
       () => [indexed("W h", n), ` = W ${vector(this.features[j], trimmed)} = ${vector(projected[j], trimmed)}. `,
-        "Every node is projected by the same matrix W."],
+        say`Every node is projected by the same matrix W.`],
       () => [e(j), " = LeakyReLU(a · [", indexed("W h", i), " ‖ ", indexed("W h", n), "]) = ",
-        `LeakyReLU(${two(raw[j])}) = ${two(scores[j])}. All pairs are scored, whether or not an edge joins them.`],
-      () => hidden.length ? [`Node ${i} does not attend to node${hidden.length > 1 ? "s" : ""} `,
-        `${listed(hidden.map((k) => names[k])).join("")}: `, ...listed(hidden.map((k) => [e(k), `\u00a0=\u00a0${two(scores[k])}`])),
-        hidden.length > 1 ? " become −∞." : " becomes −∞.",
-        ...(hidden.includes(top) ? [" The highest score of the row, ", e(top), ", is masked."] : [])]
-        : [`Node ${i} attends to all nodes, so no score of its row is masked.`],
-      () => seen.includes(j)
-        ? [indexed("α", i, n), ` = ${exp(j)} / (${seen.map(exp).join(" + ")}) = ${two(weights[j])}. ${most}`]
-        : [indexed("α", i, n), " = 0, because ", e(j), ` = ${two(scores[j])} is masked. ${most}`],
-      () => [`The new state of node ${i} is the weighted sum of the values of its neighbours: `,
-        `${vector(this.features[chosen], trimmed)} becomes ${vector(state, three)}.`],
+        `LeakyReLU(${two(raw[j])}) = ${two(scores[j])}. `,
+        say`All pairs are scored, whether or not an edge joins them.`],
+      () => {
+        if (!hidden.length) return [say`Node ${i} attends to all nodes, so no score of its row is masked.`];
+        const nodes = listed(hidden.map((k) => names[k])), highest = e(top);
+        const lost = listed(hidden.map((k) => [e(k), `\u00a0=\u00a0${two(scores[k])}`]));
+        return [
+          hidden.length === 1 ? say`Node ${i} does not attend to node ${nodes}: ${lost} becomes −∞.`
+            : say`Node ${i} does not attend to nodes ${nodes}: ${lost} become −∞.`,
+          ...(hidden.includes(top) ? [" ", say`The highest score of the row, ${highest}, is masked.`] : []),
+        ];
+      },
+      () => {
+        const weight = indexed("α", i, n), score = [e(j), ` = ${two(scores[j])}`];
+        return seen.includes(j)
+          ? [weight, ` = ${exp(j)} / (${seen.map(exp).join(" + ")}) = ${two(weights[j])}. ${most}`]
+          : [say`${weight} = 0, because ${score} is masked.`, ` ${most}`];
+      },
+      () => {
+        const [old, fresh] = [vector(this.features[chosen], trimmed), vector(state, three)];
+        return [say`The new state of node ${i} is the weighted sum of the values of its neighbours: ${old} becomes ${fresh}.`];
+      },
     ][step - 1]();
   }
 }

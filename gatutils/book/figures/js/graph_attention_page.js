@@ -186,14 +186,14 @@ const ATTENTION_STYLE = `
 const ATTENTION_PAGE = `
   <div class="live">
     <div class="stepper">
-      <button type="button" aria-label="previous step">←</button>
-      <div class="steps" role="radiogroup" aria-label="step"></div>
-      <button type="button" aria-label="next step">→</button>
+      <button type="button" aria-label="${say`previous step`}">←</button>
+      <div class="steps" role="radiogroup" aria-label="${say`step`}"></div>
+      <button type="button" aria-label="${say`next step`}">→</button>
     </div>
     <p class="says" aria-live="polite"></p>
     <div class="middle">
       <div class="graph">
-        <svg role="group" aria-label="graph">
+        <svg role="group" aria-label="${say`graph`}">
           <defs><pattern id="hatch" width="6" height="6" patternUnits="userSpaceOnUse"
             patternTransform="rotate(45)"><path class="hatch" d="M0 0V6"/></pattern></defs>
           <g class="edges"></g><g class="own"></g></svg>
@@ -204,14 +204,15 @@ const ATTENTION_PAGE = `
     <div class="stage">
       <div class="project"></div>
       <div class="score-of">
-        <div class="strip"><table class="strips" aria-label="products"><tbody></tbody></table>
+        <div class="strip"><table class="strips" aria-label="${say`products`}"><tbody></tbody></table>
           <p class="total"></p></div>
         <div class="bending"><p>LeakyReLU</p>
           <svg class="curve" viewBox="0 0 128 124" aria-hidden="true"><path class="axes"/>
             <path class="guide"/><path class="line"/><g class="points"></g></svg>
           <p class="bent"></p></div>
-        <div><p class="heads"><span>score</span><span>softmax</span><span class="weight">weight</span></p>
-          <div class="keys" role="group" aria-label="keys"></div></div>
+        <div><p class="heads"><span>${say`score`}</span><span>${say`softmax`}</span>
+          <span class="weight">${say`weight`}</span></p>
+          <div class="keys" role="group" aria-label="${say`keys`}"></div></div>
       </div>
       <div class="combine">
         <svg class="plane" viewBox="-26 -4 236 226" aria-hidden="true"><path class="grid"/><path class="axes"/>
@@ -220,17 +221,17 @@ const ATTENTION_PAGE = `
         <div class="equation"></div>
       </div>
     </div>
-    <div class="change" role="group" aria-label="features">
-      <p><label for="node">features of node</label><select id="node"></select>
-        <button type="button">reset</button></p>
-      <label for="x">first</label><input id="x" type="range" step="0.1"><output for="x"></output>
-      <label for="y">second</label><input id="y" type="range" step="0.1"><output for="y"></output>
+    <div class="change" role="group" aria-label="${say`features`}">
+      <p><label for="node">${say`features of node`}</label><select id="node"></select>
+        <button type="button">${say`reset`}</button></p>
+      <label for="x">${say`first`}</label><input id="x" type="range" step="0.1"><output for="x"></output>
+      <label for="y">${say`second`}</label><input id="y" type="range" step="0.1"><output for="y"></output>
     </div>
-    <details><summary>all numbers as a table</summary>
+    <details><summary>${say`all numbers as a table`}</summary>
       <table class="trace">
-        <caption>what node <b class="query"></b> attends to; <span></span></caption>
+        <caption>${say`what node <b class="query"></b> attends to; <span></span>`}</caption>
         <thead><tr></tr></thead><tbody></tbody>
-        <tfoot><tr><th scope="row">sum</th><td><td><td><td><td><td class="value"></tr></tfoot>
+        <tfoot><tr><th scope="row">${say`sum`}</th><td><td><td><td><td><td class="value"></tr></tfoot>
       </table></details>
   </div>
   <slot></slot>`;

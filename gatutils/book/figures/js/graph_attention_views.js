@@ -24,11 +24,11 @@ function projection(div, { W, features, projected, names, i, j }) {
     make("thead", {}, make("tr", {}, ...heads.map((head, k) => make("th", { scope: "col", class: role(k) }, head)))),
     make("tbody", {}, ...columns[0].map((_, d) => make("tr", {},
       ...columns.flatMap((column, k) => cells([column[d]], role(k), largest(columns)))))));
-  const one = grid("matrix", ["", "W"], W[0].map((_, d) => W.map((row) => row[d])));
+  const one = grid(say`matrix`, ["", "W"], W[0].map((_, d) => W.map((row) => row[d])));
   one.tHead.rows[0].replaceChildren(make("th", { scope: "colgroup", colspan: W[0].length }, "W"));
   div.replaceChildren(one, make("span", {}, "×"),
-    grid("states", names.map((name) => indexed("h", name)), features), make("span", {}, "="),
-    grid("projected states", names.map((name) => indexed("W h", name)), projected,
+    grid(say`states`, names.map((name) => indexed("h", name)), features), make("span", {}, "="),
+    grid(say`projected states`, names.map((name) => indexed("W h", name)), projected,
       (k) => (k === i ? "query" : k === j ? "key" : "given")));
 }
 
@@ -39,11 +39,11 @@ function strips(table, { pair, a, products, i, j }) {
   const over = (role, word, name) =>
     make("th", { scope: "col", colspan: half, class: role }, `${word} `, indexed("W h", name));
   table.tBodies[0].replaceChildren(
-    make("tr", {}, make("td"), over("query", "query", i), over("key", "key", j)),
+    make("tr", {}, make("td"), over("query", say`query`, i), over("key", say`key`, j)),
     row(["[", indexed("W h", i), " ‖ ", indexed("W h", j), "]"],
       ...cells(pair.slice(0, half), "query", most), ...cells(pair.slice(half), "key", most)),
     row(["× a"], ...cells(a, "given", largest(a))),
-    row(["= products"], ...cells(products, "given", largest(products))));
+    row([`= ${say`products`}`], ...cells(products, "given", largest(products))));
 }
 
 // The LeakyReLU with a small point for each key and a large one for the key that is chosen.
@@ -98,12 +98,14 @@ function plane(svg, { old, state, parts, seen, j }) {
 function equation(list, { name, names, seen, weights, projected, old, state, j }) {
   const line = (kind, head, ...content) => make("div", { class: `line ${kind}` },
     make("i", { class: "mark" }), make("span", { class: "left" }, ...head), make("span", {}, ...content));
+  const called = (node) => make("small", {}, say`node ${node}`);
+  const fresh = [say`new state`, " ", indexed("h′", name)];
   list.replaceChildren(
-    line("old", ["old state ", indexed("h", name)], `= ${vector(old, trimmed)}`),
-    ...seen.map((k, n) => line(`term${k === j ? " chosen" : ""}`, n ? [] : ["new state ", indexed("h′", name)],
+    line("old", [say`old state`, " ", indexed("h", name)], `= ${vector(old, trimmed)}`),
+    ...seen.map((k, n) => line(`term${k === j ? " chosen" : ""}`, n ? [] : fresh,
       n ? "+ " : "= ", make("span", { class: "weight" }, three(weights[k])), "\u00a0· ",
       make("span", { class: "value" }, vector(projected[k], trimmed)),
-      make("small", {}, `node ${names[k]}`))),
-    line("sum", seen.length ? [] : ["new state ", indexed("h′", name)],
+      called(names[k]))),
+    line("sum", seen.length ? [] : fresh,
       "= ", make("b", {}, vector(state, three))));
 }

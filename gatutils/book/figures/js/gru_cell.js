@@ -7,7 +7,7 @@ function unit({ z, r, x, h, W, U }) {
 }
 
 const inside = (text) => (text.startsWith("−") ? `(${text})` : text); // as a factor or a term
-const percent = (x) => (x > 0 && x < 0.005 ? "less than 1%" : `${Math.round(100 * x)}%`);
+const percent = (x) => (x > 0 && x < 0.005 ? say`less than 1%` : `${Math.round(100 * x)}%`);
 
 // Whose slider it is, and from where to where it goes.
 const DIALS = { z: [0, 1, 0.05], r: [0, 1, 0.05], x: [-2, 2, 0.1], h: [-1, 1, 0.1] };
@@ -87,11 +87,11 @@ class GRUCell extends Figure {
         <div class="dials" role="group"></div>
       </div>
       <div class="sums">
-        <div><span>candidate</span><span class="candidate"></span></div>
-        <div><span>new state</span><span class="state"></span></div>
+        <div><span>${say`candidate`}</span><span class="candidate"></span></div>
+        <div><span>${say`new state`}</span><span class="state"></span></div>
       </div>
-      <p class="title">share of the first state that the update gate leaves after t steps,
-        z<sup>t</sup></p>
+      <p class="title">${
+        say`share of the first state that the update gate leaves after t steps, z<sup>t</sup>`}</p>
       <ol></ol>
       <p class="says" aria-live="polite"></p>
     </div>
@@ -103,9 +103,9 @@ class GRUCell extends Figure {
     const [[input, x], [state, h]] = [labels.x, labels.h].map(([lines, symbol]) =>
       [lines.join(" "), symbol]);
     this.called = { input, state, x, h };
-    this.$(".dials").setAttribute("aria-label", `gates, ${input} and ${state}`);
+    this.$(".dials").setAttribute("aria-label", say`gates, ${input} and ${state}`);
     this.draw();
-    const words = { z: "update gate z", r: "reset gate r", x: `${input} ${x}`, h: `${state} ${h}` };
+    const words = { z: say`update gate z`, r: say`reset gate r`, x: `${input} ${x}`, h: `${state} ${h}` };
     for (const [name, [min, max, step]] of Object.entries(DIALS)) {
       const slider = make("input", { type: "range", id: name, name, min, max, step });
       slider.value = this.at[name];
@@ -134,7 +134,7 @@ class GRUCell extends Figure {
         <rect class="door" x="-3.5" y="${-half}" width="7" height="${half}"/>
         <rect class="door" x="-3.5" y="0" width="7" height="${half}"/></g>`;
     const { labels } = this.data;
-    const lines = { x: labels.x[0], h: labels.h[0], new: ["new state"], candidate: ["candidate"] };
+    const lines = { x: labels.x[0], h: labels.h[0], new: [say`new state`], candidate: [say`candidate`] };
     const box = ([name, [x, y]]) => `
       <g class="box ${name}" transform="translate(${x} ${y})"><rect width="96" height="64" rx="8"/>
         ${lines[name].map((_, k, { length }) =>
@@ -175,8 +175,8 @@ class GRUCell extends Figure {
       number.textContent = `${symbol} = ${text}`;
       if (exact !== undefined) number.dataset.value = exact;
     }
-    this.$(".label.z").textContent = `update gate z = ${trimmed(z)}`;
-    this.$(".label.r").textContent = `reset gate r = ${trimmed(r)}`;
+    this.$(".label.z").textContent = `${say`update gate z`} = ${trimmed(z)}`;
+    this.$(".label.r").textContent = `${say`reset gate r`} = ${trimmed(r)}`;
     this.$(".label.rest").textContent = `1 − z = ${trimmed(1 - z)}`;
     this.write(found);
     [...this.$("ol").children].forEach((bar, t) => {
@@ -206,17 +206,21 @@ class GRUCell extends Figure {
   }
 
   words({ candidate, state }, steps) {
-    const { z, r, h } = this.at, { input, state: old, h: s } = this.called;
-    const kept = z === 1 ? `The update gate is 1: the state is kept exactly, ${s}′ = ${s} = ${trimmed(h)}, `
-        + `whatever the ${input} is, at every step.`
-      : z === 0 ? `The update gate is 0: the ${old} is overwritten, and the new state is the `
-        + `candidate, ${two(candidate)}.`
-        : `The new state is ${percent(z)} ${old} and ${percent(1 - z)} candidate: `
-          + `${trimmed(h)} becomes ${two(state)}. After ${steps} ${steps === 1 ? "step" : "steps"}, `
-          + `${percent(z ** steps)} of the first state is left.`;
-    const seen = r === 0 ? `The reset gate is 0: the candidate depends on the ${input} alone.`
-      : `The reset gate lets ${r === 1 ? "all" : percent(r)} of U ${s}, the ${old}’s part, into the `
-        + "candidate.";
+    const { z, r, h } = this.at, { input, state: old, h: symbol } = this.called;
+    const [share, rest, left, open] = [z, 1 - z, z ** steps, r].map(percent);
+    const equation = `${symbol}′ = ${symbol} = ${trimmed(h)}`, number = trimmed(h);
+    const [found, fresh] = [candidate, state].map(two);
+    const after = steps === 1 ? say`After 1 step, ${left} of the first state is left.`
+      : say`After ${steps} steps, ${left} of the first state is left.`;
+    const mixed = say`The new state is ${share} ${old} and ${rest} candidate: ${number} becomes ${fresh}.`;
+    const kept = z === 1
+      ? say`The update gate is 1: the state is kept exactly, ${equation}, whatever the ${input} is, at every step.`
+      : z === 0
+        ? say`The update gate is 0: the ${old} is overwritten, and the new state is the candidate, ${found}.`
+        : `${mixed} ${after}`;
+    const seen = r === 0 ? say`The reset gate is 0: the candidate depends on the ${input} alone.`
+      : r === 1 ? say`The reset gate lets all of U ${symbol}, the ${old}’s part, into the candidate.`
+        : say`The reset gate lets ${open} of U ${symbol}, the ${old}’s part, into the candidate.`;
     return `${kept} ${seen}`;
   }
 }

@@ -60,7 +60,7 @@ class Heads extends Figure {
       <ol class="right" role="list" aria-labelledby="answers"></ol>
     </div>
     <p class="says" aria-live="polite"></p>
-    <details><summary>All weights as tables</summary><slot></slot></details>`;
+    <details><summary>${say`All weights as tables`}</summary><slot></slot></details>`;
 
   start() {
     const { rows, columns, names, start, choice, asks, answers } = this.data;
@@ -112,9 +112,9 @@ class Heads extends Figure {
       weight < 0.005 ? "" : `<path d="M0 ${row + 0.5}C.5 ${row + 0.5} .5 ${j + 0.5} 1 ${j + 0.5}"
         stroke-width="${0.75 + 6 * weight}" stroke-opacity="${0.2 + 0.8 * weight}"/>`);
     this.$("svg").innerHTML = lines.join("");
-    this.$(".says").textContent = sum(given)
-      ? `“${rows[row]}” attends to: ${inWords(columns, given)}`
-      : `“${rows[row]}” attends to nothing: every key is masked`;
+    const word = rows[row], most = inWords(columns, given);
+    this.$(".says").textContent = sum(given) ? say`“${word}” attends to: ${most}`
+      : say`“${word}” attends to nothing: every key is masked`;
   }
 }
 

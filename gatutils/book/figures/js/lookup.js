@@ -113,32 +113,32 @@ class Lookup extends Figure {
     <div class="live">
       <div class="both">
         <div class="query-side">
-          <p class="ask"><span>query</span> <strong class="query"></strong> <small></small></p>
-          <div class="names" role="group" aria-label="query"></div>
-          <svg role="group" aria-label="key arrows and query arrow"></svg>
-          <p class="hint">Drag <i class="query">q</i>, or press the arrow keys.</p>
+          <p class="ask"><span>${say`query`}</span> <strong class="query"></strong> <small></small></p>
+          <div class="names" role="group" aria-label="${say`query`}"></div>
+          <svg role="group" aria-label="${say`key arrows and query arrow`}"></svg>
+          <p class="hint">${say`Drag <i class="query">q</i>, or press the arrow keys.`}</p>
         </div>
         <div>
           <div class="dial">
-            <label for="tau">temperature τ</label>
+            <label for="tau">${say`temperature τ`}</label>
             <input id="tau" type="range" min="0" max="40" step="1">
             <output for="tau"></output>
             <div class="scale" aria-hidden="true">
-              <span>0: only the best match</span><span>∞: the mean</span>
+              <span>${say`0: only the best match`}</span><span>${say`∞: the mean`}</span>
             </div>
           </div>
           <table>
-            <caption aria-hidden="true"><i class="step">1</i> compare <span><i class="step">2</i>
-              weight</span> <span><i class="step">3</i> sum</span></caption>
+            <caption aria-hidden="true"><i class="step">1</i> ${say`compare`} <span><i class="step">2</i>
+              ${say`weight`}</span> <span><i class="step">3</i> ${say`sum`}</span></caption>
             <thead><tr>
-              <th scope="col" rowspan="2" class="key first">key</th>
-              <th scope="col" rowspan="2" class="value">value</th>
-              <th scope="colgroup" colspan="3" class="opens">dictionary</th>
-              <th scope="colgroup" colspan="3" class="opens">attention</th>
+              <th scope="col" rowspan="2" class="key first">${say`key`}</th>
+              <th scope="col" rowspan="2" class="value">${say`value`}</th>
+              <th scope="colgroup" colspan="3" class="opens">${say`dictionary`}</th>
+              <th scope="colgroup" colspan="3" class="opens">${say`attention`}</th>
             </tr><tr></tr></thead>
             <tbody></tbody>
             <tfoot><tr>
-              <th scope="row" colspan="2" class="first">returns</th>
+              <th scope="row" colspan="2" class="first">${say`returns`}</th>
               <td class="opens" colspan="3"></td><td class="opens" colspan="3"></td>
             </tr></tfoot>
           </table>
@@ -152,9 +152,9 @@ class Lookup extends Figure {
     const { queries, keys, values, plane, place } = this.data;
     const long = (word) => `<span class="called">${word}</span>`;
     const steps = [
-      ["compare", "q = k"], ["weight", "α"], ["sum", "α v"],
-      ["compare", `${long("score ")}q<sup>⊤</sup>k`],
-      ["weight", `${long("softmax")}<span class="brief">α</span>`], ["sum", "α v"],
+      [say`compare`, "q = k"], [say`weight`, "α"], [say`sum`, "α v"],
+      [say`compare`, `${long(`${say`score`} `)}q<sup>⊤</sup>k`],
+      [say`weight`, `${long(say`softmax`)}<span class="brief">α</span>`], [say`sum`, "α v"],
     ];
     this.$("thead tr:last-child").append(...steps.map(([word, symbols], c) =>
       make("th", { scope: "col", class: c % 3 ? "" : "opens" }, make("i", { class: "step" }, c % 3 + 1),
@@ -209,7 +209,7 @@ class Lookup extends Figure {
       ${names.map(([x, y, anchor]) =>
         `<text class="name" x="${x}" y="${y}" text-anchor="${anchor}"></text>`).join("")}
       <g class="turns"><path class="reach"/><g class="line"></g>
-        <g class="grip" role="slider" tabindex="0" aria-label="query"
+        <g class="grip" role="slider" tabindex="0" aria-label="${say`query`}"
           aria-valuemin="${turn > 180 ? -180 : 0}" aria-valuemax="${Math.min(turn, 180)}">
           <circle class="reach" r="21"/><circle r="12"/><text y="4.5">q</text></g></g>`;
     this.all(".axis text").forEach((text, k) => { text.textContent = axes[k]; });
@@ -301,8 +301,8 @@ class Lookup extends Figure {
     const found = hits ? sum(parts) : NaN;
 
     const shown = tau === Infinity ? "∞" : tau === 0 ? "0" : tau.toPrecision(2);
-    const limit = { 0: "0, only the best match", "∞": "infinite, the plain mean" }[shown];
-    this.$("input").setAttribute("aria-valuetext", `temperature ${limit ?? shown}`);
+    this.$("input").setAttribute("aria-valuetext", tau === 0 ? say`temperature 0, only the best match`
+      : tau === Infinity ? say`temperature infinite, the plain mean` : say`temperature ${shown}`);
     this.$("output").textContent = shown;
     this.$(".ask strong").textContent = asked.name;
     this.$(".ask small").textContent = asked.written;
@@ -331,7 +331,7 @@ class Lookup extends Figure {
     by.dataset.found = found;
     by.className = hits ? "opens value" : "opens";
     by.replaceChildren(...(hits ? [String(Number(found.toFixed(3))) + unit]
-      : ["KeyError:", make("small", {}, "no such key")]));
+      : ["KeyError:", make("small", {}, say`no such key`)]));
     soft.dataset.result = result;
     soft.className = "opens value";
     soft.textContent = result.toFixed(3) + unit;
@@ -366,13 +366,15 @@ class Lookup extends Figure {
     const below = near.findLast(([angle]) => angle <= this.angle + 1e-9);
     const above = near.find(([angle]) => angle >= this.angle - 1e-9);
     const hit = names.filter((_, j) => equal[j]);
-    const where = hit.length ? `equal to ${hit.join(" and ")}`
+    const equals = chained(hit), [one, other] = [above, below].map((key) => key?.[1]);
+    const nearest = other ?? one, degrees = tidy(this.angle.toFixed(0));
+    const where = hit.length ? say`equal to ${equals}`
       : !near.length ? ""
-      : !below || !above ? `beyond ${(below ?? above)[1]}`
-      : above[0] - below[0] < 1e-6 ? `in the direction of ${below[1]}`
-      : `between ${above[1]} and ${below[1]}`;
+      : !below || !above ? say`beyond ${nearest}`
+      : above[0] - below[0] < 1e-6 ? say`in the direction of ${other}`
+      : say`between ${one} and ${other}`;
     grip.setAttribute("aria-valuenow", Math.round(this.angle));
-    grip.setAttribute("aria-valuetext", [`${tidy(this.angle.toFixed(0))} degrees`,
+    grip.setAttribute("aria-valuetext", [say`${degrees} degrees`,
       hit.includes(name) ? "" : name, where].filter(Boolean).join(", "));
     grip.dataset.query = JSON.stringify(vector);
   }
@@ -381,19 +383,29 @@ class Lookup extends Figure {
   words(tau, weights, result, found) {
     const { data: { keys, unit }, asked: { name, equal, scores, written } } = this;
     const names = keys.map(([word]) => word), best = Math.max(...scores);
-    const of = (test) => names.filter((_, j) => test(j)).join(" and ");
-    const key = (test) => (names.filter((_, j) => test(j)).length > 1 ? "keys" : "key");
-    const hit = (j) => equal[j], top = (j) => scores[j] === best;
-    const query = `The query ${name || written}`, gives = `${result.toFixed(2)}${unit}`;
-    const hard = sum(equal)
-      ? `${query} equals the ${key(hit)} ${of(hit)}, so the dictionary returns ${Number(found.toFixed(3))}${unit}.`
-      : `${query} equals no key, so the dictionary raises a KeyError.`;
-    const soft = tau === Infinity
-      ? `At infinite temperature all weights are equal, and attention returns the mean, ${gives}.`
-      : tau === 0
-        ? `At temperature 0 all weight is on the ${key(top)} with the highest score, ${of(top)}, `
-          + `and attention returns ${gives}${Math.abs(found - result) < 1e-9 ? " as well" : ""}.`
-        : `The attention weights are ${inWords(names, weights)}; attention returns the weighted mean, ${gives}.`;
+    const query = name || written, gives = `${result.toFixed(2)}${unit}`;
+    const hits = names.filter((_, j) => equal[j]), tops = names.filter((_, j) => scores[j] === best);
+    const hit = chained(hits), top = chained(tops), shares = inWords(names, weights);
+    const value = `${Number(found.toFixed(3))}${unit}`, agree = Math.abs(found - result) < 1e-9;
+    const hard = !hits.length
+      ? say`The query ${query} equals no key, so the dictionary raises a KeyError.`
+      : hits.length === 1
+        ? say`The query ${query} equals the key ${hit}, so the dictionary returns ${value}.`
+        : say`The query ${query} equals the keys ${hit}, so the dictionary returns ${value}.`;
+    if (tau === Infinity) {
+      const mean = say`At infinite temperature all weights are equal, and attention returns the mean, ${gives}.`;
+      return `${hard} ${mean}`;
+    }
+    if (tau > 0) {
+      const soft = say`The attention weights are ${shares}; attention returns the weighted mean, ${gives}.`;
+      return `${hard} ${soft}`;
+    }
+    const one = tops.length === 1;
+    const soft = agree
+      ? one ? say`At temperature 0 all weight is on the key with the highest score, ${top}, and attention returns ${gives} as well.`
+        : say`At temperature 0 all weight is on the keys with the highest score, ${top}, and attention returns ${gives} as well.`
+      : one ? say`At temperature 0 all weight is on the key with the highest score, ${top}, and attention returns ${gives}.`
+        : say`At temperature 0 all weight is on the keys with the highest score, ${top}, and attention returns ${gives}.`;
     return `${hard} ${soft}`;
   }
 }

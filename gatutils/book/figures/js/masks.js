@@ -77,7 +77,7 @@ class Masks extends Figure {
         make("tr", {},
           make("th", { scope: "row" }, make("button", { type: "button", class: "query" }, word)),
           ...weights[m][i].map((weight, j) => {
-            const says = weight === null ? "masked" : weight.toFixed(2);
+            const says = weight === null ? say`masked` : weight.toFixed(2);
             const attributes = { title: `${word} ← ${labels[j]}: ${says}`, style: `--w: ${weight ?? 0}` };
             if (weight === null) attributes.class = "masked";
             return make("td", attributes, make("span", {}, says));
@@ -92,7 +92,7 @@ class Masks extends Figure {
       const says = make("p", { class: "says", "aria-live": "polite" });
       panel.append(says);
       const svg = panel.querySelector("svg");
-      svg.setAttribute("aria-label", `${name}, as a graph`);
+      svg.setAttribute("aria-label", say`${name}, as a graph`);
       const nodes = [...svg.querySelectorAll(".node")];
       nodes.forEach((node, i) => {
         node.setAttribute("aria-label", labels[i]);
@@ -175,7 +175,7 @@ class Masks extends Figure {
       const seen = labels.map((_, j) => j).filter((j) => weights[m][chosen][j] !== null);
       seen.sort((a, b) => weights[m][chosen][b] - weights[m][chosen][a]);
       says.replaceChildren(make("b", {}, names[m]), ": ",
-        seen.map((j) => `${labels[j]} ${weights[m][chosen][j].toFixed(2)}`).join(", ") || "nobody");
+        seen.map((j) => `${labels[j]} ${weights[m][chosen][j].toFixed(2)}`).join(", ") || say`nobody`);
     });
   }
 }

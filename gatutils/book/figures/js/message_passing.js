@@ -7,12 +7,11 @@ const POOL = {
   max: (numbers) => (numbers.length ? Math.max(...numbers) : 0),
 };
 const WAYS = Object.keys(POOL);
-const NAMED = { sum: "sum", mean: "mean", max: "maximum" };
-const STEPS = ["states", "aggregate", "combine", "readout"];
+const SHOWN = { sum: say`sum`, mean: say`mean`, max: say`max` };
+const NAMED = { sum: say`sum`, mean: say`mean`, max: say`maximum` };
+const STEPS = [say`states`, say`aggregate`, say`combine`, say`readout`];
 
 const plain = (x) => x.toFixed(2).replace(/\.?0+$/, ""); // 4.33, 2.5, 13
-const listed = (words) =>
-  words.length < 2 ? words.join("") : `${words.slice(0, -1).join(", ")} and ${words.at(-1)}`;
 
 // "(1 + 2) / 2", as it is written by hand; one number alone needs no sum.
 function written(numbers, way) {
@@ -109,22 +108,23 @@ class MessagePassing extends Figure {
 
   static page = `
     <div class="live">
-      <div class="steps" role="group" aria-label="step"></div>
+      <div class="steps" role="group" aria-label="${say`step`}"></div>
       <div class="middle">
-        <div class="graph"><svg role="group" aria-label="graph">
+        <div class="graph"><svg role="group" aria-label="${say`graph`}">
           <rect class="whole" rx="12"/><g class="edges"></g><g class="sent"></g></svg></div>
         <table>
-          <thead><tr><th scope="col">node</th><th scope="col" colspan="2">state h <button type="button">reset</button></th>
-            <th scope="col" class="got">aggregate<br>c</th>
-            <th scope="col">new<br>state h′</th></tr></thead>
+          <thead><tr><th scope="col">${say`node`}</th>
+            <th scope="col" colspan="2">${say`state h`} <button type="button">${say`reset`}</button></th>
+            <th scope="col" class="got">${say`aggregate<br>c`}</th>
+            <th scope="col">${say`new<br>state h′`}</th></tr></thead>
           <tbody></tbody>
         </table>
       </div>
       <div class="sums">
-        <div><span>aggregate</span><span class="ways" role="group" aria-label="aggregate"></span>
+        <div><span>${say`aggregate`}</span><span class="ways" role="group" aria-label="${say`aggregate`}"></span>
           <span class="sum"></span></div>
-        <div class="alone"><span>combine</span><span class="sum"></span></div>
-        <div><span>readout</span><span class="ways" role="group" aria-label="readout"></span>
+        <div class="alone"><span>${say`combine`}</span><span class="sum"></span></div>
+        <div><span>${say`readout`}</span><span class="ways" role="group" aria-label="${say`readout`}"></span>
           <span class="sum"></span></div>
       </div>
       <p class="says" aria-live="polite"></p>
@@ -137,11 +137,11 @@ class MessagePassing extends Figure {
     this.$(".steps").append(...STEPS.map((name, k) =>
       make("button", { type: "button" }, make("small", {}, `${k + 1} `), name)));
     for (const ways of this.all(".ways"))
-      ways.append(...WAYS.map((way) => make("button", { type: "button" }, way)));
+      ways.append(...WAYS.map((way) => make("button", { type: "button" }, SHOWN[way])));
     this.$("tbody").append(...names.map((name, i) => make("tr", {},
       make("th", { scope: "row" }, name),
       make("td", {}, make("input", { type: "range", min: 0, max: most,
-        value: states[i], "aria-label": `state of node ${name}` })),
+        value: states[i], "aria-label": say`state of node ${name}` })),
       make("td"), make("td"), make("td"))));
     this.draw();
 
@@ -187,8 +187,9 @@ class MessagePassing extends Figure {
       <g class="summary" transform="translate(${width / 2} ${height - 1.5})">
         <rect x="-66" y="-14" width="132" height="28" rx="14"/><text y="5"/></g>`);
     this.all(".node").forEach((node, i) => {
-      node.children[1].textContent = `node ${names[i]}`;
-      node.children[1].style.fontSize = `${Math.min(13, 85 / (names[i].length + 5))}px`;
+      const name = names[i];
+      node.children[1].textContent = say`node ${name}`;
+      node.children[1].style.fontSize = `${Math.min(13, 85 / (name.length + 5))}px`;
     });
   }
 
@@ -252,8 +253,9 @@ class MessagePassing extends Figure {
       const at = i === chosen ? step : step === 4 ? 4 : 1; // what it shows
       node.setAttribute("class",
         `node ${at > 2 ? "new" : ""} ${this.sends(i) ? "sends" : ""}`);
+      const name = names[i], next = plain(fresh[i]);
       node.setAttribute("aria-label",
-        `node ${names[i]}, ${at > 2 ? `new state ${plain(fresh[i])}` : `state ${own}`}`);
+        at > 2 ? say`node ${name}, new state ${next}` : say`node ${name}, state ${own}`);
       const part = (kind, text) => {
         const span = document.createElementNS(large.namespaceURI, "tspan");
         span.setAttribute("class", kind);
@@ -271,7 +273,8 @@ class MessagePassing extends Figure {
       large.setAttribute("y", !three ? 9 : below ? 5 : 22);
     });
     this.$("svg").classList.toggle("read", step === 4);
-    this.$(".summary text").textContent = step === 4 ? `readout ${plain(summary)}` : "";
+    const number = plain(summary);
+    this.$(".summary text").textContent = step === 4 ? say`readout ${number}` : "";
   }
 
   // The table of all nodes, as far as this step; a number that changes lights up for a moment.
@@ -282,8 +285,8 @@ class MessagePassing extends Figure {
       row.className = `${i === chosen ? "chosen" : ""} ${this.sends(i) ? "sends" : ""}`;
       const slider = row.querySelector("input");
       slider.value = states[i];
-      slider.setAttribute("aria-valuetext", `${plain(states[i])}${step < 3 ? ""
-        : `; new state ${plain(fresh[i])}`}`);
+      const own = plain(states[i]), next = plain(fresh[i]);
+      slider.setAttribute("aria-valuetext", step < 3 ? own : say`${own}; new state ${next}`);
       [states[i], received[i], fresh[i]].map(plain).forEach((text, k) => {
         const cell = row.cells[k + 2], old = cell.textContent;
         cell.textContent = text;
@@ -304,10 +307,10 @@ class MessagePassing extends Figure {
     const symbol = (letter) => [letter, make("sub", {}, names[chosen])];
     const sent = sources[chosen].map((j) => states[j]);
     const got = make("span", { class: "got" }, plain(received[chosen]));
-    const aside = !sent.length ? ", no neighbours" : "";
     const long = sent.length > 1 || (sent.length && aggr !== "sum");
+    const equation = [symbol("c"), " = ", long ? `${written(sent, aggr)} = ` : "", got];
     const lines = [
-      [...symbol("c"), " = ", ...(long ? [`${written(sent, aggr)} = `] : []), got, aside],
+      sent.length ? equation.flat() : [say`${equation}, no neighbours`],
       [...symbol("h′"), " = ", ...symbol("h"), " + ", ...symbol("c"), " = ",
         make("span", { class: "own" }, plain(states[chosen])), " + ",
         make("span", { class: "got" }, plain(received[chosen])), " = ",
@@ -323,28 +326,26 @@ class MessagePassing extends Figure {
 
   words({ received, fresh, summary }) {
     const { chosen, step, states, aggr, pooling, data: { names, sources } } = this;
-    const node = `Node ${names[chosen]}`, near = sources[chosen];
+    const node = names[chosen], near = sources[chosen], { length } = near;
     const [own, got, now] = [states, received, fresh].map((all) => plain(all[chosen]));
-    const among = near.length === 1 ? `its only neighbour, node ${names[near[0]]}`
-      : `its neighbours ${listed(near.map((j) => names[j]))}`;
+    const nodes = listed(near.map((j) => names[j])), sent = listed(near.map((j) => plain(states[j])));
+    const way = NAMED[step === 4 ? pooling : aggr];
     if (step === 1)
-      return near.length ? `${node} has the state ${own}. It will receive the `
-        + `${near.length === 1 ? "state" : "states"} of ${among}.`
-        : `${node} has the state ${own} and no neighbours.`;
+      return !length ? say`Node ${node} has the state ${own} and no neighbours.`
+        : length === 1
+          ? say`Node ${node} has the state ${own}. It will receive the state of its only neighbour, node ${nodes}.`
+          : say`Node ${node} has the state ${own}. It will receive the states of its neighbours ${nodes}.`;
     if (step === 2)
-      return !near.length ? `${node} has no neighbours, so it receives 0.`
-        : near.length === 1 ? `${node} receives the state ${got} of ${among}.`
-          : `${node} receives the states ${listed(near.map((j) => plain(states[j])))} of ${among}; `
-            + `their ${NAMED[aggr]} is ${got}.`;
+      return !length ? say`Node ${node} has no neighbours, so it receives 0.`
+        : length === 1 ? say`Node ${node} receives the state ${got} of its only neighbour, node ${nodes}.`
+          : say`Node ${node} receives the states ${sent} of its neighbours ${nodes}; their ${way} is ${got}.`;
+    const equation = `${own}\u00a0+\u00a0${got}\u00a0=\u00a0${now}`;
     if (step === 3)
-      return !near.length
-        ? `${node} has no neighbours and receives 0, so its new state is its old one, ${own}.`
-        : `${node} adds what it receives to its own state: `
-          + `${own} + ${plain(received[chosen])} = ${now}`.replaceAll(" = ", "\u00a0=\u00a0")
-            .replaceAll(" + ", "\u00a0+\u00a0")
-          + ". All nodes do so at the same time, from the old states.";
-    return `The readout turns the new states of all nodes into one number for the whole graph: `
-      + `their ${NAMED[pooling]} is ${plain(summary)}.`;
+      return !length
+        ? say`Node ${node} has no neighbours and receives 0, so its new state is its old one, ${own}.`
+        : say`Node ${node} adds what it receives to its own state: ${equation}. All nodes do so at the same time, from the old states.`;
+    const number = plain(summary);
+    return say`The readout turns the new states of all nodes into one number for the whole graph: their ${way} is ${number}.`;
   }
 }
 

@@ -55,12 +55,12 @@ class Minefield extends Figure {
     <div class="live">
       <div class="both">
         <div class="field">
-          <div class="board" role="group" aria-label="board"></div>
-          <p class="legend">A number says how many of the cells around it are mines; ? marks a
-            hidden cell. Choose a cell.</p>
+          <div class="board" role="group" aria-label="${say`board`}"></div>
+          <p class="legend">${
+            say`A number says how many of the cells around it are mines; ? marks a hidden cell. Choose a cell.`}</p>
         </div>
         <div class="beside">
-          <fieldset><legend>head</legend></fieldset>
+          <fieldset><legend>${say`head`}</legend></fieldset>
           <table class="near"><caption></caption><tbody></tbody></table>
           <p class="chance"><span></span><span class="bar" aria-hidden="true"><i></i></span></p>
         </div>
@@ -93,8 +93,8 @@ class Minefield extends Figure {
   }
 
   place(cell) {
-    const { size } = this.data;
-    return `row ${Math.floor(cell / size) + 1}, column ${cell % size + 1}`;
+    const { size } = this.data, row = Math.floor(cell / size) + 1, column = cell % size + 1;
+    return say`row ${row}, column ${column}`;
   }
 
   // Arrow keys move over the board, Home and End to the ends of a row.
@@ -130,29 +130,35 @@ class Minefield extends Figure {
       button.classList.toggle("seen", place !== OWN);
       button.style.setProperty("--w", weight);
     });
-    this.$("caption").replaceChildren("What the outlined cell attends to with head ",
-      String(head + 1), ": ", make("span", { class: "weight" }, "weights"));
-    this.$(".chance span").textContent = `probability of a mine: ${chances[cell]} %`;
+    const number = head + 1, chance = chances[cell], marked = make("span", { class: "weight" }, say`weights`);
+    this.$("caption").replaceChildren(
+      say`What the outlined cell attends to with head ${number}: ${marked}`);
+    this.$(".chance span").textContent = say`probability of a mine: ${chance} %`;
     this.$(".bar i").style.width = `${chances[cell]}%`;
 
     const others = [...given.keys()].filter((place) => given[place] !== null && place !== OWN);
-    const groups = [["neighbour", "with a number", (clue) => clue],
-      ["hidden neighbour", "", (clue) => !clue]].map(([noun, which, test]) => {
+    const groups = [[numbered, (clue) => clue], [hidden, (clue) => !clue]].map(([words, test]) => {
       const places = others.filter((place) => test(clues[at(place)]));
-      const count = places.length === 1 ? `the one ${noun}` : `the ${places.length} ${noun}s`;
-      return places.length && [sum(places.map(percent)), `${count} ${which}`.trim()];
+      return places.length && [sum(places.map(percent)), words(places.length)];
     });
-    const parts = [...groups.filter(Boolean), [given[OWN], "the cell itself"]].map(
-      ([weight, whom], k) => `${weight} %${k ? "" : " of the weight"} to ${whom}`);
-    const last = parts.pop(), comma = parts.length > 1 ? "," : "";
-    this.$(".says").textContent = `The cell in ${this.place(cell)} ${says(clues[cell])}. The network `
-      + `gives it a probability of ${chances[cell]} % of being a mine; it `
-      + `${mines[cell] ? "is one" : "is not"}. Head ${head + 1} gives ${parts.join(", ")}${comma} `
-      + `and ${last}.`;
+    const parts = [...groups.filter(Boolean), [given[OWN], say`the cell itself`]].map(
+      ([weight, whom], k) => k ? say`${weight} % to ${whom}` : say`${weight} % of the weight to ${whom}`);
+    const [first, second] = parts, last = parts.at(-1), place = this.place(cell), clue = clues[cell];
+    this.$(".says").textContent = [
+      clue ? say`The cell in ${place} shows ${clue}.` : say`The cell in ${place} is hidden.`,
+      mines[cell]
+        ? say`The network gives it a probability of ${chance} % of being a mine; it is one.`
+        : say`The network gives it a probability of ${chance} % of being a mine; it is not.`,
+      parts.length < 3 ? say`Head ${number} gives ${first} and ${last}.`
+        : say`Head ${number} gives ${first}, ${second}, and ${last}.`,
+    ].join(" ");
   }
 }
 
-const shows = (clue) => (clue ? `shows ${clue}` : "hidden");
-const says = (clue) => (clue ? `shows ${clue}` : "is hidden");
+const shows = (clue) => (clue ? say`shows ${clue}` : say`hidden`);
+const numbered = (count) => count === 1 ? say`the one neighbour with a number`
+  : say`the ${count} neighbours with a number`;
+const hidden = (count) => count === 1 ? say`the one hidden neighbour`
+  : say`the ${count} hidden neighbours`;
 
 customElements.define("gat-minefield", Minefield);

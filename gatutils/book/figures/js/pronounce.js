@@ -120,18 +120,18 @@ class Pronounce extends Figure {
   static page = `
     <div class="live">
       <div class="controls">
-        <label>an English word <input type="text" list="words" autocomplete="off"
+        <label>${say`an English word`} <input type="text" list="words" autocomplete="off"
           autocapitalize="none" spellcheck="false" enterkeyhint="go"></label>
         <datalist id="words"></datalist>
-        <button type="button" class="random">random word</button>
+        <button type="button" class="random">${say`random word`}</button>
       </div>
-      <div class="examples" role="group" aria-label="examples"></div>
+      <div class="examples" role="group" aria-label="${say`examples`}"></div>
       <p class="missed" role="status"></p>
       <p class="head"><b></b><span class="set"></span></p>
       <dl class="said"></dl>
-      <p class="legend">Below each phoneme is a word whose underlined letters have that sound.
-        ✗ marks what differs from the dictionary.</p>
-      <div class="scroll" role="region" aria-label="attention weights"></div>
+      <p class="legend">${
+        say`Below each phoneme is a word whose underlined letters have that sound. ✗ marks what differs from the dictionary.`}</p>
+      <div class="scroll" role="region" aria-label="${say`attention weights`}"></div>
       <p class="says" aria-live="polite"></p>
     </div>
     <slot></slot>`;
@@ -171,8 +171,9 @@ class Pronounce extends Figure {
     if (!text || (!done && all.some((word) => word.startsWith(text)))) return this.miss("");
     const near = all.filter((word) => shared(word, text) > 0)
       .sort((a, b) => shared(b, text) - shared(a, text)).slice(0, 3);
-    this.miss(`How the models pronounce “${text}” is not stored.`
-      + (near.length ? ` Stored words that begin like it: ${near.join(", ")}.` : ""));
+    const words = near.join(", ");
+    this.miss([say`How the models pronounce “${text}” is not stored.`,
+      ...(near.length ? [say`Stored words that begin like it: ${words}.`] : [])].join(" "));
   }
 
   miss(sentence) {
@@ -191,12 +192,12 @@ class Pronounce extends Figure {
     this.buttons.forEach((button) =>
       button.setAttribute("aria-pressed", button.textContent === word));
     this.$(".head b").textContent = word;
-    this.$(".set").textContent = trained === "1" ? "is in the training set"
-      : "is in the test set: no model was trained on it";
+    this.$(".set").textContent = trained === "1" ? say`is in the training set`
+      : say`is in the test set: no model was trained on it`;
 
-    const or = ways.flatMap((way, k) => [...(k ? [make("span", { class: "or" }, "or")] : []),
+    const or = ways.flatMap((way, k) => [...(k ? [make("span", { class: "or" }, say`or`)] : []),
       this.spoken(way.map((sound) => ["right", sound]))]);
-    this.$(".said").replaceChildren(make("dt", {}, "dictionary"), make("dd", {}, ...or),
+    this.$(".said").replaceChildren(make("dt", {}, say`dictionary`), make("dd", {}, ...or),
       ...said.flatMap((entries, k) => [
         make("dt", {}, this.data.models[k], make("small", {}, verdict(entries))),
         make("dd", {}, this.spoken(entries))]));
@@ -204,34 +205,40 @@ class Pronounce extends Figure {
     const own = sounds(rest.at(-1));
     this.$(".scroll").replaceChildren(this.grid(word, own, rows));
     this.fit();
-    const looks = [...own, "the end"].map((sound, i) =>
-      `${sound} on ${word[rows[i].indexOf(Math.max(...rows[i]))]}`);
-    const models = this.data.models.map((name, k) =>
-      `with ${name}, ${k ? "it" : "the model"} says ${rest[k] || "nothing"}, which is `
-        + (wrong(said[k]) ? "wrong" : "right"));
-    this.$(".says").textContent = `“${word}”: ${models.join("; ")}. `
-      + `The highest weights: ${looks.join(", ")}.`;
+    const weights = [...own, say`the end`].map((sound, i) => {
+      const letter = word[rows[i].indexOf(Math.max(...rows[i]))];
+      return say`${sound} on ${letter}`;
+    }).join(", ");
+    const models = this.data.models.map((model, k) => {
+      const sounds = rest[k] || say`nothing`;
+      if (k > 0) return wrong(said[k]) ? say`with ${model}, it says ${sounds}, which is wrong`
+        : say`with ${model}, it says ${sounds}, which is right`;
+      return wrong(said[k]) ? say`with ${model}, the model says ${sounds}, which is wrong`
+        : say`with ${model}, the model says ${sounds}, which is right`;
+    });
+    const highest = say`The highest weights: ${weights}.`;
+    this.$(".says").textContent = `“${word}”: ${models.join("; ")}. ${highest}`;
   }
 
   // A list of phonemes, each above a word that contains it.
   spoken(entries) {
     const items = entries.map(([kind, said, right]) => {
       const sound = said ?? right;
-      const note = { swapped: `, wrong: ${right} in the dictionary`, missing: ", missing",
-        extra: ", wrong: not in the dictionary" }[kind];
+      const note = { swapped: say`, wrong: ${right} in the dictionary`, missing: say`, missing`,
+        extra: say`, wrong: not in the dictionary` }[kind];
       const item = make("li", { class: kind }, make("b", {}, sound),
-        kind === "missing" ? make("small", { "aria-hidden": true }, "missing") : this.example(sound));
+        kind === "missing" ? make("small", { "aria-hidden": true }, say`missing`) : this.example(sound));
       if (note) item.append(make("span", { class: "unseen" }, note));
       if (note) item.append(make("span", { class: "cross", "aria-hidden": true }, "✗"));
       return item;
     });
     return items.length ? make("ol", { class: "fresh", role: "list" }, ...items)
-      : make("span", { class: "or" }, "nothing");
+      : make("span", { class: "or" }, say`nothing`);
   }
 
   example(sound) {
     const [before, letters, after] = this.data.sounds[sound].split("-");
-    return make("small", { title: `the sound ${sound}` }, before, make("u", {}, letters), after);
+    return make("small", { title: say`the sound ${sound}` }, before, make("u", {}, letters), after);
   }
 
   grid(word, own, rows) {
@@ -239,7 +246,7 @@ class Pronounce extends Figure {
     const head = make("tr", {}, make("td", { class: "corner" }),
       ...letters.map((letter) => make("th", { scope: "col" }, letter)));
     const body = rows.map((row, i) => {
-      const label = i < own.length ? [make("b", {}, own[i]), this.example(own[i])] : ["end"];
+      const label = i < own.length ? [make("b", {}, own[i]), this.example(own[i])] : [say`end`];
       return make("tr", {}, make("th", { scope: "row" }, ...label), ...row.map((percent) => {
         const number = make("span", percent < 10 ? { class: "unseen" } : {}, String(percent));
         const cell = make("td", { "data-weight": percent,
@@ -248,9 +255,10 @@ class Pronounce extends Figure {
         return cell;
       }));
     });
+    const weights = make("span", { class: "weight" }, say`attention weights`);
     const table = make("table", { class: letters.length > 12 ? "fresh long" : "fresh" },
-      make("caption", {}, make("span", { class: "weight" }, "attention weights"),
-        " in percent: a row for each phoneme that is written, a column for each letter"),
+      make("caption", {},
+        say`${weights} in percent: a row for each phoneme that is written, a column for each letter`),
       make("thead", {}, head), make("tbody", {}, ...body));
     table.style.setProperty("--columns", letters.length);
     return table;
@@ -259,7 +267,7 @@ class Pronounce extends Figure {
 
 function verdict(entries) {
   const errors = wrong(entries);
-  return errors ? `✗ wrong, ${errors} error${errors > 1 ? "s" : ""}` : "✓ right";
+  return errors > 1 ? say`✗ wrong, ${errors} errors` : errors ? say`✗ wrong, 1 error` : say`✓ right`;
 }
 
 customElements.define("gat-pronounce", Pronounce);

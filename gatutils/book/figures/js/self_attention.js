@@ -1,6 +1,7 @@
 // Self-attention step by step, in cell grids: `self_attention` in gatutils.book.figures.
 
-const STEPS = ["words", "project", "score", "scale", "mask", "softmax", "combine", "heads"];
+const STEPS = [say`words`, say`project`, say`score`, say`scale`, say`mask`, say`softmax`, say`combine`,
+  say`heads`];
 
 // gatutils.attend with gatutils.ScaledDot, for all queries at once; seen(i, j) is the mask.
 function attend(Q, K, V, seen) {
@@ -12,6 +13,8 @@ function attend(Q, K, V, seen) {
 }
 
 const ROLES = ["query", "key", "value"];
+const PLURALS = [say`queries`, say`keys`, say`values`];
+const numbered = (number) => say`head ${number}`;
 const letter = (name, above = "") => `<i>${name}</i>${above && `<sup>${above}</sup>`}`;
 const W = ["Q", "K", "V"].map((name) => `<i>W</i><sub>${name}</sub>`);
 
@@ -22,8 +25,8 @@ const LAYOUT = [
   [{ left: "X", parts: [["W0", "P0"], ["W1", "P1"], ["W2", "P2"]] }],
   [{ left: "P0", parts: [["KT", "raw"]] }],
   [{ left: "raw", sign: "÷ √d", then: "scaled" }],
-  [{ left: "scaled", sign: "mask", then: "masked" }],
-  [{ left: "masked", sign: "softmax", then: "weights" }],
+  [{ left: "scaled", sign: say`mask`, then: "masked" }],
+  [{ left: "masked", sign: say`softmax`, then: "weights" }],
   [{ left: "weights", parts: [["P2", "context"]] }],
   [{ left: "a0", parts: [["v0", "h0"]] }, { left: "a1", parts: [["v1", "h1"]] }, { left: "joined" }],
 ];
@@ -145,16 +148,16 @@ class SelfAttention extends Figure {
   static page = `
     <div class="live">
       <div class="stepper">
-        <button type="button" aria-label="previous step">←</button>
+        <button type="button" aria-label="${say`previous step`}">←</button>
         <b aria-hidden="true"></b>
-        <div class="steps" role="radiogroup" aria-label="step"></div>
-        <button type="button" aria-label="next step">→</button>
+        <div class="steps" role="radiogroup" aria-label="${say`step`}"></div>
+        <button type="button" aria-label="${say`next step`}">→</button>
       </div>
       <p class="what" aria-live="polite"></p>
       <div class="choices">
-        <div class="choice mask" role="group" aria-label="mask"><span>mask</span>
-          <button type="button">none</button><button type="button">causal</button></div>
-        <div class="choice part" role="group" aria-label="shown"></div>
+        <div class="choice mask" role="group" aria-label="${say`mask`}"><span>${say`mask`}</span>
+          <button type="button">${say`none`}</button><button type="button">${say`causal`}</button></div>
+        <div class="choice part" role="group" aria-label="${say`shown`}"></div>
       </div>
       <div class="stage"></div>
       <p class="says" aria-live="polite"></p>
@@ -203,56 +206,79 @@ class SelfAttention extends Figure {
       const exact = Math.sqrt(width);
       return `√${width}${Number.isInteger(exact) ? ` = ${exact}` : ` = ${two(exact)}`}`;
     };
-    const projection = (role, w, rows, names) => (i, j) =>
-      `The ${role} of “${words[i]}” in dimension ${names[j]} is `
-        + `${written(X[i], w[j])} = ${trimmed(rows[i][j])}.`;
+    const projection = (role, w, rows, names) => (i, j) => {
+      const word = words[i], name = names[j];
+      const equation = `${written(X[i], w[j])} = ${trimmed(rows[i][j])}`;
+      return role === "query" ? say`The query of “${word}” in dimension ${name} is ${equation}.`
+        : role === "key" ? say`The key of “${word}” in dimension ${name} is ${equation}.`
+          : say`The value of “${word}” in dimension ${name} is ${equation}.`;
+    };
     const sharesOf = (scores, i, j) => {
       const kept = scores[i].filter((x) => x > -Infinity);
       const powers = kept.map(Math.exp);
       return `${kept.length > 1 ? `exp\u00a0${two(scores[i][j])} / (${kept.map((x) => `exp\u00a0${two(x)}`).join(" + ")})`
         + ` = ${two(Math.exp(scores[i][j]))} / ${two(sum(powers))}` : "exp x / exp x"}`;
     };
-    const dotted = (i, j) => `The score of the query of “${words[i]}” and the key of “${words[j]}” is `
-      + `${written(one.Q[i], one.K[j])} = ${two(one.raw[i][j])}`;
+    const dotted = (i, j) => `${written(one.Q[i], one.K[j])} = ${two(one.raw[i][j])}`;
     const found = {
-      X: { title: `${letter("X")} words`, label: "X, the words", of: X, columns: features, write: trimmed,
-        says: (i, j) => `In X the row of “${words[i]}” has ${trimmed(X[i][j])} in the column `
-          + `${features[j]}. X is given.` },
-      KT: { title: `${letter("K", "⊤")} keys`, label: "K transposed, the keys", of: turned(one.K),
+      X: { title: `${letter("X")} ${say`words`}`, label: say`X, the words`, of: X, columns: features,
+        write: trimmed,
+        says: (i, j) => {
+          const word = words[i], number = trimmed(X[i][j]), name = features[j];
+          return say`In X the row of “${word}” has ${number} in the column ${name}. X is given.`;
+        } },
+      KT: { title: `${letter("K", "⊤")} ${PLURALS[1]}`, label: say`K transposed, the keys`, of: turned(one.K),
         rows: dimensions, columns: words, role: "key", write: trimmed,
         says: (i, j) => projection("key", given[1], one.K, dimensions)(j, i) },
-      raw: { title: `${letter("Q")} ${letter("K", "⊤")} scores`, label: "scores", of: one.raw, columns: words,
-        says: (i, j) => `${dotted(i, j)}.`, from: (i, j) => [["P0", i], ["KT", null, j]] },
-      scaled: { title: `${letter("Q")} ${letter("K", "⊤")} / √<i>d</i>`, label: "scaled scores",
+      raw: { title: `${letter("Q")} ${letter("K", "⊤")} ${say`scores`}`, label: say`scores`, of: one.raw,
+        columns: words,
+        says: (i, j) => {
+          const query = words[i], key = words[j], equation = dotted(i, j);
+          return say`The score of the query of “${query}” and the key of “${key}” is ${equation}.`;
+        },
+        from: (i, j) => [["P0", i], ["KT", null, j]] },
+      scaled: { title: `${letter("Q")} ${letter("K", "⊤")} / √<i>d</i>`, label: say`scaled scores`,
         of: one.scaled, columns: words,
-        says: (i, j) => `${dotted(i, j)}; divided by ${root(d)} it is ${two(one.scaled[i][j])}.`,
+        says: (i, j) => {
+          const query = words[i], key = words[j], equation = dotted(i, j);
+          const scale = root(d), number = two(one.scaled[i][j]);
+          return say`The score of the query of “${query}” and the key of “${key}” is ${equation}; divided by ${scale} it is ${number}.`;
+        },
         from: (i, j) => [["raw", i, j]] },
-      masked: { title: "masked scores", label: "masked scores", of: one.masked, columns: words,
-        says: (i, j) => seen(i, j)
-          ? `“${words[i]}” may attend to “${words[j]}”, so the score ${two(one.scaled[i][j])} stays.`
-          : `“${words[i]}” must not attend to “${words[j]}”, a later word, so the score `
-            + `${two(one.scaled[i][j])} becomes −∞.`,
+      masked: { title: say`masked scores`, label: say`masked scores`, of: one.masked, columns: words,
+        says: (i, j) => {
+          const query = words[i], key = words[j], score = two(one.scaled[i][j]);
+          return seen(i, j) ? say`“${query}” may attend to “${key}”, so the score ${score} stays.`
+            : say`“${query}” must not attend to “${key}”, a later word, so the score ${score} becomes −∞.`;
+        },
         from: (i, j) => [["scaled", i, j]] },
-      weights: { title: `${letter("α")} weights`, label: "weights", of: one.weights, columns: words,
+      weights: { title: `${letter("α")} ${say`weights`}`, label: say`weights`, of: one.weights, columns: words,
         role: "weight",
-        says: (i, j) => seen(i, j)
-          ? `The weight of “${words[i]}” on “${words[j]}” is ${sharesOf(one.masked, i, j)} = `
-            + `${two(one.weights[i][j])}.`
-          : `The weight of “${words[i]}” on “${words[j]}” is exactly 0, because “${words[j]}” is masked.`,
+        says: (i, j) => {
+          const query = words[i], key = words[j];
+          const equation = `${sharesOf(one.masked, i, j)} = ${two(one.weights[i][j])}`;
+          return seen(i, j) ? say`The weight of “${query}” on “${key}” is ${equation}.`
+            : say`The weight of “${query}” on “${key}” is exactly 0, because “${key}” is masked.`;
+        },
         from: (i) => [["masked", i]] },
-      context: { title: `${letter("α")} ${letter("V")} contexts`, label: "contexts", of: one.context,
+      context: { title: `${letter("α")} ${letter("V")} ${say`contexts`}`, label: say`contexts`, of: one.context,
         columns: dimensions, role: "value",
-        says: (i, j) => `The context of “${words[i]}” in dimension ${dimensions[j]} is `
-          + `${written(one.weights[i], turned(P[2])[j], two)} = ${two(one.context[i][j])}.`,
+        says: (i, j) => {
+          const word = words[i], name = dimensions[j];
+          const equation = `${written(one.weights[i], turned(P[2])[j], two)} = ${two(one.context[i][j])}`;
+          return say`The context of “${word}” in dimension ${name} is ${equation}.`;
+        },
         from: (i, j) => [["weights", i], ["P2", null, j]] },
     };
     ROLES.forEach((role, k) => {
       const name = "QKV"[k];
-      found[`W${k}`] = { title: `${W[k]}<sup>⊤</sup>`, label: `W ${name} transposed`, of: turned(given[k]),
+      found[`W${k}`] = { title: `${W[k]}<sup>⊤</sup>`, label: say`W ${name} transposed`, of: turned(given[k]),
         rows: features, columns: dimensions, write: trimmed,
-        says: (i, j) => `The parameter of W${name} that leads from ${features[i]} to dimension `
-          + `${dimensions[j]} is ${trimmed(given[k][j][i])}.` };
-      const plural = role === "query" ? "queries" : `${role}s`;
+        says: (i, j) => {
+          const [from, to, number] = [features[i], dimensions[j], trimmed(given[k][j][i])];
+          return say`The parameter of W${name} that leads from ${from} to dimension ${to} is ${number}.`;
+        } };
+      const plural = PLURALS[k];
       found[`P${k}`] = { title: `${letter(name)} ${plural}`, label: plural, of: P[k],
         columns: dimensions, role, write: trimmed, says: projection(role, given[k], P[k], dimensions),
         from: (i, j) => [["X", i], [`W${k}`, null, j]] };
@@ -261,30 +287,41 @@ class SelfAttention extends Figure {
       const part = (rows) => rows.slice(m * half, (m + 1) * half);
       const [q, k, v] = all.map((rows) => rows.map(part));
       const head = attend(q, k, v, seen), names = part(joined);
-      const shown = (i) => `(${q[i].map(trimmed).join(", ")})`;
-      found[`a${m}`] = { title: `${letter("α", m + 1)} weights`, label: `weights of head ${m + 1}`,
+      const number = m + 1, shown = (vector) => `(${vector.map(trimmed).join(", ")})`;
+      found[`a${m}`] = { title: `${letter("α", number)} ${say`weights`}`, label: say`weights of head ${number}`,
         of: head.weights, columns: words, role: "weight",
-        says: (i, j) => seen(i, j)
-          ? `In head ${m + 1} the query of “${words[i]}” is ${shown(i)}; with the key of “${words[j]}”, `
-            + `(${k[j].map(trimmed).join(", ")}), its score is ${two(head.raw[i][j])} / √${half} = `
-            + `${two(head.scaled[i][j])}, and the softmax gives ${two(head.weights[i][j])}.`
-          : `In head ${m + 1} “${words[j]}” is masked for “${words[i]}”, so the weight is exactly 0.` };
-      found[`v${m}`] = { title: `${letter("V", m + 1)} values`, label: `values of head ${m + 1}`, of: v,
-        columns: names, role: "value", write: trimmed,
-        says: (i, j) => `In head ${m + 1} the value of “${words[i]}” in dimension ${names[j]} is `
-          + `${written(X[i], heads[2][m * half + j])} = ${trimmed(v[i][j])}.` };
-      found[`h${m}`] = { title: `head ${m + 1}`, label: `head ${m + 1}`, of: head.context, columns: names,
-        role: "value",
-        says: (i, j) => `Head ${m + 1} finds for “${words[i]}” in dimension ${names[j]}: `
-          + `${written(head.weights[i], turned(v)[j], two)} = ${two(head.context[i][j])}.`,
+        says: (i, j) => {
+          const word = words[i], other = words[j], query = shown(q[i]), key = shown(k[j]);
+          const score = `${two(head.raw[i][j])} / √${half} = ${two(head.scaled[i][j])}`;
+          const weight = two(head.weights[i][j]);
+          return seen(i, j)
+            ? say`In head ${number} the query of “${word}” is ${query}; with the key of “${other}”, ${key}, its score is ${score}, and the softmax gives ${weight}.`
+            : say`In head ${number} “${other}” is masked for “${word}”, so the weight is exactly 0.`;
+        } };
+      found[`v${m}`] = { title: `${letter("V", number)} ${PLURALS[2]}`, label: say`values of head ${number}`,
+        of: v, columns: names, role: "value", write: trimmed,
+        says: (i, j) => {
+          const word = words[i], name = names[j];
+          const equation = `${written(X[i], heads[2][m * half + j])} = ${trimmed(v[i][j])}`;
+          return say`In head ${number} the value of “${word}” in dimension ${name} is ${equation}.`;
+        } };
+      found[`h${m}`] = { title: numbered(number), label: numbered(number), of: head.context,
+        columns: names, role: "value",
+        says: (i, j) => {
+          const word = words[i], name = names[j];
+          const equation = `${written(head.weights[i], turned(v)[j], two)} = ${two(head.context[i][j])}`;
+          return say`Head ${number} finds for “${word}” in dimension ${name}: ${equation}.`;
+        },
         from: (i, j) => [[`a${m}`, i], [`v${m}`, null, j]] };
       return head.context;
     });
-    const both = side[0].map((row, i) => [...row, ...side[1][i]]);
-    found.joined = { title: "[head 1 ‖ head 2]", label: "both heads, joined", of: both, columns: joined,
-      role: "value",
-      says: (i, j) => `The joined row of “${words[i]}” has ${two(both[i][j])} in this column, which is `
-        + `column ${joined[j]} of head ${1 + (j >= half)}.`,
+    const row = side[0].map((one, i) => [...one, ...side[1][i]]);
+    found.joined = { title: `[${numbered(1)} ‖ ${numbered(2)}]`, label: say`both heads, joined`, of: row,
+      columns: joined, role: "value",
+      says: (i, j) => {
+        const [word, number, column, head] = [words[i], two(row[i][j]), joined[j], 1 + (j >= half)];
+        return say`The joined row of “${word}” has ${number} in this column, which is column ${column} of head ${head}.`;
+      },
       from: (i, j) => [[`h${Number(j >= half)}`, i, j % half]] };
     for (const matrix of Object.values(found)) {
       matrix.rows ??= words;
@@ -297,21 +334,19 @@ class SelfAttention extends Figure {
   // What the step does, and why.
   what() {
     const { words, dimensions, features } = this.data, d = dimensions.length;
+    const count = words.length, numbers = features.length, half = d / 2;
     return [
-      `Each row of X describes one of the ${words.length} words by ${features.length} numbers.`,
-      "Three learned matrices turn each word into a query (what it looks for), a key (what it is "
-        + "found by) and a value (what it gives).",
-      "Every query meets every key: the score of two words is the dot product of the query of one "
-        + "and the key of the other.",
-      `The scores are divided by √d, here √${d}. Without this step they would grow with the number `
-        + "of dimensions, and the softmax would put nearly all weight on one word.",
-      this.causal ? "The causal mask: no word may attend to a later one, so these scores become −∞."
-        : "Without a mask every word may attend to every word, itself included.",
-      `The softmax turns each row of scores into weights that sum to 1${this.causal
-        ? "; a masked word gets exactly 0" : ""}.`,
-      "The context of a word, its new vector, is the sum of the values, each times its weight.",
-      `Two heads attend independently of each other, each with projections of its own to ${d / 2} `
-        + "dimensions. Their contexts are joined; in a layer, one more matrix mixes the columns.",
+      say`Each row of X describes one of the ${count} words by ${numbers} numbers.`,
+      say`Three learned matrices turn each word into a query (what it looks for), a key (what it is found by) and a value (what it gives).`,
+      say`Every query meets every key: the score of two words is the dot product of the query of one and the key of the other.`,
+      say`The scores are divided by √d, here √${d}. Without this step they would grow with the number of dimensions, and the softmax would put nearly all weight on one word.`,
+      this.causal ? say`The causal mask: no word may attend to a later one, so these scores become −∞.`
+        : say`Without a mask every word may attend to every word, itself included.`,
+      this.causal
+        ? say`The softmax turns each row of scores into weights that sum to 1; a masked word gets exactly 0.`
+        : say`The softmax turns each row of scores into weights that sum to 1.`,
+      say`The context of a word, its new vector, is the sum of the values, each times its weight.`,
+      say`Two heads attend independently of each other, each with projections of its own to ${half} dimensions. Their contexts are joined; in a layer, one more matrix mixes the columns.`,
     ][this.step - 1];
   }
 
@@ -324,7 +359,8 @@ class SelfAttention extends Figure {
       this.build();
     }
     this.all("[type=radio]")[step - 1].checked = true;
-    this.$(".stepper b").textContent = `${step} of ${STEPS.length}: ${STEPS[step - 1]}`;
+    const count = STEPS.length, name = STEPS[step - 1];
+    this.$(".stepper b").textContent = say`${step} of ${count}: ${name}`;
     this.all(".stepper button").forEach((button, forth) => {
       button.setAttribute("aria-disabled", step === (forth ? STEPS.length : 1));
     });
@@ -332,11 +368,11 @@ class SelfAttention extends Figure {
     this.all(".mask button").forEach((button, k) => {
       button.setAttribute("aria-pressed", causal === (k === 1));
     });
-    this.say(".what", this.what());
+    this.tell(".what", this.what());
     this.paint();
   }
 
-  say(selector, text) {
+  tell(selector, text) {
     if (this.$(selector).textContent !== text) this.$(selector).textContent = text;
   }
 
@@ -368,7 +404,7 @@ class SelfAttention extends Figure {
     stage.style.setProperty("--gaps", sum(side.map(({ parts = [] }) => parts.length + 2)));
     stage.replaceChildren(...blocks);
 
-    const names = { 2: ["queries", "keys", "values"], 8: ["head 1", "head 2"] }[this.step] ?? [];
+    const names = { 2: PLURALS, 8: [1, 2].map(numbered) }[this.step] ?? [];
     this.$(".part").hidden = !names.length;
     this.$(".part").replaceChildren(...names.map((name, k) => {
       const button = make("button", { type: "button" }, name);
@@ -438,7 +474,7 @@ class SelfAttention extends Figure {
           && (this.step === 8 ? matrix.matches(".product") : true));
       this.all(".part button").forEach((button, k) => button.setAttribute("aria-pressed", k === part));
     }
-    this.say(".says", this.found[this.grid].says(ci, cj));
+    this.tell(".says", this.found[this.grid].says(ci, cj));
   }
 
   choose(cell) {
