@@ -31,8 +31,8 @@ TEMPLATES = ROOT / "_build" / "gettext"
 
 FORMULA = re.compile(r"\$[^$]*\$")
 PLACEHOLDER = re.compile(r"\$\{\w+\}")  # in what a script says
-# What stands in a message and is no word: an address, a placeholder, a formula, code, a role's name,
-# a tag.
+# What stands in a message and is no word: an address, a placeholder, a formula, code, a role's
+# name, a tag.
 NOT_WORDS = re.compile(r"\]\([^)]*\)|\$\{\w+\}|\$[^$]*\$|`[^`]*`|\{[a-z:]+\}|<[^>]*>|&\w+;")
 TEXT = re.compile(r"(\\(?:text|textrm|textsf)\{)[^{}]*(?=\})")
 NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
