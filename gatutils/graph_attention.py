@@ -7,7 +7,8 @@ Every layer here reads like its formula, and goes through :func:`attend_edges`::
     out, alpha = attend_edges(scores, value, graph)  # as value, as scores
     return self.join_heads(out)
 
-``torch.compile`` works with graph breaks (``fullgraph=True`` raises). ``torch.export`` works
+``torch.compile`` works with graph breaks; ``fullgraph=True`` raises, because the check for NaN and
+infinity branches on the numbers. ``torch.export`` works
 without ``strict``, for a module that holds the graph: the edges are part of the exported program,
 which raises ``RuntimeError`` where the layer would raise ``ValueError`` for NaN or infinity. A
 layer that adds self-loops must have been called once with the graph before it is exported.

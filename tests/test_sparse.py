@@ -377,6 +377,23 @@ def test_other_devices_take_no_step_that_only_the_cpu_and_cuda_have():
 
 
 @few
+@given(headed(), st.sampled_from([0.1, 10.0, 60.0, 1e4]), st.sampled_from(["float32", "float64"]))
+def test_the_softmax_is_that_of_torch_whether_or_not_the_maximum_is_subtracted(
+    problem, scale, dtype
+):
+    """It is subtracted where exponentials could overflow, or all of a row's underflow."""
+    graph, scores, _ = problem
+    scores = (scale * scores.detach()).to(getattr(torch, dtype))
+    weights = segment_softmax(scores, graph.pattern)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_kernels, "_exponentials_fit", lambda scores: False)
+        torch.testing.assert_close(weights, segment_softmax(scores, graph.pattern))
+    for i in range(graph.num_nodes):
+        own = graph.target == i
+        torch.testing.assert_close(weights[:, own], scores[:, own].softmax(dim=1))
+
+
+@few
 @given(headed())
 def test_dropout_acts_on_weights_that_are_made(problem):
     """The products are sums with what is kept of the weights."""
