@@ -9,8 +9,8 @@
 # make pdf     the whole book in one PDF, printed by Chromium
 # make lab     open the notebooks
 # make lint    format, lint, types, spelling (make lint-js: the scripts, with npx)
-# make bench   time what chapters 4 and 12 draw (make notebooks then draws it anew), and graph
-#              attention
+# make bench   time what chapters 4 and 12 and the page Performance draw (make notebooks draws it
+#              anew)
 # make notebooks   execute them in place and normalise their metadata
 # Each makes its own .venv when it is missing or stale. TORCH=cpu or TORCH=cuda says which build of
 # PyTorch to take; PYTHON=python3.12, which Python; VENV=folder, where.
@@ -24,7 +24,7 @@ else
 BIN := $(VENV)/bin
 endif
 
-NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb)) book/results.ipynb
+NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb)) book/results.ipynb book/performance.ipynb
 # Each notebook runs on one thread, so as many run at once as there are cores.
 COMPARE = $(BIN)/python -m pytest --nbval --nbval-current-env --nbval-cell-timeout=600 \
 	--numprocesses auto --dist loadfile $(NOTEBOOKS)
@@ -91,7 +91,7 @@ notebooks: env
 
 bench: env
 	$(BIN)/python benchmarks/attention_cost.py
-	$(BIN)/python benchmarks/gat_layer.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/gat_layer.py
 	$(BIN)/python benchmarks/growth.py
 	$(BIN)/python benchmarks/out_of_core.py
 

@@ -1,15 +1,27 @@
-"""Time and memory of a graph attention layer, ours against PyTorch Geometric's.
+"""Time and memory of GAT and GATv2 layers: ours, PyTorch Geometric's, DGL's, and the floor.
 
-    python benchmarks/gat_layer.py
-    python benchmarks/gat_layer.py --sizes small medium     print these, store nothing
+    OMP_NUM_THREADS=1 python benchmarks/gat_layer.py
+    OMP_NUM_THREADS=1 python benchmarks/gat_layer.py --sizes small      print these, store nothing
 
-Both layers have the same weights and see the same edges, sorted by their target. They take turns
-in one process: each run of ours is paired with one of theirs next to it, so that what slows the
-machine for a while slows both, and what is stored is the median of the ratios of the pairs
-(theirs / ours, above 1 where ours is faster) with its quartiles. A first run of each is not
-counted. A forward pass keeps nothing for the way back; a training step is a forward pass, the
-mean of the squares, and the gradients of states and weights, without an optimizer. PyTorch
-Geometric is as pip installs it; the result says which of its optional compiled parts were there.
+All layers have the same weights and see the same edges, sorted by their target. They take turns
+in one process: each run of ours is paired with one of each of the others next to it, so that what
+slows the machine for a while slows all, and what is stored is the median of the ratios of the
+pairs (theirs / ours, above 1 where ours is faster) with its quartiles. A first run of each is not
+counted. Seconds are those that the processor spent on the process, so that waiting for other jobs
+does not count. A forward pass keeps nothing for the backward pass; a training step is a forward
+pass, the mean of the squares, and the gradients of states and weights, without an optimizer.
+PyTorch Geometric is as pip installs it; the result says which of its optional compiled parts were
+there. DGL takes part if it is installed: 1.1.3, the last that runs beside this version of torch,
+installs without its dependencies (``pip install --no-deps --target FOLDER dgl==1.1.3 psutil``, with
+FOLDER on PYTHONPATH).
+
+**The floor** is the time of the operations without which such a layer cannot be computed, each by
+the fastest operator of torch that we know, on tensors that lie ready: of a forward pass, the dense
+projections, one exponential per edge and head, and one sparse product per head; of a training step
+also the sparse product with the transpose, one dot product per edge (a sampled product), and the
+two products that give the gradients of each projection. GATv2 has a projection more, and its
+scores read both states of every edge: at least another sampled product and, in the backward pass,
+two more sparse products.
 
 Memory is what one training step adds to what a fresh process holds, as the operating system
 counts it: this is what has to fit into a machine, also where it never passes through torch's
@@ -22,6 +34,7 @@ The result is ``gatutils/book/results/gat_layer.json``. Seconds are those of one
 """
 
 import argparse
+import functools
 import importlib.util
 import json
 import os
@@ -39,17 +52,30 @@ import torch_geometric
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from gatutils._kernels import _dots, weighted_sum
 from gatutils.graph import Graph
-from gatutils.graph_attention import GATConv
+from gatutils.graph_attention import GATConv, GATv2Conv
 from gatutils.interop import to_pyg
+
+Problem = tuple[str, int, int, int, int]
+"""Which layer, nodes, edges that are no self-loops, heads, width of each."""
+
+Pass = Callable[[], Any]
 
 # Nodes, other edges than the self-loops that each node gets, and how many pairs of runs.
 SIZES = {
     "small": (2_700, 10_300, 31),
-    "medium": (20_000, 200_000, 11),
-    "large": (100_000, 2_000_000, 5),
+    "medium": (20_000, 200_000, 9),
+    "large": (100_000, 2_000_000, 3),
 }
+KINDS: dict[str, type[GATConv | GATv2Conv]] = {"GAT": GATConv, "GATv2": GATv2Conv}
 SHAPES = [(8, 8), (4, 32), (1, 64)]  # heads, width of each
+NODES, PAIRS = 20_000, 3
+GROWTH = {  # what grows in GAT: edges, heads, width of each
+    "edges": [(edges, 8, 8) for edges in (25_000, 50_000, 100_000, 200_000, 400_000)],
+    "heads": [(200_000, heads, 16) for heads in (1, 2, 4, 8)],
+    "width": [(200_000, 4, width) for width in (8, 16, 32, 64)],
+}
 WIDE = 64  # a state
 THREADS = 1
 OUT = Path(__file__).parents[1] / "gatutils" / "book" / "results" / "gat_layer.json"
@@ -62,30 +88,99 @@ def random_graph(nodes: int, edges: int) -> Graph:
     return Graph(nodes, source, target).with_self_loops()
 
 
-def layers(nodes: int, edges: int, heads: int, width: int) -> tuple[Tensor, dict[str, Any]]:
-    """The states, and each library's layer as a function of them."""
+def to_dgl(layer: GATConv | GATv2Conv) -> nn.Module:
+    """DGL's layer with the same weights."""
+    from dgl import nn as dgl
+
+    sizes = (layer.in_features, layer.out_features, layer.heads)
+    if isinstance(layer, GATConv):
+        theirs: nn.Module = dgl.GATConv(*sizes)
+        a_1, a_2 = layer.a.split(layer.out_features, dim=1)
+        given = {"fc.weight": layer.W, "attn_l": a_2, "attn_r": a_1}
+    else:
+        theirs = dgl.GATv2Conv(*sizes)
+        given = {"fc_src.weight": layer.U, "fc_dst.weight": layer.W, "attn": layer.a}
+    with torch.no_grad():
+        for name, weights in theirs.named_parameters():
+            weights.zero_()
+            if name in given:
+                weights.copy_(given[name].reshape(weights.shape))
+    return theirs
+
+
+def has_dgl() -> bool:
+    """Whether DGL takes part."""
+    return importlib.util.find_spec("dgl") is not None
+
+
+def layers(kind: str, nodes: int, edges: int, heads: int, width: int) -> tuple[Tensor, Any]:
+    """The states, and for each library its layer and the layer as a function of them."""
     torch.manual_seed(0)
     graph = random_graph(nodes, edges)
     index, states = graph.edge_index, torch.randn(nodes, WIDE, requires_grad=True)
-    ours = GATConv(WIDE, width, heads)
+    ours = KINDS[kind](WIDE, width, heads)
     theirs = to_pyg(ours)
-    return states, {
+    runs = {
         "ours": (ours, lambda: ours(states, graph)),
         "pyg": (theirs, lambda: theirs(states, index)),
     }
+    if has_dgl():
+        import dgl
+
+        third, sorted_edges = to_dgl(ours), dgl.graph((index[0], index[1]), num_nodes=nodes)
+        runs["dgl"] = (third, lambda: third(sorted_edges, states).flatten(1))
+    return states, runs
 
 
-def forward(layer: nn.Module, states: Tensor, run: Callable[[], Tensor]) -> None:
+def forward(layer: nn.Module, states: Tensor, run: Pass) -> None:
     """One pass that keeps nothing."""
     with torch.no_grad():
         run()
 
 
-def training(layer: nn.Module, states: Tensor, run: Callable[[], Tensor]) -> None:
+def training(layer: nn.Module, states: Tensor, run: Pass) -> None:
     """One pass there and back."""
     for weights in (states, *layer.parameters()):
         weights.grad = None
     run().square().mean().backward()
+
+
+def floor(kind: str, nodes: int, edges: int, heads: int, width: int) -> dict[str, Pass]:
+    """The operations that no such layer can do without, for a forward pass and for training."""
+    torch.manual_seed(0)
+    graph = random_graph(nodes, edges)
+    there, back = graph.pattern, graph.pattern.T
+    states, projected = torch.randn(nodes, WIDE), torch.randn(nodes, heads * width)
+    weight, by_head = torch.randn(heads * width, WIDE), torch.randn(heads, nodes, width)
+    scores, dots = torch.rand(heads, graph.num_edges), torch.zeros(heads, graph.num_edges)
+    second = kind == "GATv2"
+
+    def product(pattern: Any) -> None:
+        for weights, values in zip(scores, by_head, strict=True):
+            weighted_sum(pattern.indptr, pattern.indices, weights, values)
+
+    def sampled() -> None:
+        for values, out in zip(by_head, dots, strict=True):
+            _dots(values, values, there, out)
+
+    def ahead() -> None:
+        for _ in range(1 + second):
+            states @ weight.T
+        if second:
+            sampled()
+        scores.exp()
+        product(there)
+
+    def both() -> None:
+        ahead()
+        sampled()
+        for pattern in (back, there, back)[: 1 + 2 * second]:
+            product(pattern)
+        for _ in range(1 + second):
+            projected.T @ states
+            projected @ weight
+
+    return {"forward": ahead, "training": both}
 
 
 def peak() -> int:
@@ -104,11 +199,12 @@ def filled() -> list[Tensor]:
     return held
 
 
-def added_memory(who: str, nodes: int, edges: int, heads: int, width: int) -> int:
+def added_memory(who: str, *problem: Any) -> int:
     """Bytes that one training step adds at its most; to be called in a fresh process."""
-    small, runs = layers(10, 20, heads, width)
+    kind, *sizes = problem
+    small, runs = layers(kind, 10, 20, *sizes[2:])
     training(runs[who][0], small, runs[who][1])  # what is loaded by the first step of all
-    states, runs = layers(nodes, edges, heads, width)
+    states, runs = layers(kind, *sizes)
     layer, run = runs[who]
     held, before = filled(), peak()
     training(layer, states, run)
@@ -117,35 +213,49 @@ def added_memory(who: str, nodes: int, edges: int, heads: int, width: int) -> in
     return added
 
 
-def memory(who: str, *problem: int) -> float:
+def memory(who: str, *problem: Any) -> float:
     """The same in MB, asked of a fresh process."""
     call = [sys.executable, __file__, "--memory", who, *map(str, problem)]
     answer = subprocess.run(call, check=True, capture_output=True, encoding="utf-8").stdout
     return round(int(answer.split()[-1]) / 1e6, 1)
 
 
-def compare(problem: tuple[int, int, int, int], pairs: int) -> dict[str, dict[str, Any]]:
-    """Median seconds of each, and median and quartiles of the ratios of the pairs."""
+def turns(runs: dict[str, Pass], pairs: int) -> dict[str, list[float]]:
+    """Processor seconds of each, in rounds in which each has its turn; the first is left out."""
+    times: dict[str, list[float]] = {who: [] for who in runs}
+    for pair in range(pairs + 1):
+        for who in list(runs) if pair % 2 else list(runs)[::-1]:
+            start = time.process_time()
+            runs[who]()
+            times[who].append(time.process_time() - start)
+    return {who: taken[1:] for who, taken in times.items()}
+
+
+def ratios(times: dict[str, list[float]], who: str, to: str) -> dict[str, Any]:
+    """How many times as long one takes as the other: the median of the pairs, the quartiles."""
+    found = [one / other for one, other in zip(times[who], times[to], strict=True)]
+    low, median, high = statistics.quantiles(found, n=4, method="inclusive")
+    return {"ratio": round(median, 2), "quartiles": [round(low, 2), round(high, 2)]}
+
+
+def compare(problem: Problem, pairs: int) -> dict[str, dict[str, Any]]:
+    """Median seconds of each; the others' ratios to ours; ours to the floor."""
     states, runs = layers(*problem)
-    outputs = [run() for _, run in runs.values()]
-    torch.testing.assert_close(*outputs, rtol=1e-3, atol=1e-4)
-    del outputs
-    found = {}
+    lowest = floor(*problem)
+    expected, *others = [run().detach() for _, run in runs.values()]
+    for output in others:
+        torch.testing.assert_close(output, expected, rtol=1e-3, atol=1e-4)
+    del expected, others
+    found: dict[str, dict[str, Any]] = {}
     for what in (forward, training):
-        times: dict[str, list[float]] = {who: [] for who in runs}
-        for pair in range(pairs + 1):
-            order = list(runs) if pair % 2 else list(runs)[::-1]
-            for who in order:
-                layer, run = runs[who]
-                start = time.perf_counter()
-                what(layer, states, run)
-                times[who].append(time.perf_counter() - start)
-        ratios = [theirs / ours for ours, theirs in zip(*times.values(), strict=True)][1:]
-        low, median, high = statistics.quantiles(ratios, n=4, method="inclusive")
+        bound: dict[str, Pass] = {
+            who: functools.partial(what, layer, states, run) for who, (layer, run) in runs.items()
+        }
+        times = turns({**bound, "floor": lowest[what.__name__]}, pairs)
         found[what.__name__] = {
-            **{who: round(statistics.median(taken[1:]), 5) for who, taken in times.items()},
-            "ratio": round(median, 2),
-            "quartiles": [round(low, 2), round(high, 2)],
+            "seconds": {who: round(statistics.median(taken), 5) for who, taken in times.items()},
+            **{who: ratios(times, who, "ours") for who in runs if who != "ours"},
+            "floor": ratios(times, "ours", "floor"),
         }
     return found
 
@@ -156,17 +266,38 @@ def compiled_parts() -> list[str]:
     return [name for name in names if importlib.util.find_spec(name)]
 
 
+def measured(problem: Problem, pairs: int) -> dict[str, Any]:
+    """One row, with the load of the machine, as it is printed too."""
+    kind, nodes, edges, heads, width = problem
+    row = {"kind": kind, "nodes": nodes, "edges": nodes + edges, "heads": heads, "width": width}
+    row |= {"pairs": pairs, **compare(problem, pairs), "load": round(os.getloadavg()[0], 1)}
+    return row
+
+
 def measure(sizes: list[str]) -> list[dict[str, Any]]:
-    """One row for each size and shape."""
-    plan = [(size, shape) for size in sizes for shape in SHAPES]
+    """One row for each size, layer and shape; memory only in the largest graph."""
+    plan = [(size, kind, shape) for size in sizes for kind in KINDS for shape in SHAPES]
+    plan = [row for row in plan if row[:2] != ("large", "GATv2")]  # minutes each
     rows = []
-    for size, (heads, width) in tqdm(plan, unit="layer", disable=None):
+    for size, kind, shape in tqdm(plan, unit="layer", disable=None):
         nodes, edges, pairs = SIZES[size]
-        problem = (nodes, edges, heads, width)
-        row: dict[str, Any] = {"size": size, "nodes": nodes, "edges": nodes + edges}
-        row |= {"heads": heads, "width": width, "pairs": pairs, **compare(problem, pairs)}
-        row["memory"] = {who: memory(who, *problem) for who in ("ours", "pyg")}
+        problem = (kind, nodes, edges, *shape)
+        row = {"size": size, **measured(problem, pairs)}
+        if size == list(SIZES)[-1]:
+            row["memory"] = {who: memory(who, *problem) for who in ("ours", "pyg")}
         rows.append(row)
+        print(json.dumps(row), flush=True)
+    return rows
+
+
+def growth() -> list[dict[str, Any]]:
+    """One row for each number of edges, of heads, and width, the others held."""
+    plan = [(what, at) for what, row in GROWTH.items() for at in row]
+    rows = []
+    for what, (edges, heads, width) in tqdm(plan, unit="layer", disable=None):
+        problem = ("GAT", NODES, edges, heads, width)
+        rows.append({"grows": what, **measured(problem, PAIRS)})
+        print(json.dumps(rows[-1]), flush=True)
     return rows
 
 
@@ -174,36 +305,52 @@ def main(arguments: list[str] | None = None) -> None:
     """Measure, and store if all sizes were asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES), metavar="SIZE")
-    parser.add_argument("--memory", nargs=5, help=argparse.SUPPRESS)
+    parser.add_argument("--memory", nargs=6, help=argparse.SUPPRESS)
     chosen = parser.parse_args(arguments)
     torch.set_num_threads(THREADS)
     if chosen.memory:
-        who, *problem = chosen.memory
-        print(added_memory(who, *map(int, problem)))
+        who, kind, *problem = chosen.memory
+        print(added_memory(who, kind, *map(int, problem)))
         return
     rows = measure(chosen.sizes)
     if chosen.sizes != list(SIZES):
-        for row in rows:
-            print(json.dumps(row))
         return
+    store(rows, growth())
+
+
+def store(rows: list[dict[str, Any]], growth: list[dict[str, Any]]) -> None:
+    """Write the result whole."""
     result = {
-        "what": "a GAT layer, ours against PyTorch Geometric's: median seconds of a forward pass "
-        "and of a training step, the ratio theirs / ours of paired runs (median, quartiles), and "
-        "MB that a training step adds to what a process holds",
+        "what": "GAT and GATv2 layers: median processor seconds of a forward pass and of a "
+        "training step; the ratio theirs / ours of paired runs and ours / floor (median, "
+        "quartiles); MB that a training step adds to what a process holds",
         "in_features": WIDE,
         "threads": THREADS,
         "shapes": SHAPES,
         "torch": torch.__version__.split("+")[0],
         "torch_geometric": torch_geometric.__version__,
         "compiled_parts": compiled_parts(),
+        "dgl": dgl_version(),
         "python": platform.python_version(),
         "machine": platform.machine(),
         "system": platform.system(),
+        "processors": os.cpu_count(),
         "rows": rows,
+        "growth": growth,
     }
     draft = OUT.with_suffix(".tmp")
     draft.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     os.replace(draft, OUT)
+
+
+def dgl_version() -> str | None:
+    """The version of DGL, if it takes part."""
+    if not has_dgl():
+        return None
+    import dgl
+
+    version: str = dgl.__version__
+    return version
 
 
 if __name__ == "__main__":

@@ -91,14 +91,15 @@ def _aggregate_weighted(states: Tensor, graph: Graph, aggr: Aggr, edge_weight: T
     states, edge_weight = states.to(wider), edge_weight.to(wider)
     weights, pattern = edge_weight.unsqueeze(0), graph.pattern  # one head
     if aggr != "symmetric":
-        total = weighted_row_sums(weights, states.unsqueeze(0), pattern)[0]
+        total = weighted_row_sums(weights, states.unsqueeze(1), pattern).squeeze(1)
         return total / graph.degree.clamp(min=1).unsqueeze(1) if aggr == "mean" else total
     degree = entry_sums(weights, pattern)[0].unsqueeze(1)
     wanted = "no node whose weights sum to less than 0"
     expect_all(degree >= 0, "edge_weight", wanted, "a negative degree")
     # The root of 0 has no derivative, and these rows have none to give.
     scale = degree.masked_fill(degree == 0, 1).rsqrt().masked_fill(degree == 0, 0)
-    return scale * weighted_row_sums(weights, (scale * states).unsqueeze(0), pattern)[0]
+    scaled = (scale * states).unsqueeze(1)
+    return scale * weighted_row_sums(weights, scaled, pattern).squeeze(1)
 
 
 def readout(

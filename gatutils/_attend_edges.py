@@ -64,13 +64,16 @@ def attend_edges(
         wanted = f"shape {tuple(scores.shape)} of scores"
         expect(fits, "dropout_mask", wanted, f"shape {tuple(dropout_mask.shape)}")
     wider = torch.promote_types(scores.dtype, values.dtype)  # they may differ under autocast
-    scores, values = scores.to(wider), values.to(wider)
-    dropout_mask = None if dropout_mask is None else dropout_mask.to(wider)
-    expect_finite(scores, "scores")
+    values = values.to(wider)
+    mask = None if dropout_mask is None else dropout_mask.to(wider)
+    scores = (
+        scores.to(wider).t().contiguous().t()
+    )  # each head's are contiguous, as the kernels need
+    expect_finite(scores.t(), "scores")
     expect_finite(values, "values")
     if heads:
-        return _attend_edges(scores, values, graph, dropout_mask)
-    mask = None if dropout_mask is None else dropout_mask.unsqueeze(1)
+        return _attend_edges(scores, values, graph, mask)
+    mask = None if mask is None else mask.unsqueeze(1)
     context, weights = _attend_edges(scores.unsqueeze(1), values.unsqueeze(1), graph, mask)
     return context.squeeze(1), weights.squeeze(1)
 
@@ -82,8 +85,7 @@ def _attend_edges(
     graph: Graph,
     mask: Float[Tensor, "num_edges heads"] | None,
 ) -> tuple[Float[Tensor, "num_nodes heads dim"], Float[Tensor, "num_edges heads"]]:
-    """Attend without validating; the kernels take the heads first."""
+    """Attend without validating; the kernels take what belongs to edges with the heads first."""
     weights = segment_softmax(scores.T, graph.pattern)
-    by_head = values.transpose(0, 1).contiguous()
-    context = weighted_row_sums(weights, by_head, graph.pattern, None if mask is None else mask.T)
-    return context.transpose(0, 1), weights.T
+    context = weighted_row_sums(weights, values, graph.pattern, None if mask is None else mask.T)
+    return context, weights.T

@@ -13,6 +13,7 @@ from torch.nn.functional import leaky_relu
 from gatutils import _kernels
 from gatutils._csr import Pattern
 from gatutils._kernels import apply, full_precision
+from gatutils._layers import block_diagonal
 
 
 def gatv2_scores(
@@ -63,9 +64,10 @@ class _GATv2Scores(torch.autograd.Function):
         ctx.save_for_backward(queries, keys, a, edges, W_e)
         ctx.slope, ctx.pattern = slope, pattern
         scores = queries.new_empty(len(pattern.indices), len(a))
-        blocks = torch.block_diag(*a).T  # (heads x dim, heads): each head uses its own part
+        (blocks,) = block_diagonal(a.unsqueeze(1))  # (heads, heads x dim)
         for at in _chunks(pattern):
-            scores[at] = leaky_relu(_sums(queries, keys, edges, W_e, pattern, at), slope) @ blocks
+            sums = _sums(queries, keys, edges, W_e, pattern, at)
+            scores[at] = leaky_relu(sums, slope, inplace=True) @ blocks.T
         return scores.T.contiguous()
 
     @staticmethod
@@ -111,22 +113,23 @@ class _GATv2Scores(torch.autograd.Function):
         queries, keys, a, edges, W_e = ctx.saved_tensors
         pattern, slope = ctx.pattern, ctx.slope
         gradient = gradient.T.contiguous()
-        blocks = torch.block_diag(*a)
+        (blocks,) = block_diagonal(a.unsqueeze(1))
         of_queries, of_keys = torch.zeros_like(queries), torch.zeros_like(keys)
         of_blocks = torch.zeros_like(blocks)
         of_edges = None if edges is None else torch.zeros_like(edges)
         of_W_e = None if W_e is None else torch.zeros_like(W_e)
         for at in _chunks(pattern):
             sums = _sums(queries, keys, edges, W_e, pattern, at)
-            of_blocks += gradient[at].T @ leaky_relu(sums, slope)
+            leaky_relu(sums, slope, inplace=True)  # which are positive remains the same
+            of_blocks += gradient[at].T @ sums
             of_sums = gradient[at] @ blocks
-            of_sums = torch.where(sums > 0, of_sums, slope * of_sums)
+            of_sums = torch.ops.aten.leaky_relu_backward(of_sums, sums, slope, False)
             of_queries.index_add_(0, pattern.rows[at], of_sums)
             of_keys.index_add_(0, pattern.indices[at], of_sums)
             if of_edges is not None and of_W_e is not None:
                 of_edges[at] = of_sums @ W_e
                 of_W_e += of_sums.T @ edges[at]
-        own = of_blocks.view(len(a), len(a), -1).diagonal().T
+        own = torch.stack([of_blocks.view(len(a), *a.shape)[h, h] for h in range(len(a))])
         return of_queries, of_keys, own, of_edges, of_W_e
 
 

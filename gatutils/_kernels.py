@@ -2,7 +2,7 @@ r"""Sparse kernels for attention along edges, differentiable to any order.
 
 A graph layer multiplies by two sparse matrices: the attention weights of the edges, and often the
 features (a bag of words per node). Zeros are neither stored nor multiplied. For the backward pass
-attention keeps tensors of (heads, edges) and (heads, num_nodes, dim), never (edges, heads, dim).
+attention keeps tensors of (heads, edges) and (num_nodes, heads, dim), never (edges, heads, dim).
 
 Two operations suffice, and the gradient of each is computed by the same two, so higher derivatives
 need no larger tensors:
@@ -10,12 +10,14 @@ need no larger tensors:
 - :func:`weighted_row_sums`, a sparse matrix times a dense one: :math:`c_i = \sum_j w_{ij} v_j`;
 - :func:`entry_dots`, a dot product at each entry of the sparse matrix: :math:`g_i^\top v_j`.
 
-Heads come first in this module, so that the numbers of one head are contiguous in memory.
+What belongs to the entries has the shape (heads, entries); what belongs to the rows and columns,
+that of node states, (nodes, heads, dim). The numbers of one head are contiguous in memory.
 """
 
 from __future__ import annotations
 
 import functools
+import math
 import warnings
 from collections.abc import Callable
 from typing import Any, Literal, TypeVar, cast
@@ -33,7 +35,7 @@ with warnings.catch_warnings():  # torch warns once that its sparse CSR support 
     torch.sparse_csr_tensor([0, 1], [0], [1.0], (1, 1))
 
 
-CHUNK = 8192
+CHUNK = 2048
 """How many edges are processed at a time where each needs a whole row, so that the rows fit into a
 cache."""
 
@@ -111,10 +113,10 @@ def dropout_mask(values: Tensor, p: float) -> Tensor:
 
 def weighted_row_sums(
     weights: Float[Tensor, "heads entries"],
-    values: Float[Tensor, "heads columns dim"],
+    values: Float[Tensor, "columns heads dim"],
     pattern: Pattern,
     mask: Float[Tensor, "heads entries"] | None = None,
-) -> Float[Tensor, "heads rows dim"]:
+) -> Float[Tensor, "rows heads dim"]:
     r"""Return :math:`c_i = \sum_j m_{ij} w_{ij} v_j`, row i's weighted sum of the columns' values.
 
     Args:
@@ -123,7 +125,12 @@ def weighted_row_sums(
         pattern: The positions (i, j) of the entries.
         mask: :math:`m_{ij}`, the factors by which dropout multiplies the weights; None for ones.
     """
-    return apply(_WeightedRowSums, weights, values, pattern, mask)
+    return apply(_WeightedRowSums, weights, _by_head(values), pattern, mask)
+
+
+def _by_head(rows: Float[Tensor, "rows heads dim"]) -> Float[Tensor, "rows heads dim"]:
+    """Return the same tensor, stored so that the numbers of each head are contiguous."""
+    return rows.transpose(0, 1).contiguous().transpose(0, 1)
 
 
 class _WeightedRowSums(torch.autograd.Function):
@@ -145,8 +152,10 @@ class _WeightedRowSums(torch.autograd.Function):
         ctx.save_for_backward(weights, values, mask)
         ctx.pattern = pattern
         carried = weights if mask is None else weights * mask
-        heads = zip(carried, values.contiguous(), strict=True)
-        return torch.stack([weighted_sum(pattern.indptr, pattern.indices, w, v) for w, v in heads])
+        # Detached, since embedding_bag would prepare for a backward pass of its own.
+        heads = zip(carried.detach(), values.detach().unbind(1), strict=True)
+        sums = [weighted_sum(pattern.indptr, pattern.indices, w, v) for w, v in heads]
+        return sums[0].unsqueeze(1) if len(sums) == 1 else torch.stack(sums, dim=1)
 
     @staticmethod
     @full_precision
@@ -154,6 +163,7 @@ class _WeightedRowSums(torch.autograd.Function):
         """Return the gradients of the weights and of the values."""
         weights, values, mask = ctx.saved_tensors
         pattern, of_weights, of_values = ctx.pattern, None, None
+        gradient = _by_head(gradient)
         if ctx.needs_input_grad[0]:
             of_weights = entry_dots(gradient, values, pattern)
             of_weights = of_weights if mask is None else of_weights * mask
@@ -166,12 +176,12 @@ class _WeightedRowSums(torch.autograd.Function):
 
 
 def entry_dots(
-    of_rows: Float[Tensor, "heads rows dim"],
-    of_columns: Float[Tensor, "heads columns dim"],
+    of_rows: Float[Tensor, "rows heads dim"],
+    of_columns: Float[Tensor, "columns heads dim"],
     pattern: Pattern,
 ) -> Float[Tensor, "heads entries"]:
     r"""Return for each entry (i, j) the dot product :math:`g_i^\top v_j`, in each head."""
-    return apply(_EntryDots, of_rows, of_columns, pattern)
+    return apply(_EntryDots, _by_head(of_rows), _by_head(of_columns), pattern)
 
 
 class _EntryDots(torch.autograd.Function):
@@ -180,11 +190,13 @@ class _EntryDots(torch.autograd.Function):
     @staticmethod
     @full_precision
     def forward(ctx: Any, of_rows: Tensor, of_columns: Tensor, pattern: Pattern) -> Tensor:
-        """Args are (heads, rows, dim) and (heads, columns, dim); returns (heads, entries)."""
+        """Args are (rows, heads, dim) and (columns, heads, dim); returns (heads, entries)."""
         ctx.save_for_backward(of_rows, of_columns)
         ctx.pattern = pattern
-        heads = zip(of_rows.contiguous(), of_columns.contiguous(), strict=True)
-        return torch.stack([_dots(g, v, pattern) for g, v in heads])
+        out = of_rows.new_zeros(of_rows.shape[1], len(pattern.indices))
+        for g, v, dots in zip(of_rows.unbind(1), of_columns.unbind(1), out, strict=True):
+            _dots(g, v, pattern, dots)
+        return out
 
     @staticmethod
     @full_precision
@@ -201,21 +213,22 @@ class _EntryDots(torch.autograd.Function):
 
 
 def _dots(
-    of_rows: Float[Tensor, "rows dim"], of_columns: Float[Tensor, "columns dim"], pattern: Pattern
-) -> Float[Tensor, " entries"]:
-    """Return for each entry the dot product of its row's vector and its column's."""
+    of_rows: Float[Tensor, "rows dim"],
+    of_columns: Float[Tensor, "columns dim"],
+    pattern: Pattern,
+    out: Float[Tensor, " entries"],
+) -> None:
+    """Write for each entry the dot product of its row's vector and its column's."""
     entries, size = len(pattern.indices), (pattern.num_rows, pattern.num_columns)
-    out = of_rows.new_zeros(entries)
     # torch 2.13 writes out of bounds if a matrix has more entries than positions (duplicates).
     fits = of_rows.dtype in (torch.float32, torch.float64) and entries <= size[0] * size[1]
     if of_rows.device.type == "cpu" and fused(of_rows) and entries and fits:
         places = torch.sparse_csr_tensor(pattern.indptr, pattern.indices, out, size)
         torch.sparse.sampled_addmm(places, of_rows, of_columns.T, beta=0, out=places)
-        return out
+        return
     for k in range(0, entries, CHUNK):
         i, j = pattern.rows[k : k + CHUNK], pattern.indices[k : k + CHUNK]
         out[k : k + CHUNK] = (of_rows[i] * of_columns[j]).sum(dim=1)
-    return out
 
 
 def _reduce_rows(numbers: Tensor, pattern: Pattern, reduce: Literal["sum", "max"]) -> Tensor:
@@ -305,10 +318,13 @@ class _SegmentSoftmax(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, scores: Tensor, pattern: Pattern) -> Tensor:
         """Args are (heads, entries); returns the same shape."""
-        # Subtracting the largest score of each row leaves the weights unchanged and prevents
-        # overflow.
-        largest = _reduce_rows(scores, pattern, "max")
-        weights = largest.index_select(1, pattern.rows).neg_().add_(scores).exp_()
+        if _exponentials_fit(scores):
+            weights = scores.exp()
+        else:
+            # Subtracting the largest score of each row leaves the weights unchanged and prevents
+            # overflow.
+            largest = _reduce_rows(scores, pattern, "max")
+            weights = largest.index_select(1, pattern.rows).neg_().add_(scores).exp_()
         weights /= _reduce_rows(weights, pattern, "sum").index_select(1, pattern.rows)
         ctx.save_for_backward(weights)
         ctx.pattern = pattern
@@ -320,4 +336,13 @@ class _SegmentSoftmax(torch.autograd.Function):
         (weights,) = ctx.saved_tensors
         pattern = ctx.pattern
         total = entry_sums(weights * gradient, pattern)
-        return weights * (gradient - total.index_select(1, pattern.rows)), None
+        # In place, as the tensors of edges are the largest.
+        return total.index_select(1, pattern.rows).neg_().add_(gradient).mul_(weights), None
+
+
+def _exponentials_fit(scores: Tensor) -> bool:
+    """Tell whether no sum of exponentials overflows, or is so small that a weight would."""
+    if not fused(scores) or not scores.numel():
+        return False
+    low, high = scores.aminmax()
+    return max(-low.item(), high.item()) <= math.log(torch.finfo(scores.dtype).max) / 4

@@ -7,7 +7,8 @@ Every layer here reads like its formula, and goes through :func:`attend_edges`::
     out, alpha = attend_edges(scores, value, graph)  # as value, as scores
     return self.join_heads(out)
 
-``torch.compile`` works with graph breaks (``fullgraph=True`` raises). ``torch.export`` works
+``torch.compile`` works with graph breaks; ``fullgraph=True`` raises, because the check for NaN and
+infinity branches on the numbers. ``torch.export`` works
 without ``strict``, for a module that holds the graph: the edges are part of the exported program,
 which raises ``RuntimeError`` where the layer would raise ``ValueError`` for NaN or infinity. A
 layer that adds self-loops must have been called once with the graph before it is exported.
@@ -30,6 +31,7 @@ from gatutils._layers import (
     Pair,
     States,
     add_self_loops,
+    block_diagonal,
     expect_edge_data,
     expect_features,
     expect_fill,
@@ -339,15 +341,15 @@ class GATConv(GraphAttention):
         if edge_features is not None and self.W_e is not None and self.a_e is not None:
             vectors = (self.a_e.unsqueeze(1) @ self.W_e).squeeze(1)  # (heads, edge_dim)
             sums = sums + vectors @ edge_features.to(vectors.dtype).T
-        return leaky_relu(sums, self.negative_slope).T
+        return leaky_relu(sums, self.negative_slope, inplace=True).T
 
     def score_halves(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
         r"""Return :math:`a_1^\top q_i` and :math:`a_2^\top k_j`, (heads, num_nodes) each."""
-        a_1, a_2 = self.a.split(self.out_features, dim=1)  # (heads, dim) each
-        # Block-diagonal, so that each head uses its own part: one product instead of many small.
-        of_query = torch.block_diag(*a_1) @ query.flatten(1).T
-        of_key = torch.block_diag(*a_2) @ key.flatten(1).T
-        return of_query, of_key
+        blocks = block_diagonal(self.a.view(self.heads, 2, -1))  # (2, heads, heads x dim)
+        if query is key:  # one product instead of two
+            of_query, of_key = (blocks.flatten(0, 1) @ key.flatten(1).T).chunk(2)
+            return of_query, of_key
+        return blocks[0] @ query.flatten(1).T, blocks[1] @ key.flatten(1).T
 
 
 class GATv2Conv(GraphAttention):

@@ -131,5 +131,5 @@ class CSRMatrix:
         expect_same_dtype(weight, "weight", self.values, "values")
         wider = torch.promote_types(self.dtype, weight.dtype)
         values, weight = self.values.to(wider), weight.to(wider)
-        columns = weight.T.contiguous().unsqueeze(0)
-        return weighted_row_sums(values.unsqueeze(0), columns, self.pattern)[0]
+        columns = weight.T.unsqueeze(1)  # one head
+        return weighted_row_sums(values.unsqueeze(0), columns, self.pattern).squeeze(1)

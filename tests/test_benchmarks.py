@@ -38,20 +38,25 @@ def test_attention_cost_writes_whole(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_gat_layer_measures_both_libraries_and_writes_whole(tmp_path, monkeypatch):
+def test_gat_layer_measures_each_library_and_writes_whole(tmp_path, monkeypatch):
     """Its memory too, in processes of their own."""
     pytest.importorskip("resource")
     monkeypatch.setattr(gat, "OUT", tmp_path / "gat.json")
-    monkeypatch.setattr(gat, "SIZES", {"tiny": (300, 80_000, 2)})
+    monkeypatch.setattr(gat, "SIZES", {"large": (300, 80_000, 2)})
     monkeypatch.setattr(gat, "SHAPES", [(2, 64)])
+    monkeypatch.setattr(gat, "GROWTH", {"heads": [(50, 1, 2), (50, 2, 2)]})
+    monkeypatch.setattr(gat, "NODES", 20)
     gat.main([])
     assert [path.name for path in tmp_path.iterdir()] == ["gat.json"]
-    (row,) = json.loads(gat.OUT.read_text(encoding="utf-8"))["rows"]
+    stored = json.loads(gat.OUT.read_text(encoding="utf-8"))
+    (row,) = stored["rows"]
     assert (row["nodes"], row["edges"], row["heads"], row["width"]) == (300, 80_300, 2, 64)
+    assert [grown["heads"] for grown in stored["growth"]] == [1, 2]
     for what in ("forward", "training"):
-        low, high = row[what]["quartiles"]
-        assert 0 < low <= row[what]["ratio"] <= high
-        assert min(row[what]["ours"], row[what]["pyg"]) > 0
+        assert min(row[what]["seconds"].values()) > 0
+        for other in {*row[what]["seconds"]} - {"ours"}:
+            low, high = row[what][other]["quartiles"]
+            assert 0 < low <= row[what][other]["ratio"] <= high
     # Theirs keeps a row of floats for each edge; ours does not.
     assert row["memory"]["pyg"] > 80_300 * 2 * 64 * 4 / 1e6 > row["memory"]["ours"] > 0
 
@@ -60,10 +65,30 @@ def test_gat_layer_stores_nothing_where_only_some_sizes_are_asked_for(
     tmp_path, monkeypatch, capsys
 ):
     monkeypatch.setattr(gat, "OUT", tmp_path / "gat.json")
-    monkeypatch.setattr(gat, "measure", lambda sizes: [{"size": size} for size in sizes])
-    gat.main(["--sizes", "medium"])
-    assert json.loads(capsys.readouterr().out) == {"size": "medium"}
+    monkeypatch.setattr(gat, "SIZES", {"some": (20, 30, 2), "other": (0, 0, 0)})
+    monkeypatch.setattr(gat, "SHAPES", [(2, 3)])
+    monkeypatch.setattr(gat, "memory", lambda *problem: 0)
+    gat.main(["--sizes", "some"])
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(row["kind"], row["edges"]) for row in rows] == [("GAT", 50), ("GATv2", 50)]
     assert not list(tmp_path.iterdir())
+
+
+def test_the_floor_takes_each_operation_as_often_as_it_says(monkeypatch):
+    """Sparse products of 2 heads; sampled products, which write the dots of one head each."""
+    met = []
+    monkeypatch.setattr(gat, "weighted_sum", lambda *given: met.append("product"))
+    monkeypatch.setattr(gat, "_dots", lambda *given: met.append("sampled"))
+    expected = {
+        ("GAT", "forward"): (1, 0),
+        ("GAT", "training"): (2, 1),
+        ("GATv2", "forward"): (1, 1),
+        ("GATv2", "training"): (4, 2),
+    }
+    for (kind, what), counts in expected.items():
+        met.clear()
+        gat.floor(kind, 20, 30, 2, 3)[what]()
+        assert (met.count("product") / 2, met.count("sampled") / 2) == counts
 
 
 def test_gat_layer_draws_graphs_of_so_many_edges():
@@ -74,7 +99,8 @@ def test_gat_layer_draws_graphs_of_so_many_edges():
 
 def test_gat_layer_compares_layers_that_say_the_same(monkeypatch):
     """It stops where they do not."""
-    gat.compare((20, 30, 2, 3), 2)
+    for kind in gat.KINDS:
+        gat.compare((kind, 20, 30, 2, 3), 2)
     whole = gat.to_pyg
 
     def shaken(layer):
@@ -84,7 +110,7 @@ def test_gat_layer_compares_layers_that_say_the_same(monkeypatch):
 
     monkeypatch.setattr(gat, "to_pyg", shaken)
     with pytest.raises(AssertionError, match="not close"):
-        gat.compare((20, 30, 2, 3), 2)
+        gat.compare(("GAT", 20, 30, 2, 3), 2)
 
 
 @pytest.fixture(scope="module")
@@ -96,14 +122,20 @@ def test_gat_layer_stored_what_it_would_measure_again(stored):
     assert [tuple(shape) for shape in stored["shapes"]] == gat.SHAPES
     assert (stored["in_features"], stored["threads"]) == (gat.WIDE, gat.THREADS)
     assert stored["compiled_parts"] == []  # with them, theirs may be another
-    found = [
-        (row["size"], row["nodes"], row["edges"], row["pairs"], row["heads"], row["width"])
-        for row in stored["rows"]
-    ]
+    keys = ("size", "kind", "nodes", "edges", "pairs", "heads", "width")
+    found = [tuple(row[key] for key in keys) for row in stored["rows"]]
     assert found == [
-        (size, nodes, nodes + edges, pairs, *shape)
+        (size, kind, nodes, nodes + edges, pairs, *shape)
         for size, (nodes, edges, pairs) in gat.SIZES.items()
+        for kind in gat.KINDS
         for shape in gat.SHAPES
+        if (size, kind) != ("large", "GATv2")
+    ]
+    grown = [(r["grows"], r["edges"], r["heads"], r["width"]) for r in stored["growth"]]
+    assert grown == [
+        (what, gat.NODES + edges, heads, width)
+        for what, rows in gat.GROWTH.items()
+        for edges, heads, width in rows
     ]
 
 

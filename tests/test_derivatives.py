@@ -273,6 +273,16 @@ def test_attention_over_edges_takes_the_wider_type_under_autocast_alone(unchecke
     torch.testing.assert_close(low, context, rtol=0, atol=0.02)
 
 
+@every_attention
+@pytest.mark.parametrize("heads", [1, 2])
+def test_gradients_are_stored_as_their_parameters_are(kind, heads):
+    """Otherwise DistributedDataParallel copies them, with a warning."""
+    layer = kind(3, 2, heads)
+    layer(normal(6, 3).float(), HUB).sum().backward()
+    for weights in layer.parameters():
+        assert weights.grad.stride() == weights.stride()
+
+
 # ---- Other devices ----------------------------------------------------------------------------
 
 

@@ -18,7 +18,7 @@ from mutations import mutants
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-PAGES = [*NOTEBOOKS, ROOT / "book" / "results.ipynb"]
+PAGES = [*NOTEBOOKS, *(ROOT / "book" / f"{name}.ipynb" for name in ("results", "performance"))]
 IGNORED = "nbval-ignore-output"
 NOT_TRAINED = 0.02
 """A figure that tolerates more has its claims asserted in the next cell."""
@@ -88,7 +88,7 @@ def test_there_are_notebooks_and_the_contents_list_them_all():
     toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
     listed = [c["file"] for part in toc["parts"] for c in part["chapters"]]
     assert [f"notebooks/{p.stem}" for p in NOTEBOOKS] == [f for f in listed if "notebooks/" in f]
-    assert "book/results" in listed
+    assert {"book/results", "book/performance"} <= set(listed)
     assert NOTEBOOKS
     assert len({p.stem.split("-")[0] for p in NOTEBOOKS}) == len(NOTEBOOKS)
 

@@ -42,7 +42,7 @@ def headed(draw, dim=2):
     graph, heads, seed = plain(nodes, edges), draw(st.integers(1, 3)), draw(st.integers(0, 2**31))
     scores, values = (
         normal(heads, graph.num_edges, seed=seed),
-        normal(heads, nodes, dim, seed=seed + 1),
+        normal(nodes, heads, dim, seed=seed + 1),
     )
     return graph, scores.requires_grad_(), values.requires_grad_()
 
@@ -54,7 +54,7 @@ def headed(draw, dim=2):
 @given(headed())
 def test_a_weighted_sum_is_a_loop_over_the_members(problem):
     graph, scores, values = problem
-    weights, rows = scores.detach()[0], values.detach()[0]
+    weights, rows = scores.detach()[0], values.detach()[:, 0]
     for given_weights in (weights, None):
         expected = torch.zeros_like(rows)
         for k, (j, i) in enumerate(zip(graph.source.tolist(), graph.target.tolist(), strict=True)):
@@ -263,17 +263,17 @@ def test_a_single_edge_is_read_where_it_stands_in_each_head(heads, aggr, device)
     """Where an axis has length one, its stride may be any number, and counts for nothing."""
     numbers, pattern = normal(1, heads).T.contiguous(), plain(3, [(0, 1)]).pattern
     assert torch.equal(_kernels._reduce_rows(numbers, pattern, aggr)[:, 1], numbers[:, 0])
-    values = normal(heads, 3, 2, seed=1)
+    values = normal(3, heads, 2, seed=1)
     weights = segment_softmax(numbers, pattern)
     assert torch.equal(weights, torch.ones(heads, 1, dtype=torch.float64))
-    assert torch.equal(weighted_row_sums(weights, values, pattern)[:, 1], values[:, 0])
+    assert torch.equal(weighted_row_sums(weights, values, pattern)[1], values[0])
 
 
 def operations(graph, kept=None):
     """Name -> (the operation, tensors to call it with)."""
     pattern, nodes, edges, heads, dim = graph.pattern, graph.num_nodes, graph.num_edges, 2, 2
     at_edges, at_nodes = normal(heads, edges), normal(heads, nodes, seed=1)
-    rows, more = normal(heads, nodes, dim, seed=2), normal(heads, nodes, dim, seed=3)
+    rows, more = normal(nodes, heads, dim, seed=2), normal(nodes, heads, dim, seed=3)
     return {
         "product": (lambda w, v: weighted_row_sums(w, v, pattern), (at_edges, rows)),
         "product, dropout": (
@@ -295,8 +295,8 @@ def operations(graph, kept=None):
                 normal(heads, dim, seed=7),
             ),
         ),
-        "sum": (lambda v: row_sums(v, pattern), (rows[0],)),
-        "max": (lambda v: row_maxima(v, pattern), (rows[0],)),
+        "sum": (lambda v: row_sums(v, pattern), (rows[:, 0],)),
+        "max": (lambda v: row_maxima(v, pattern), (rows[:, 0],)),
     }
 
 
@@ -377,6 +377,23 @@ def test_other_devices_take_no_step_that_only_the_cpu_and_cuda_have():
 
 
 @few
+@given(headed(), st.sampled_from([0.1, 10.0, 60.0, 1e4]), st.sampled_from(["float32", "float64"]))
+def test_the_softmax_is_that_of_torch_whether_or_not_the_maximum_is_subtracted(
+    problem, scale, dtype
+):
+    """It is subtracted where exponentials could overflow, or all of a row's underflow."""
+    graph, scores, _ = problem
+    scores = (scale * scores.detach()).to(getattr(torch, dtype))
+    weights = segment_softmax(scores, graph.pattern)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_kernels, "_exponentials_fit", lambda scores: False)
+        torch.testing.assert_close(weights, segment_softmax(scores, graph.pattern))
+    for i in range(graph.num_nodes):
+        own = graph.target == i
+        torch.testing.assert_close(weights[:, own], scores[:, own].softmax(dim=1))
+
+
+@few
 @given(headed())
 def test_dropout_acts_on_weights_that_are_made(problem):
     """The products are sums with what is kept of the weights."""
@@ -385,9 +402,9 @@ def test_dropout_acts_on_weights_that_are_made(problem):
     kept = dropout_mask(scores.detach(), 0.5)
     weights = segment_softmax(scores, graph.pattern)
     context = weighted_row_sums(weights, values, graph.pattern, kept)
-    for h, head in enumerate(context):
-        carried = (weights * kept)[h]
-        assert_near(head, weighted_sum(graph.indptr, graph.source, carried, values[h]))
+    for h, carried in enumerate(weights * kept):
+        by_hand = weighted_sum(graph.indptr, graph.source, carried, values[:, h].contiguous())
+        assert_near(context[:, h], by_hand)
     whole = weighted_row_sums(weights, values, graph.pattern)
     assert_near(weighted_row_sums(weights, values, graph.pattern, torch.ones_like(kept)), whole)
 
@@ -402,7 +419,8 @@ def test_products_along_edges_are_a_loop_over_them(problem, times, dtype):
     expected = (targets[graph.target] * sources[graph.source]).sum(dim=1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_kernels, "CHUNK", 4)
-        assert_near(_kernels._dots(targets, sources, graph.pattern), expected)
+        _kernels._dots(targets, sources, graph.pattern, out := torch.zeros_like(expected))
+    assert_near(out, expected)
 
 
 def test_the_first_of_equal_largest_values_receives_the_gradient(device):

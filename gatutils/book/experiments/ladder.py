@@ -90,14 +90,12 @@ class AuthorsGATConv(GATConv):
 
     def _map_per_head(self, states: States) -> Tensor:
         """Apply each head's matrix to inputs that were dropped out for this head."""
-        weight = self.W.transpose(1, 2)  # (heads, in, out)
         if isinstance(states, CSRMatrix):
             kept = states.values.expand(self.heads, -1)
             kept = kept * dropout_mask(kept, self.dropout)
-            by_head = weighted_row_sums(kept, weight.contiguous(), states.pattern)
-        else:
-            copies = states.expand(self.heads, -1, -1)
-            by_head = (copies * dropout_mask(copies, self.dropout)) @ weight
+            return weighted_row_sums(kept, self.W.permute(2, 0, 1), states.pattern)
+        copies = states.expand(self.heads, -1, -1)
+        by_head = (copies * dropout_mask(copies, self.dropout)) @ self.W.transpose(1, 2)
         return by_head.transpose(0, 1)
 
     def score_halves(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
