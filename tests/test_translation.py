@@ -22,9 +22,11 @@ from gatutils.book.figures import (
     message_passing,
     minefield,
     pronounce,
+    receptive_field,
     self_attention,
 )
 from gatutils.book.figures.elements import SCRIPTS
+from gatutils.book.tasks.graphs import scale_free
 from gatutils.graph import Graph
 
 LANGUAGE = "ko"
@@ -164,6 +166,7 @@ NEAR = [3 - (k in (0, 7)) for k in range(8)]
 
 # An example of each element, whose data has no English words of its own.
 FIGURES = {
+    "gat-receptive-field": lambda: receptive_field(*scale_free(), "layers and fan-outs", start=21),
     "gat-attention": lambda: graph_attention(
         TWO_EDGES,
         torch.tensor([[1.0, 0], [0, 1], [1, 1], [2, 0]]),

@@ -24,7 +24,8 @@ function sampled(sources, node, size, layers, draw) {
 }
 
 const BYTES = 4; // of one number
-const counted = (count, noun) => `${count} ${noun}${count === 1 ? "" : "s"}`;
+const inLayers = (count) => (count === 1 ? say`${count} layer` : say`${count} layers`);
+const inNodes = (count) => (count === 1 ? say`${count} node` : say`${count} nodes`);
 const grouped = (x) => String(x).replace(/\B(?=(\d{3})+$)/g, ",");
 
 class ReceptiveField extends Figure {
@@ -95,21 +96,20 @@ class ReceptiveField extends Figure {
       <p class="says" aria-live="polite"></p>
       <div class="both">
         <div class="graph">
-          <svg role="group" aria-label="graph"><g class="edges"></g><g class="used"></g></svg>
-          <p class="legend">Choose a node, and the layers and the fan-out in the table. With a
-            fan-out of k, each hop draws up to k neighbours of every node reached so far. The number in a
-            node is the hop that first reaches it; nodes without a number are not needed.</p>
+          <svg role="group" aria-label="${say`graph`}"><g class="edges"></g><g class="used"></g></svg>
+          <p class="legend">${
+            say`Choose a node, and the layers and the fan-out in the table. With a fan-out of k, each hop draws up to k neighbours of every node reached so far. The number in a node is the hop that first reaches it; nodes without a number are not needed.`}</p>
         </div>
         <div class="beside">
           <table class="choice"><caption></caption>
-            <thead><tr><th scope="col">fan-out</th></tr></thead><tbody></tbody></table>
-          <button type="button" class="again">draw again</button>
-          <table class="count" aria-label="counts">
-            <thead><tr><th scope="col">hop</th><th scope="col">new nodes</th>
-              <th scope="col">edges</th></tr></thead>
+            <thead><tr><th scope="col">${say`fan-out`}</th></tr></thead><tbody></tbody></table>
+          <button type="button" class="again">${say`draw again`}</button>
+          <table class="count" aria-label="${say`counts`}">
+            <thead><tr><th scope="col">${say`hop`}</th><th scope="col">${say`new nodes`}</th>
+              <th scope="col">${say`edges`}</th></tr></thead>
             <tbody></tbody>
-            <tfoot><tr><th scope="row">sum</th><td></td><td></td></tr>
-              <tr><th scope="row">features</th><td colspan="2"></td></tr></tfoot></table>
+            <tfoot><tr><th scope="row">${say`sum`}</th><td></td><td></td></tr>
+              <tr><th scope="row">${say`features`}</th><td colspan="2"></td></tr></tfoot></table>
         </div>
       </div>
     </div>
@@ -119,11 +119,12 @@ class ReceptiveField extends Figure {
     const { sources, fanouts, layers, draw, start } = this.data;
     const numbers = [...Array(layers).keys()].map((k) => k + 1);
     this.drawing = draw;
-    this.$(".choice caption").textContent = `nodes needed, of ${sources.length}`;
+    const total = sources.length;
+    this.$(".choice caption").textContent = say`nodes needed, of ${total}`;
     this.$(".choice thead tr").append(...numbers.map((k) =>
-      make("th", { scope: "col" }, counted(k, "layer"))));
+      make("th", { scope: "col" }, inLayers(k))));
     this.$(".choice tbody").append(...fanouts.map((size) => make("tr", {},
-      make("th", { scope: "row" }, size === null ? "all" : String(size)),
+      make("th", { scope: "row" }, size === null ? say`all` : String(size)),
       ...numbers.map(() => make("td", {}, make("button", { type: "button" }, make("span"),
         make("span", { class: "bar", "aria-hidden": "true" }, make("i"))))))));
     this.$(".count tbody").append(...[0, ...numbers].map((hop) => make("tr", {},
@@ -185,8 +186,8 @@ class ReceptiveField extends Figure {
       const count = found[k].hops.size, size = fanouts[Math.floor(k / most)];
       button.firstChild.textContent = count;
       button.querySelector("i").style.width = `${100 * count / sources.length}%`;
-      button.setAttribute("aria-label", `${counted(k % most + 1, "layer")}, `
-        + `fan-out ${size ?? "all"}: ${counted(count, "node")}`);
+      const layers = inLayers(k % most + 1), width = size ?? say`all`, nodes = inNodes(count);
+      button.setAttribute("aria-label", say`${layers}, fan-out ${width}: ${nodes}`);
     });
     this.paint(found[cell], first);
     this.count(found[cell]);
@@ -203,7 +204,7 @@ class ReceptiveField extends Figure {
       const hop = hops.get(index);
       element.setAttribute("class", hop === undefined ? "node" : `node needed hop${hop}`);
       element.setAttribute("aria-label",
-        `node ${index}: ${hop === undefined ? "not needed" : `hop ${hop}`}`);
+        hop === undefined ? say`node ${index}: not needed` : say`node ${index}: hop ${hop}`);
       if (hop !== undefined) element.lastElementChild.textContent = hop; // else it fades
     }
     const seen = new Set();
@@ -227,10 +228,11 @@ class ReceptiveField extends Figure {
       row.cells[1].textContent = reached.filter((k) => k === hop).length;
       row.cells[2].textContent = drawn[hop - 1]?.length ?? 0;
     });
-    sums[0].cells[1].textContent = `${hops.size} of ${sources.length}`;
+    const count = hops.size, total = sources.length;
+    sums[0].cells[1].textContent = say`${count} of ${total}`;
     sums[0].cells[2].textContent = sum(drawn.map((edges) => edges.length));
-    sums[1].cells[1].textContent =
-      `${grouped(hops.size * bytes)} of ${grouped(sources.length * bytes)} bytes`;
+    const needed = grouped(count * bytes), stored = grouped(total * bytes);
+    sums[1].cells[1].textContent = say`${needed} of ${stored} bytes`;
   }
 
   words(counts) {
@@ -238,11 +240,17 @@ class ReceptiveField extends Figure {
     const row = Math.floor(cell / most), k = cell % most, all = fanouts.length - 1;
     const other = row < all ? all : Math.max(fanouts.indexOf(2), 0);
     const [count, also] = [counts[cell], counts[other * most + k]];
-    const way = (of) => of === all ? "all neighbours" : `a fan-out of ${fanouts[of]}`;
-    return `The outlined node has ${counted(sources[node].length, "neighbour")}. With `
-      + `${counted(k + 1, "layer")} and ${way(row)}, its new state depends on the features of `
-      + `${count} of ${sources.length} nodes, ${Math.round(100 * count / sources.length)}\u00a0% `
-      + `of the bytes; with ${way(other)}, on ${also}.`;
+    const way = (of) => {
+      const size = fanouts[of];
+      return of === all ? say`all neighbours` : say`a fan-out of ${size}`;
+    };
+    const degree = sources[node].length, total = sources.length;
+    const share = `${Math.round(100 * count / total)}\u00a0%`, layers = inLayers(k + 1);
+    const near = degree === 1 ? say`The outlined node has ${degree} neighbour.`
+      : say`The outlined node has ${degree} neighbours.`;
+    const thisWay = way(row), thatWay = way(other);
+    const needs = say`With ${layers} and ${thisWay}, its new state depends on the features of ${count} of ${total} nodes, ${share} of the bytes; with ${thatWay}, on ${also}.`;
+    return `${near} ${needs}`;
   }
 }
 
