@@ -12,8 +12,7 @@ from torch.nn.functional import leaky_relu
 
 from gatutils import _kernels
 from gatutils._csr import Pattern
-from gatutils._kernels import apply, full_precision
-from gatutils._layers import block_diagonal
+from gatutils._kernels import apply, block_diagonal, full_precision
 
 
 def gatv2_scores(

@@ -105,6 +105,17 @@ def weighted_sum(
     return rows.new_zeros(len(offsets) - 1, rows.shape[1]).index_add_(0, bags, terms)
 
 
+def block_diagonal(
+    vectors: Float[Tensor, "heads kinds dim"],
+) -> Float[Tensor, "kinds heads width"]:
+    """Return matrices that multiply each head's part of a state by that head's vector.
+
+    In a state the heads are side by side (width = heads x dim), so that one product with such a
+    matrix does for all of them.
+    """
+    return torch.diag_embed(vectors.permute(1, 2, 0)).permute(0, 2, 3, 1).flatten(2)
+
+
 def dropout_mask(values: Tensor, p: float) -> Tensor:
     """Return a dropout mask shaped like ``values``: 0 with probability p, else 1 / (1 - p)."""
     kept = torch.rand_like(values) >= p

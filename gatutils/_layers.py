@@ -4,7 +4,6 @@ import math
 from typing import Literal, TypeVar
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
@@ -137,17 +136,6 @@ def add_self_loops(
     if not keep:
         order = torch.where(looped.source == looped.target, graph.num_edges + looped.target, order)
     return looped, torch.cat([edge_data, filled]).index_select(0, order)
-
-
-def block_diagonal(
-    vectors: Float[Tensor, "heads kinds dim"],
-) -> Float[Tensor, "kinds heads width"]:
-    """Return matrices that multiply each head's part of a state by that head's vector.
-
-    In a state the heads are side by side (width = heads x dim), so that one product with such a
-    matrix does for all of them.
-    """
-    return torch.diag_embed(vectors.permute(1, 2, 0)).permute(0, 2, 3, 1).flatten(2)
 
 
 def linear(states: States, weight: Tensor) -> Tensor:

@@ -25,13 +25,12 @@ from torch.nn.functional import leaky_relu
 from gatutils._attend_edges import attend_edges
 from gatutils._checks import expect, expect_int
 from gatutils._gatv2 import gatv2_scores
-from gatutils._kernels import dropout_mask, full_precision, pair_sums
+from gatutils._kernels import block_diagonal, dropout_mask, full_precision, pair_sums
 from gatutils._layers import (
     Fill,
     Pair,
     States,
     add_self_loops,
-    block_diagonal,
     expect_edge_data,
     expect_features,
     expect_fill,
