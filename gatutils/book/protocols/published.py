@@ -37,10 +37,15 @@ def _ladder(**settings: Any) -> dict[str, Plan]:
     return plans
 
 
+def _ends(**settings: Any) -> dict[str, Plan]:
+    """Return the plans of the paper and of the code."""
+    plans = _ladder(**settings)
+    return {name: plans[name] for name in ("paper", "code")}
+
+
 LADDERS: dict[str, dict[str, Plan]] = {
-    "cora-ladder": _ladder(data="cora"),
+    "cora-ladder": _ends(data="cora"),
     "citeseer-ladder": _ladder(data="citeseer"),
-    "pubmed-ladder": _ladder(data="pubmed", heads_out=8, lr=0.01, weight_decay=1e-3),
 }
 """On the page of results, from the layer of the GAT paper to that of its authors' code. What
 distinguishes them are options of the plan."""
