@@ -230,11 +230,13 @@ def test_figures_are_in_the_font_of_the_page():
 
 def test_a_list_of_fonts_without_matplotlibs_own_changes_nothing(tmp_path):
     """As another installation leaves it behind that is removed while it runs."""
-    here = os.environ | {"MPLCONFIGDIR": str(tmp_path)}
+    here = os.environ | {"MPLCONFIGDIR": str(tmp_path), "PYTHONUTF8": "1"}
 
     def done(code):
         command = [sys.executable, "-c", code]
-        return subprocess.run(command, env=here, capture_output=True, text=True, check=True)
+        return subprocess.run(
+            command, env=here, capture_output=True, encoding="utf-8", check=True
+        )
 
     done(
         "import matplotlib.font_manager as fm\n"
