@@ -234,9 +234,7 @@ def test_a_list_of_fonts_without_matplotlibs_own_changes_nothing(tmp_path):
 
     def done(code):
         command = [sys.executable, "-c", code]
-        return subprocess.run(
-            command, env=here, capture_output=True, encoding="utf-8", check=True
-        )
+        return subprocess.run(command, env=here, capture_output=True, encoding="utf-8", check=True)
 
     done(
         "import matplotlib.font_manager as fm\n"
