@@ -17,7 +17,7 @@ LAYERS = 3
 """The largest number of layers that the reader can choose."""
 
 WIDTH, MARGIN = 340, 20
-"""Of the drawing and around its nodes, in pixels at the drawing's own size: that on a phone."""
+"""Of the drawing and around its nodes, in pixels at the drawing's own size, which is that of a phone."""
 
 FINGER = 39.5
 """The least distance between two nodes, across plus down, in pixels; the grid's 40 are rounded."""
@@ -46,7 +46,7 @@ def receptive_field(
 
     The nodes whose features the new state depends on are numbered by the hop in which the sampling
     first reaches them, and counted in nodes, edges and bytes. The sampling is that of
-    :meth:`Graph.sample <gatutils.sampling.Sampling.sample>`: the sources of each hop include its
+    :meth:`~gatutils.graph.Graph.sample`: the sources of each hop include its
     targets, whose edges are drawn again in the next one. The random numbers are hashes, so that
     they are the same on every machine; a reader who asks for another draw gets others. Without
     JavaScript the figure consists of two tables: the nodes needed for each choice, and the counts
