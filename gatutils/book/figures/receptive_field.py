@@ -17,7 +17,7 @@ LAYERS = 3
 """The largest number of layers that the reader can choose."""
 
 WIDTH, MARGIN = 340, 20
-"""Of the drawing and around its nodes, in pixels at the drawing's own size, which is that of a phone."""
+"""Of the drawing and around its nodes, in pixels at the size that it has on a phone."""
 
 FINGER = 39.5
 """The least distance between two nodes, across plus down, in pixels; the grid's 40 are rounded."""
