@@ -36,12 +36,14 @@ PLACEHOLDER = re.compile(r"\$\{\w+\}")  # in what a script says
 NOT_WORDS = re.compile(r"\]\([^)]*\)|\$\{\w+\}|\$[^$]*\$|`[^`]*`|\{[a-z:]+\}|<[^>]*>|&\w+;")
 TEXT = re.compile(r"(\\(?:text|textrm|textsf)\{)[^{}]*(?=\})")
 NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+COMMAND = re.compile(r"\\[A-Za-z]{2,}")
+NUMBERED = re.compile(r"^(\d+)\. ")
 HANGUL = re.compile(r"[가-힣]")
 
 
 def is_formula(message: str) -> bool:
     """Tell whether a message is a displayed formula: TeX without dollars."""
-    return message.startswith("\n") or ("\\" in message and "$" not in message)
+    return message.startswith("\n") or ("$" not in message and bool(COMMAND.search(message)))
 
 
 def has_words(message: str) -> bool:
@@ -66,8 +68,10 @@ def parts(message: str) -> Counter[tuple[str, str]]:
     words = []
     for place in PLACEHOLDER.findall(message):
         found["placeholder", place] += 1
-    # Two of their dollars would enclose a formula.
-    for block in parser().parse(PLACEHOLDER.sub(" ", message)):
+    # Two of their dollars would enclose a formula. Sphinx parses a heading by itself, where "1. "
+    # would begin a list.
+    text = NUMBERED.sub(r"\1\\. ", PLACEHOLDER.sub(" ", message))
+    for block in parser().parse(text):
         for token in block.children or []:
             if token.type == "myst_role":
                 target = re.search(r"<([^>]*)>$", token.content)
@@ -101,6 +105,8 @@ def problems(message: str, translation: str, fuzzy: bool = False) -> Iterator[st
         yield f"lacks {count} x {kind} {what}".rstrip()
     for (kind, what), count in (found - wanted).items():
         yield f"has {count} x {kind} {what} too many".replace("  ", " ")
+    if NUMBERED.match(message) and NUMBERED.match(translation):
+        yield "begins a list: write 1\\. for 1."
     words = re.findall(r"\b[a-z]{3,}\b", NOT_WORDS.sub(" ", message))
     if len(words) > 3 and not is_formula(message) and not HANGUL.search(translation):
         yield "is in English"

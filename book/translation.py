@@ -30,6 +30,9 @@ LANGUAGES = {"en": "English", "ko": "한국어"}
 
 TITLE, SEARCH = "Attention, from sequences to graphs", "Search this book..."
 
+PROMPTS = "checked", "code", "setup"
+"""The words under which cells are folded."""
+
 THEME = {
     "sphinx": (
         *("Back to top", "Breadcrumb", "Color mode", "Collapse Sidebar", "Dark", "Expand Sidebar"),
@@ -191,6 +194,8 @@ def _set_language(app: Any) -> None:
             **dict.fromkeys(("html_title", "project", "ogp_site_name"), title),
         }
     )
+    for key in ("nb_code_prompt_show", "nb_code_prompt_hide"):
+        app.config.overrides[key] = words.get("code", "code")
     app.config.overrides["html_theme_options"]["search_bar_text"] = words.get(SEARCH, SEARCH)
     app.config.language = language
     for domain in THEME:
@@ -211,6 +216,14 @@ def _lacks(page: str, text: str) -> None:
     LOGGER.warning("%s is not translated: %r; see `make translate`", page, text[:70])
 
 
+def _translate_parts(app: Any) -> None:
+    """Translate the names of the book's parts, which are in _toc.yml."""
+    known = catalogue(app.config.language, HOME)
+    for document in app.config.external_site_map.values():
+        for part in document.subtrees:
+            part.caption = known.get(part.caption, part.caption)
+
+
 def _translate_outputs(app: Any, docname: str, source: list[str]) -> None:
     """Replace the messages of a notebook before it is parsed."""
     if not _translated(app, docname) or not source[0].lstrip().startswith("{"):
@@ -224,6 +237,10 @@ def _translate_outputs(app: Any, docname: str, source: list[str]) -> None:
 
     notebook = json.loads(source[0])
     rewrite(notebook, translation)
+    words = catalogue(app.config.language, "sphinx")
+    for cell in notebook["cells"]:  # the word under which a cell is folded
+        prompts = cell["metadata"].get("mystnb", {})
+        cell["metadata"]["mystnb"] = {key: words.get(word, word) for key, word in prompts.items()}
     source[0] = json.dumps(notebook, ensure_ascii=False)
 
 
@@ -260,7 +277,7 @@ def _collect_outputs(app: Any, _: Any) -> None:
     for domain, words in THEME.items():
         for text in words:
             app.builder.catalogs[domain].add(text, MsgOrigin(__file__, 0))
-    for text in (TITLE, SEARCH):
+    for text in (TITLE, SEARCH, *PROMPTS):
         app.builder.catalogs["sphinx"].add(text, MsgOrigin(__file__, 0))
 
 
@@ -300,6 +317,7 @@ def setup(app: Any) -> dict[str, Any]:
     """Tell Sphinx when to call it."""
     _set_language(app)
     app.add_search_language(Korean)
+    app.connect("builder-inited", _translate_parts)
     app.connect("source-read", _translate_outputs)
     app.connect("doctree-read", _expect_translated)
     app.connect("env-updated", _collect_outputs)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from babel.messages.pofile import read_po
-from helpers import ROOT, html_of, load_script
+from helpers import ROOT, html_of, load_script, not_none
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -105,6 +105,8 @@ LINK = "A [layer](10-graph-attention.ipynb) with **two** heads, `attend`, $h_j$ 
         ("\nx = \\text{old}\n", "\nx = \\text{옛}\n", None),
         ("\nx = \\text{old}\n", "\ny = \\text{옛}\n", "lacks 1 x formula x = \\text{}"),
         ("all of these words are English", "all of these words are English", "is in English"),
+        ("1. A pencil", "1. 연필", "begins a list: write 1\\. for 1."),
+        ("1. A pencil", "1\\. 연필", None),
         (LINK, LINK.replace("with", "헤드"), None),
     ],
 )
@@ -324,3 +326,40 @@ def test_a_message_of_a_figure_is_whole_and_can_be_replaced(element):
         assert translate.has_words(message)
         assert re.fullmatch(r"(?:[^${}]|\$\{\w+\})*", message)
         assert "\n" not in message
+
+
+# ---- The pages -----------------------------------------------------------------------------------
+
+PAGE = re.compile(r"<article.*?</article>", re.DOTALL)
+HEADING = re.compile(r"<h([1-6])\b[^>]*>(.*?)</h\1>", re.DOTALL)
+IN_BOTH = {"1. Seq2seq", "API"}
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if "/" in page])
+def test_headings_are_translated_and_have_the_same_addresses(book, page):
+    """The switch between the languages stays at a section."""
+    english, korean = (
+        not_none(PAGE.search((book / folder / f"{page}.html").read_text(encoding="utf-8")))[0]
+        for folder in ("", LANGUAGE)
+    )
+    ids = [set(re.findall(r'<section[^>]* id="([^"]*)"', text)) for text in (english, korean)]
+    assert ids[0] == ids[1]
+    for found in HEADING.finditer(korean):
+        text = re.sub(r"<[^>]*>", "", found[2]).removesuffix("#").strip()
+        assert re.search(r"[가-힣]", text) or text in IN_BOTH
+
+
+def test_a_page_names_its_other_edition(book):
+    for page in ("book/index", "notebooks/10-graph-attention"):
+        for folder, language in (("", "en"), (LANGUAGE, LANGUAGE)):
+            path = book / folder / f"{page}.html"
+            head = path.read_text(encoding="utf-8").split("</head>")[0]
+            assert f'<html lang="{language}"' in head
+            links = dict(
+                re.findall(r'<link rel="alternate" hreflang="(\w+)" href="([^"]*)">', head)
+            )
+            assert set(links) == {"en", LANGUAGE}
+            for code, address in links.items():
+                other = (path.parent / address).resolve()
+                assert other == (book / ("" if code == "en" else code) / f"{page}.html").resolve()
+                assert other.is_file()
