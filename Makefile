@@ -54,7 +54,8 @@ pages-en pages-ko: pages-%: env
 		$(if $(filter-out en,$*),--path-output _build/$*)
 
 translate: env
-	$(BIN)/jupyter-book build . --all --builder custom --custom-builder gettext
+	$(BIN)/jupyter-book build . --all --builder custom --custom-builder gettext \
+		--path-output _build/messages
 	$(BIN)/python book/translate.py
 
 pdf: book

@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from translation import CATALOGUES, LANGUAGES, UNTRANSLATED
 
 ROOT = Path(__file__).parents[1]
-TEMPLATES = ROOT / "_build" / "gettext"
+TEMPLATES = ROOT / "_build" / "messages" / "_build" / "gettext"
 
 FORMULA = re.compile(r"\$[^$]*\$")
 PLACEHOLDER = re.compile(r"\$\{\w+\}")  # in what a script says
@@ -153,6 +153,8 @@ def refresh() -> None:
         for path in TEMPLATES.rglob("*.pot")
     }
     pages = {page: path for page, path in pages.items() if not page.startswith(UNTRANSLATED)}
+    if "book/index" not in pages:  # else all catalogues would be those of pages that are gone
+        raise FileNotFoundError(f"{TEMPLATES}: no messages of the pages; run `make translate`")
     glossary = (ROOT / "book" / "glossary.md").read_text(encoding="utf-8")
     terms = set(re.findall(r"^(\S.*)\n  \S", glossary, re.MULTILINE))
     for language in list(LANGUAGES)[1:]:

@@ -366,3 +366,15 @@ def test_a_page_names_its_other_edition(book):
                 other = (path.parent / address).resolve()
                 assert other == (book / ("" if code == "en" else code) / f"{page}.html").resolve()
                 assert other.is_file()
+
+
+def test_without_the_messages_of_the_pages_no_catalogue_is_lost(tmp_path, monkeypatch):
+    """As after a build that failed."""
+    kept = tmp_path / LANGUAGE / "LC_MESSAGES" / "book" / "index.po"
+    kept.parent.mkdir(parents=True)
+    kept.write_text('msgid "a"\nmsgstr "가"\n', encoding="utf-8")
+    monkeypatch.setattr(translate, "CATALOGUES", tmp_path)
+    monkeypatch.setattr(translate, "TEMPLATES", tmp_path / "none")
+    with pytest.raises(FileNotFoundError, match="no messages of the pages"):
+        translate.refresh()
+    assert kept.is_file()
