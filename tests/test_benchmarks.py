@@ -169,7 +169,8 @@ def test_growth_measures_each_form_and_stops_where_memory_is_not_enough(monkeypa
     large = {form: row[3] for form, row in rows.items() if form != "all pairs"}
     edges = 40_000 * growth.NEIGHBOURS
     copy = edges * growth.HEADS * growth.WIDTH * 4 / 1e6
-    assert large["copy per edge"]["megabytes"] > copy > large["ours"]["megabytes"] > 0
+    assert large["copy per edge"]["megabytes"] > copy
+    assert large["copy per edge"]["megabytes"] > 1.5 * large["ours"]["megabytes"] > 0
 
 
 def test_growth_stored_what_it_would_measure_again():
