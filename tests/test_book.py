@@ -639,7 +639,7 @@ def test_the_keyboard_reaches_the_next_chapter(visits: Any, page: str) -> None:
             .filter(e => e.localName.startsWith('gat-'));
           window.before = (element, count) => {  // focus the stop that lies so many before it
             const stops = [...document.querySelectorAll('a[href], button, summary, input')];
-            const earlier = stops.filter(e => e.checkVisibility()
+            const earlier = stops.filter(e => e.checkVisibility({checkVisibilityCSS: true})
               && element.compareDocumentPosition(e) & Node.DOCUMENT_POSITION_PRECEDING);
             (earlier.at(-count) ?? earlier[0]).focus();
           };
