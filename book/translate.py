@@ -24,12 +24,11 @@ from myst_parser.config.main import MdParserConfig
 from myst_parser.parsers.mdit import create_md_parser
 
 sys.path.insert(0, str(Path(__file__).parent))
-from translation import CATALOGUES, LANGUAGES, UNTRANSLATED
+from translation import CATALOGUES, HANGUL, HOME, LANGUAGES, UNTRANSLATED
 
 ROOT = Path(__file__).parents[1]
 TEMPLATES = ROOT / "_build" / "messages" / "_build" / "gettext"
 
-FORMULA = re.compile(r"\$[^$]*\$")
 PLACEHOLDER = re.compile(r"\$\{\w+\}")  # in what a script says
 # What stands in a message and is no word: an address, a placeholder, a formula, code, a role's
 # name, a tag.
@@ -38,7 +37,6 @@ TEXT = re.compile(r"(\\(?:text|textrm|textsf)\{)[^{}]*(?=\})")
 NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 COMMAND = re.compile(r"\\[A-Za-z]{2,}")
 NUMBERED = re.compile(r"^(\d+)\. ")
-HANGUL = re.compile(r"[가-힣]")
 
 
 def is_formula(message: str) -> bool:
@@ -153,7 +151,7 @@ def refresh() -> None:
         for path in TEMPLATES.rglob("*.pot")
     }
     pages = {page: path for page, path in pages.items() if not page.startswith(UNTRANSLATED)}
-    if "book/index" not in pages:  # else all catalogues would be those of pages that are gone
+    if HOME not in pages:  # else all catalogues would be those of pages that are gone
         raise FileNotFoundError(f"{TEMPLATES}: no messages of the pages; run `make translate`")
     glossary = (ROOT / "book" / "glossary.md").read_text(encoding="utf-8")
     terms = set(re.findall(r"^(\S.*)\n  \S", glossary, re.MULTILINE))

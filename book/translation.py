@@ -132,7 +132,8 @@ def replaced(output: str, with_: Callable[[str], str]) -> str:
             inner = found["inner"]
             return opening + (with_(inner) if is_prose(inner) else inner)
         if found["label"] and is_prose(found["value"]):
-            return f'{found["label"]}"{with_(found["value"])}"'
+            value = with_(found["value"]).replace('"', "&quot;")
+            return f'{found["label"]}"{value}"'
         return found[0]
 
     return PART.sub(part, output)
@@ -216,27 +217,33 @@ def _lacks(page: str, text: str) -> None:
     LOGGER.warning("%s is not translated: %r; see `make translate`", page, text[:70])
 
 
+def _translation(app: Any, page: str) -> Callable[[str], str]:
+    """Return what translates a page's messages, and warns of those that it does not know."""
+    known = catalogue(app.config.language, page)
+
+    def translation(text: str) -> str:
+        if text not in known:
+            _lacks(page, text)
+        return known.get(text, text)
+
+    return translation
+
+
 def _translate_parts(app: Any) -> None:
     """Translate the names of the book's parts, which are in _toc.yml."""
-    known = catalogue(app.config.language, HOME)
-    for document in app.config.external_site_map.values():
-        for part in document.subtrees:
-            part.caption = known.get(part.caption, part.caption)
+    if _translated(app, HOME):
+        translation = _translation(app, HOME)
+        for document in app.config.external_site_map.values():
+            for part in document.subtrees:
+                part.caption = part.caption and translation(part.caption)
 
 
 def _translate_outputs(app: Any, docname: str, source: list[str]) -> None:
     """Replace the messages of a notebook before it is parsed."""
     if not _translated(app, docname) or not source[0].lstrip().startswith("{"):
         return
-    known = catalogue(app.config.language, docname)
-
-    def translation(text: str) -> str:
-        if text not in known:
-            _lacks(docname, text)
-        return known.get(text, text)
-
     notebook = json.loads(source[0])
-    rewrite(notebook, translation)
+    rewrite(notebook, _translation(app, docname))
     words = catalogue(app.config.language, "sphinx")
     for cell in notebook["cells"]:  # the word under which a cell is folded
         prompts = cell["metadata"].get("mystnb", {})
@@ -251,7 +258,7 @@ def _expect_translated(app: Any, doctree: nodes.document) -> None:
         return
     known = catalogue(app.config.language, page)
     for drawing in doctree.findall(nodes.raw) if page == HOME else ():
-        drawn = redrawn(drawing.astext(), lambda text: known.get(text, text))
+        drawn = redrawn(drawing.astext(), _translation(app, page))
         drawing.children, drawing.rawsource = [nodes.Text(drawn)], drawn
     for node, text in extract_messages(doctree):
         # Sphinx treats a message that is its own translation as one without; the titles of

@@ -151,6 +151,13 @@ def test_any_text_is_put_in_its_place_as_it_is(text):
     assert out == html.replace("it falls", text)
 
 
+def test_a_quotation_mark_does_not_end_a_label():
+    label = '<svg aria-label="a curve">'
+    assert translation.replaced(label, lambda _: 'a "curve"') == (
+        '<svg aria-label="a &quot;curve&quot;">'
+    )
+
+
 def test_what_a_script_says_is_replaced_and_nothing_else_of_it():
     html = (
         "<script>const a = say`two of ${name}`; b.say`x y`; // it falls\n</script><th>it falls</th>"
