@@ -6,6 +6,7 @@ scripts, which Sphinx does not read. Here they join the catalogue of their page,
 when the page is built. ``BOOK_LANGUAGE`` names the language of a build.
 """
 
+import gc
 import html
 import json
 import os
@@ -18,6 +19,7 @@ from typing import Any
 from babel.messages.pofile import read_po
 from docutils import nodes
 from sphinx.builders.gettext import Catalog, MsgOrigin
+from sphinx.ext import viewcode
 from sphinx.search import SearchLanguage
 from sphinx.util import logging
 from sphinx.util.i18n import CatalogInfo
@@ -49,6 +51,9 @@ CATALOGUES = Path(__file__).parent / "locale"
 
 UNTRANSLATED = ("book/api/", "book/references")
 """Docstrings and the bibliography stay in English."""
+
+SOURCES = "_modules/"
+"""Pages of source code, which only the first edition has; the others link to them there."""
 
 WORDED = {
     "gat-attention": ("columns",),
@@ -288,10 +293,27 @@ def _collect_outputs(app: Any, _: Any) -> None:
         app.builder.catalogs["sphinx"].add(text, MsgOrigin(__file__, 0))
 
 
+def _leave_out_sources(app: Any) -> None:
+    """Do not write the pages of source code in another language."""
+    if app.config.language != "en":
+        for listener in list(app.events.listeners.get("html-collect-pages", ())):
+            if listener.handler is viewcode.collect_pages:
+                app.disconnect(listener.id)
+
+
+def _link_to_sources(app: Any, page: str, _: str, context: dict[str, Any], __: Any) -> None:
+    """Let links to source code lead to the pages of the first edition, one folder up."""
+    if app.config.language != "en" and SOURCES in context.get("body", ""):
+        context["body"] = re.sub(f'(?<=href=")(?=(?:\\.\\./)*{SOURCES})', "../", context["body"])
+
+
 def _alternates(app: Any, page: str, _: str, context: dict[str, Any], __: Any) -> None:
-    """Tell the templates where the page is in each language."""
+    """Tell the templates where the page is in each language that has it."""
     here = app.config.language
     up = "../" * page.count("/") + ("" if here == "en" else "../")
+    if page.startswith(SOURCES):
+        context["editions"] = []
+        return
     context["editions"] = [
         (code, name, f"{up}{'' if code == 'en' else code + '/'}{page}.html", code == here)
         for code, name in LANGUAGES.items()
@@ -322,11 +344,16 @@ class Korean(SearchLanguage):
 
 def setup(app: Any) -> dict[str, Any]:
     """Tell Sphinx when to call it."""
+    # A build makes millions of objects that live to its end: looking for garbage among them again
+    # and again takes a fifth of its time.
+    gc.set_threshold(200_000, 50, 1000)
     _set_language(app)
     app.add_search_language(Korean)
     app.connect("builder-inited", _translate_parts)
+    app.connect("builder-inited", _leave_out_sources)
     app.connect("source-read", _translate_outputs)
     app.connect("doctree-read", _expect_translated)
     app.connect("env-updated", _collect_outputs)
     app.connect("html-page-context", _alternates)
+    app.connect("html-page-context", _link_to_sources)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

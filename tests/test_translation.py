@@ -375,6 +375,19 @@ def test_a_page_names_its_other_edition(book):
                 assert other.is_file()
 
 
+def test_the_source_code_has_one_edition(book):
+    assert not (book / LANGUAGE / "_modules").exists()
+    for folder in ("", LANGUAGE):
+        page = book / folder / "book" / "api" / "attention.html"
+        links = re.findall(r'href="([^"]*_modules/[^"]*)"', page.read_text(encoding="utf-8"))
+        assert links
+        for link in links:
+            address, anchor = link.split("#")
+            assert f'id="{anchor}"' in (page.parent / address).read_text(encoding="utf-8")
+    source = (book / "_modules" / "gatutils" / "attention.html").read_text(encoding="utf-8")
+    assert 'rel="alternate"' not in source and "gat-language" not in source
+
+
 def test_without_the_messages_of_the_pages_no_catalogue_is_lost(tmp_path, monkeypatch):
     """As after a build that failed."""
     kept = tmp_path / LANGUAGE / "LC_MESSAGES" / "book" / "index.po"
