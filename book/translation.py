@@ -38,12 +38,26 @@ PROMPTS = "checked", "code", "setup"
 THEME = {
     "sphinx": (
         *("Back to top", "Breadcrumb", "Color mode", "Collapse Sidebar", "Dark", "Expand Sidebar"),
-        *("Home", "Light", "On this page", "Search", "Site navigation", "Skip to main content"),
+        *(
+            "Home",
+            "Light",
+            "Link to this heading",
+            "On this page",
+            "Search",
+            "Site navigation",
+            "Skip to main content",
+        ),
         *("System Settings", "Version warning", "next page", "previous page"),
     ),
     "booktheme": ("By", "Contents"),
 }
 """Words of the theme that its own catalogues lack, or translate badly."""
+
+LABELS = (
+    *("Main", "Page", "Toggle hidden content", "Toggle primary sidebar"),
+    "Toggle secondary sidebar",
+)
+"""What the theme and MyST-NB write into attributes in English, whatever the language."""
 
 HOME = "book/index"
 
@@ -202,7 +216,9 @@ def _set_language(app: Any) -> None:
     )
     for key in ("nb_code_prompt_show", "nb_code_prompt_hide"):
         app.config.overrides[key] = words.get("code", "code")
-    app.config.overrides["html_theme_options"]["search_bar_text"] = words.get(SEARCH, SEARCH)
+    theme = app.config.overrides["html_theme_options"]
+    theme["search_bar_text"] = words.get(SEARCH, SEARCH)
+    theme["logo"] = {"alt_text": f"{title} - {words.get('Home', 'Home')}"} | theme.get("logo", {})
     app.config.language = language
     for domain in THEME:
         compiled = CatalogInfo(str(CATALOGUES / language / "LC_MESSAGES"), domain, "utf-8")
@@ -289,8 +305,19 @@ def _collect_outputs(app: Any, _: Any) -> None:
     for domain, words in THEME.items():
         for text in words:
             app.builder.catalogs[domain].add(text, MsgOrigin(__file__, 0))
-    for text in (TITLE, SEARCH, *PROMPTS):
+    for text in (TITLE, SEARCH, *PROMPTS, *LABELS):
         app.builder.catalogs["sphinx"].add(text, MsgOrigin(__file__, 0))
+
+
+def _translate_labels(app: Any, error: Exception | None) -> None:
+    """Translate in the finished pages what no catalogue reaches."""
+    if error or app.builder.format != "html" or app.config.language == "en":
+        return
+    words = catalogue(app.config.language, "sphinx")
+    label = re.compile(rf'( (?:aria-label|title)=")({"|".join(LABELS)})(?=")')
+    for page in Path(app.outdir).rglob("*.html"):
+        text = label.sub(lambda found: found[1] + words[found[2]], page.read_text(encoding="utf-8"))
+        page.write_text(text, encoding="utf-8")
 
 
 def _leave_out_sources(app: Any) -> None:
@@ -356,4 +383,5 @@ def setup(app: Any) -> dict[str, Any]:
     app.connect("env-updated", _collect_outputs)
     app.connect("html-page-context", _alternates)
     app.connect("html-page-context", _link_to_sources)
+    app.connect("build-finished", _translate_labels)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
