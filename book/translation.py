@@ -21,6 +21,7 @@ from docutils import nodes
 from sphinx.builders.gettext import Catalog, MsgOrigin
 from sphinx.ext import viewcode
 from sphinx.search import SearchLanguage
+from sphinx.transforms import SphinxTransform
 from sphinx.util import logging
 from sphinx.util.i18n import CatalogInfo
 from sphinx.util.nodes import extract_messages
@@ -347,6 +348,25 @@ def _alternates(app: Any, page: str, _: str, context: dict[str, Any], __: Any) -
     ]
 
 
+class Formulas(SphinxTransform):
+    """Translate the words in displayed formulas, before Sphinx does.
+
+    It would pass the translation to the parser as a literal block of reStructuredText, of which
+    Markdown makes a paragraph: nothing of the formula would remain.
+    """
+
+    default_priority = 10
+
+    def apply(self, **_: Any) -> None:
+        """Put the translation in place of each formula that has one."""
+        if not _translated(self.app, self.env.docname):
+            return
+        known = catalogue(self.app.config.language, self.env.docname)
+        for node in self.document.findall(nodes.math_block):
+            if translated := known.get(node.rawsource or node.astext()):
+                node.rawsource, node.children = translated, [nodes.Text(translated)]
+
+
 class Korean(SearchLanguage):
     """Words of Korean text for the search, with and without the particle at their end."""
 
@@ -376,6 +396,7 @@ def setup(app: Any) -> dict[str, Any]:
     gc.set_threshold(200_000, 50, 1000)
     _set_language(app)
     app.add_search_language(Korean)
+    app.add_transform(Formulas)
     app.connect("builder-inited", _translate_parts)
     app.connect("builder-inited", _leave_out_sources)
     app.connect("source-read", _translate_outputs)

@@ -359,6 +359,20 @@ def test_headings_are_translated_and_have_the_same_addresses(book, page):
         assert re.search(r"[가-힣]", text) or text in IN_BOTH
 
 
+FORMULA = re.compile(r"\\\[(.*?)\\\]|\\\((.*?)\\\)", re.DOTALL)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if "/" in page])
+def test_a_page_has_the_formulas_of_its_source(book, page):
+    """Their order may differ within a sentence, and so may the words in them."""
+    found = []
+    for folder in ("", LANGUAGE):
+        text = not_none(PAGE.search((book / folder / f"{page}.html").read_text(encoding="utf-8")))
+        formulas = (block or inline for block, inline in FORMULA.findall(text[0]))
+        found.append(sorted(re.sub(r"\\text\{[^}]*\}", "", formula) for formula in formulas))
+    assert found[0] == found[1]
+
+
 def test_a_page_names_its_other_edition(book):
     for page in ("book/index", "notebooks/10-graph-attention"):
         for folder, language in (("", "en"), (LANGUAGE, LANGUAGE)):
@@ -385,7 +399,8 @@ def test_the_source_code_has_one_edition(book):
             address, anchor = link.split("#")
             assert f'id="{anchor}"' in (page.parent / address).read_text(encoding="utf-8")
     source = (book / "_modules" / "gatutils" / "attention.html").read_text(encoding="utf-8")
-    assert 'rel="alternate"' not in source and "gat-language" not in source
+    assert 'rel="alternate"' not in source
+    assert "gat-language" not in source
 
 
 def test_without_the_messages_of_the_pages_no_catalogue_is_lost(tmp_path, monkeypatch):
