@@ -46,6 +46,7 @@ def _ends(**settings: Any) -> dict[str, Plan]:
 LADDERS: dict[str, dict[str, Plan]] = {
     "cora-ladder": _ends(data="cora"),
     "citeseer-ladder": _ladder(data="citeseer"),
+    "pubmed-ladder": _ends(data="pubmed", heads_out=8, lr=0.01, weight_decay=1e-3),
 }
 """On the page of results, from the layer of the GAT paper to that of its authors' code. What
 distinguishes them are options of the plan."""
