@@ -389,6 +389,12 @@ def test_a_page_names_its_other_edition(book):
                 assert other.is_file()
 
 
+def test_no_label_of_the_theme_is_left_in_english(book):
+    for path in (book / LANGUAGE).rglob("*.html"):
+        labels = re.findall(r' (?:aria-label|title)="([^"]*)"', path.read_text(encoding="utf-8"))
+        assert not {*labels} & {*translation.LABELS, "Link to this heading"}
+
+
 def test_the_source_code_has_one_edition(book):
     assert not (book / LANGUAGE / "_modules").exists()
     for folder in ("", LANGUAGE):

@@ -7,10 +7,12 @@ from gatutils.book.experiments.minesweeper import MinePlan
 from gatutils.book.experiments.plan import Plan
 from gatutils.book.experiments.published import GATPlan, GCNPlan
 
+_PUBMED: dict[str, Any] = {"data": "pubmed", "heads_out": 8, "lr": 0.01, "weight_decay": 1e-3}
+
 PUBLISHED: dict[str, Plan] = {
     "cora-gat": GATPlan(data="cora"),
     "citeseer-gat": GATPlan(data="citeseer"),
-    "pubmed-gat": GATPlan(data="pubmed", heads_out=8, lr=0.01, weight_decay=1e-3),
+    "pubmed-gat": GATPlan(**_PUBMED),
     "cora-equal-gat": GATPlan(data="cora", equal=True),
     "cora-gcn": GCNPlan(data="cora"),
     "citeseer-gcn": GCNPlan(data="citeseer"),
@@ -46,7 +48,7 @@ def _ends(**settings: Any) -> dict[str, Plan]:
 LADDERS: dict[str, dict[str, Plan]] = {
     "cora-ladder": _ends(data="cora"),
     "citeseer-ladder": _ladder(data="citeseer"),
-    "pubmed-ladder": _ends(data="pubmed", heads_out=8, lr=0.01, weight_decay=1e-3),
+    "pubmed-ladder": _ends(**_PUBMED),
 }
 """On the page of results, from the layer of the GAT paper to that of its authors' code. What
 distinguishes them are options of the plan."""
