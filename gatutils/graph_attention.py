@@ -117,6 +117,11 @@ class GraphAttention(nn.Module):
         """Return the queries, the keys and the values, each (num_nodes, heads, dim)."""
         raise NotImplementedError
 
+    def project_pair(self, source: States, target: States) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the queries of the targets, and the keys and the values of the sources."""
+        query, key, value = self.project(source)
+        return query if target is source else self.project(target)[0], key, value
+
     def score(
         self,
         query: Float[Tensor, "num_nodes heads dim"],
@@ -192,9 +197,7 @@ class GraphAttention(nn.Module):
         self._validate(source, target, graph, edge_features)
         if self.add_self_loops:
             graph, edge_features = add_self_loops(graph, edge_features, self.fill_value, keep=False)
-        query, key, value = self.project(source)  # (num_nodes, heads, dim) each
-        if target is not source:
-            query = self.project(target)[0]
+        query, key, value = self.project_pair(source, target)  # (num_nodes, heads, dim) each
         scores = self.score(query, key, graph, edge_features)  # (num_edges, heads)
         drops = dropout_mask(scores, self.dropout) if self.training and self.dropout else None
         out, alpha = attend_edges(scores, value, graph, drops)

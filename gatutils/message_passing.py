@@ -16,7 +16,6 @@ layer that adds self-loops must have been called once with the graph before it i
 """
 
 from collections.abc import Callable, Sequence
-from typing import cast
 
 import torch
 from jaxtyping import Float
@@ -41,6 +40,7 @@ from gatutils._layers import (
 )
 from gatutils.graph import Graph
 from gatutils.sampling import SampledBlock
+from gatutils.sparse import CSRMatrix
 
 __all__ = [
     "Aggr",
@@ -339,18 +339,20 @@ class GraphNet(nn.Module):
         Args:
             states: One row per node of the graph, or per source of the first block.
             graph: The graph; or the blocks of :meth:`~gatutils.graph.Graph.sample`, one per layer.
-                With blocks, the result has one row per target of the last one, the layers must take
-                a pair of states, and the states must be a tensor.
+                With blocks, the result has one row per target of the last one, and the layers must
+                take a pair of states.
 
         Raises:
-            TypeError: If ``graph`` is neither, or the states of blocks are not a tensor.
+            TypeError: If ``graph`` is neither, or the states are neither a float tensor nor a
+                :class:`~gatutils.sparse.CSRMatrix`.
             ValueError: If there are more or fewer blocks than layers, or a layer raises it.
         """
         blocks = None if isinstance(graph, Graph) else graph
         if blocks is not None:
             expect_list(blocks, "graph", SampledBlock)
             expect(len(blocks) == len(self.layers), "graph", "one block per layer", len(blocks))
-            expect_tensor(states, "states", "float", ndim=2, exact=True)
+            if not isinstance(states, CSRMatrix):
+                expect_tensor(states, "states", "float", ndim=2, exact=True)
         for k, layer in enumerate(self.layers):
             given = self.activation(states) if k and isinstance(states, Tensor) else states
             into = dropout(given, self.dropout, self.training)
@@ -359,8 +361,8 @@ class GraphNet(nn.Module):
                 new = layer(into, graph)
             else:  # the targets are the first of the sources
                 edges = blocks[k].graph
-                new = layer((into, cast(Tensor, into)[: edges.num_nodes]), edges)
-                given = cast(Tensor, given)[: edges.num_nodes]
+                new = layer((into, into[: edges.num_nodes]), edges)
+                given = given[: edges.num_nodes]
             if self.residual and isinstance(given, Tensor) and new.shape == given.shape:
                 new = new + given
             states = new

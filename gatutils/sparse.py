@@ -99,6 +99,30 @@ class CSRMatrix:
     def __len__(self) -> int:
         return self.shape[0]
 
+    def __getitem__(self, rows: slice | Int[Tensor, " some"]) -> CSRMatrix:
+        """Return some of the rows, in the order given: ``matrix[:10]``, ``matrix[block.sources]``.
+
+        Raises:
+            TypeError: If ``rows`` is neither a slice nor an integer tensor.
+            ValueError: If ``rows`` does not have one axis, or is a slice that leaves rows out.
+            IndexError: If a row is out of range.
+        """
+        if isinstance(rows, slice):
+            start, stop, step = rows.indices(len(self))
+            expect(step == 1, "rows", "a slice with step 1", step)
+            ends = self.indptr[start : max(start, stop) + 1]
+            entries = slice(int(ends[0]), int(ends[-1]))
+            pattern = Pattern(ends - ends[0], self.indices[entries], self.shape[1])
+            return self._with(self.values[entries], pattern)
+        expect_tensor(rows, "rows", "int", ndim=1, exact=True)
+        rows = rows.to(self.device, torch.long)
+        counts = self.indptr.diff()[rows]
+        indptr = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+        shift = (self.indptr[:-1][rows] - indptr[:-1]).repeat_interleave(counts)
+        places = torch.arange(len(shift), device=self.device) + shift
+        pattern = Pattern(indptr, self.indices[places], self.shape[1])
+        return self._with(self.values[places], pattern)
+
     def __repr__(self) -> str:
         return f"CSRMatrix({self.shape[0]} x {self.shape[1]}, {len(self.values)} entries)"
 

@@ -1234,10 +1234,22 @@ def test_the_published_training_sees_rows_that_sum_to_one_and_each_loop_once(kin
     assert [training for _, _, training in given] == [True, False] * 4 + last
     total = PAPERS.graph.features.sum(dim=1, keepdim=True)
     rows = PAPERS.graph.features / total.where(total > 0, 1)
-    for features, graph, _ in given:
-        torch.testing.assert_close(features.to_dense(), rows)
-        mask = PAPERS.graph.mask()
-        assert torch.equal(graph.mask(), mask | torch.eye(60, dtype=torch.bool))
+    looped = PAPERS.graph.mask() | torch.eye(60, dtype=torch.bool)
+    for features, graph, training in given:
+        if isinstance(graph, Graph):
+            torch.testing.assert_close(features.to_dense(), rows)
+            assert torch.equal(graph.mask(), looped)
+            continue
+        # Two layers need no more than what is two hops from the nodes whose labels are shown.
+        torch.testing.assert_close(features.to_dense(), rows[graph[0].sources])
+        nodes = (PAPERS.train if training else PAPERS.valid).nonzero().squeeze(1)
+        for block in reversed(graph):
+            assert torch.equal(block.sources[: len(nodes)], nodes)
+            reached = torch.zeros(len(nodes), 60, dtype=torch.bool)
+            reached[block.graph.target, block.sources[block.graph.source]] = True
+            assert torch.equal(reached, looped[nodes])
+            nodes = block.sources
+    assert sum(not isinstance(graph, Graph) for _, graph, _ in given) == (8 if kind == "GAT" else 0)
 
 
 @pytest.mark.parametrize("kind", ["GAT", "GCN"])

@@ -158,16 +158,16 @@ def test_each_rule_chooses_what_it_would_have_chosen_alone(monkeypatch, rule):
     found = PLAN.train(data, 24, 4)
     torch.manual_seed(4)
     net = PLAN.network(24, 3)
-    features, graph = published.inputs(data)
+    train, valid = (published.seen_from(data, nodes) for nodes in (data.train, data.valid))
 
     def validate(model):
-        value, accuracy = published.loss_and_accuracy(model(features, graph), data, data.valid)
+        value, accuracy = published.loss_and_accuracy(model(*valid.inputs), valid.labels)
         return float(value), accuracy
 
     alone = EarlyStopping(validate, 6, RULES[rule])
     published.fit_published(
         net,
-        lambda model, _: published.loss_and_accuracy(model(features, graph), data, data.train)[0],
+        lambda model, _: published.loss_and_accuracy(model(*train.inputs), train.labels)[0],
         60,
         lr=0.05,
         weight_decay=PLAN.weight_decay,
@@ -176,9 +176,44 @@ def test_each_rule_chooses_what_it_would_have_chosen_alone(monkeypatch, rule):
     )
     alone.restore(net)
     assert (found["steps"][rule], found["best"][rule]) == (alone.steps, 1 + (alone.best or 0))
-    scores = published.scores_on(net, features, graph, data)
+    scores = published.scores_on(net, *published.inputs(data), data)
     assert [found["scores"][rule], found["valid"][rule]] == scores
     assert found["steps"][0] == max(found["steps"])  # what resets both is whatever resets one
+
+
+@pytest.mark.parametrize("rung", range(5))
+def test_what_the_loss_sees_is_all_that_it_depends_on(rung):
+    """In value and gradients; without dropout, since a mask of fewer nodes is another one."""
+    data = papers()
+    plan: Any = list(LADDERS["citeseer-ladder"].values())[rung]
+    torch.manual_seed(4)
+    net = plan.network(24, 3).double()
+    for made in net.layers:
+        made.dropout = 0.0
+    given, graph = published.inputs(data)
+    view = published.seen_from(data, data.train)
+    assert view.inputs[1][-1].graph.num_edges < graph.num_edges / 2  # and yet
+    found = []
+    for part, nodes in ((view.inputs, slice(None)), ((given, graph), data.train)):
+        features, edges = part
+        logits = net(features.to(dtype=torch.float64), edges)[nodes]
+        loss, accuracy = published.loss_and_accuracy(logits, view.labels)
+        found.append((loss, accuracy, *torch.autograd.grad(loss, net.parameters())))
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("option", [None, *OPTIONS[:2]])
+@pytest.mark.parametrize("sparse", [False, True])
+def test_a_target_is_dropped_out_as_a_source_is(option, sparse):
+    graph, states = small()
+    ours = layer(**({option: True} if option else {})).train()
+    (block,) = graph.sample(torch.tensor([3, 0, 7]), [-1])
+    source = states[block.sources]
+    given = CSRMatrix.from_dense(source) if sparse else source
+    query, key, value = ours.project_pair(given, given[:3])
+    assert torch.equal(query, key[:3])
+    assert len(key) == len(value) == len(block.sources)
 
 
 @pytest.mark.parametrize("row", LADDERS)

@@ -19,6 +19,7 @@ from gatutils.graph import Graph
 from gatutils.graph_attention import GATConv, GATv2Conv
 from gatutils.message_passing import GCNConv, GINConv, GraphNet, SAGEConv
 from gatutils.sampling import SampledBlock, Subgraph
+from gatutils.sparse import CSRMatrix
 
 assert_near = partial(torch.testing.assert_close, rtol=1e-9, atol=1e-9)
 
@@ -328,6 +329,19 @@ def test_a_network_on_blocks_is_that_on_the_graph(problem, residual, size):
     assert_near(torch.autograd.grad(found.sum(), x)[0], want)
 
 
+@few
+@given(chosen(least=1))
+def test_a_network_on_blocks_takes_sparse_states(problem):
+    graph, nodes = problem
+    graph = graph.with_self_loops()
+    net = GraphNet([GATConv(3, 2, 2), GATv2Conv(4, 2)]).double()
+    x = normal(graph.num_nodes, 3)
+    x *= normal(graph.num_nodes, 3, seed=1) > 0
+    blocks = graph.sample(nodes, [-1, -1])
+    states = CSRMatrix.from_dense(x)[blocks[0].sources]
+    assert_near(net(states, blocks), net(x, graph)[nodes])
+
+
 def test_a_network_on_blocks_drops_a_state_as_a_source_and_as_a_target():
     """One mask for both, since the targets are sources."""
     graph = plain(3, [(0, 0), (1, 1), (2, 2)])
@@ -421,6 +435,7 @@ NET, X = GraphNet([SAGEConv(1, 1)]), torch.zeros(5, 1)
         (lambda: G.sample(ONE, [1], 0), TypeError, "generator: .*Generator, got int"),
         (lambda: NET(X, G.sample(ONE, [1, 1])), ValueError, "graph: expected one block per layer"),
         (lambda: NET(X, [G]), TypeError, "graph: expected only SampledBlock"),
+        (lambda: NET([0.0], G.sample(ONE, [1])), TypeError, "states: expected a float tensor"),
         (lambda: NET(X, None), TypeError, "graph: expected a .*None"),
         (lambda: NET(X, G.sample(ONE, [1])), ValueError, "states.0.: expected 2 rows"),
     ],

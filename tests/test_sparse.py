@@ -87,6 +87,36 @@ def test_sparse_rows_say_how_large_they_are():
     assert (rows.indptr.tolist(), rows.indices.tolist()) == ([0, 1, 2, 2], [0, 1])
 
 
+@given(matrices(), st.data())
+def test_some_rows_are_those_of_the_matrix(matrix, data):
+    """Of a slice, and of indices in any order, some of them twice or counted from the end."""
+    rows, n = CSRMatrix.from_dense(matrix), len(matrix)
+    start, stop = (data.draw(st.none() | st.integers(-n - 1, n + 1)) for _ in range(2))
+    some = data.draw(st.lists(st.integers(-n, n - 1), max_size=8)) if n else []
+    for chosen in (slice(start, stop), torch.tensor(some, dtype=torch.int32)):
+        found = rows[chosen]
+        assert torch.equal(found.to_dense(), matrix[chosen])
+        assert (found.shape, len(found)) == (matrix[chosen].shape, len(matrix[chosen]))
+        weight = normal(2, matrix.shape[1], seed=1)
+        assert_near(found.matmul(weight), matrix[chosen] @ weight.T)
+
+
+@pytest.mark.parametrize(
+    ("rows", "error", "words"),
+    [
+        ([0], TypeError, "rows: expected an int tensor, got list"),
+        (torch.ones(2), TypeError, "rows: expected an int tensor.*float32"),
+        (torch.ones(2, dtype=torch.bool), TypeError, "rows: expected an int tensor.*bool"),
+        (torch.tensor([[0]]), ValueError, "rows: expected 1 axes"),
+        (slice(None, None, 2), ValueError, "rows: expected a slice with step 1, got 2"),
+        (torch.tensor([2]), IndexError, "out of bounds"),
+    ],
+)
+def test_rows_that_cannot_be_picked_are_refused(unchecked, rows, error, words):
+    with pytest.raises(error, match=words):
+        CSRMatrix.from_dense(torch.eye(2))[rows]
+
+
 @few
 @given(matrices(), st.integers(1, 3), st.booleans())
 def test_a_product_of_sparse_rows_is_that_of_the_matrix(matrix, out, columns_in_memory):

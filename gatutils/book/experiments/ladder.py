@@ -16,6 +16,7 @@ from gatutils.book.experiments.published import (
     inputs,
     loss_and_accuracy,
     scores_on,
+    seen_from,
 )
 from gatutils.graph_attention import GATConv
 from gatutils.message_passing import GraphNet
@@ -31,7 +32,8 @@ class AuthorsGATConv(GATConv):
     r"""A GAT layer with what the authors' code has and the paper does not mention.
 
     With every option off it is :class:`~gatutils.graph_attention.GATConv`, except that it drops
-    out its inputs itself.
+    out its inputs itself. Of a bipartite graph the targets must be the first of the sources, as in
+    the blocks of :meth:`~gatutils.graph.Graph.sample`.
 
     Args:
         in_features: Width of a state.
@@ -87,6 +89,11 @@ class AuthorsGATConv(GATConv):
         drops = self.dropout_of_values and self.training
         value = projected * dropout_mask(projected, self.dropout) if drops else projected
         return projected, projected, value
+
+    def project_pair(self, source: States, target: States) -> tuple[Tensor, Tensor, Tensor]:
+        """Let the targets, which are the first of the sources, see the same dropout as these."""
+        query, key, value = self.project(source)
+        return query[: len(target)], key, value
 
     def _map_per_head(self, states: States) -> Tensor:
         """Apply each head's matrix to inputs that were dropped out for this head."""
@@ -168,16 +175,16 @@ class LadderPlan(PublishedPlan):
             counted from 1, whose parameters each rule chose.
         """
         net = self.network(words, data.classes)
-        features, graph = inputs(data)
+        train, valid = seen_from(data, data.train), seen_from(data, data.valid)
         found = (0.0, 0.0)
         rules = [EarlyStopping(lambda _: found, monitor=rule) for rule in RULES]
 
         def loss(model: nn.Module, _: object) -> Tensor:
-            return loss_and_accuracy(model(features, graph), data, data.train)[0]
+            return loss_and_accuracy(model(*train.inputs), train.labels)[0]
 
         def all_have_stopped(model: nn.Module) -> bool:
             nonlocal found
-            value, accuracy = loss_and_accuracy(model(features, graph), data, data.valid)
+            value, accuracy = loss_and_accuracy(model(*valid.inputs), valid.labels)
             found = float(value), accuracy
             return all([rule.stopped or rule(model) for rule in rules])
 
@@ -190,6 +197,7 @@ class LadderPlan(PublishedPlan):
             seed=seed,
             stop=all_have_stopped,
         )
+        features, graph = inputs(data)
         scores = []
         for rule in rules:
             rule.restore(net)
