@@ -39,16 +39,10 @@ def _ladder(**settings: Any) -> dict[str, Plan]:
     return plans
 
 
-def _ends(**settings: Any) -> dict[str, Plan]:
-    """Return the plans of the paper and of the code."""
-    plans = _ladder(**settings)
-    return {name: plans[name] for name in ("paper", "code")}
-
-
 LADDERS: dict[str, dict[str, Plan]] = {
-    "cora-ladder": _ends(data="cora"),
+    "cora-ladder": _ladder(data="cora"),
     "citeseer-ladder": _ladder(data="citeseer"),
-    "pubmed-ladder": _ends(**_PUBMED),
+    "pubmed-ladder": _ladder(**_PUBMED),
 }
 """On the page of results, from the layer of the GAT paper to that of its authors' code. What
 distinguishes them are options of the plan."""
