@@ -102,6 +102,10 @@ class CSRMatrix:
     def __getitem__(self, rows: slice | Int[Tensor, " some"]) -> CSRMatrix:
         """Return some of the rows, in the order given: ``matrix[:10]``, ``matrix[block.sources]``.
 
+        Args:
+            rows: A slice of consecutive rows, or the rows' indices, shape (some,), each as often as
+                it is wanted; negative ones count from the end.
+
         Raises:
             TypeError: If ``rows`` is neither a slice nor an integer tensor.
             ValueError: If ``rows`` does not have one axis, or is a slice that leaves rows out.

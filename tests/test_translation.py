@@ -407,6 +407,9 @@ def test_the_source_code_has_one_edition(book):
     source = (book / "_modules" / "gatutils" / "attention.html").read_text(encoding="utf-8")
     assert 'rel="alternate"' not in source
     assert "gat-language" not in source
+    assert 'href="../../book/index.html"' in source  # its sidebar leads home, and searches
+    assert "search-button-field" in source
+    assert "bd-links" not in source  # but the list of all chapters costs the build time
 
 
 def test_without_the_messages_of_the_pages_no_catalogue_is_lost(tmp_path, monkeypatch):

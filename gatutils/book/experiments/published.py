@@ -200,8 +200,8 @@ def seen_from(data: Planetoid, nodes: Bool[Tensor, " num_nodes"]) -> View:
     """Return the part of the graph that two layers use for the outputs at some nodes.
 
     The paper's code computes the outputs at all nodes and discards the others. The loss and its
-    gradients are the same, as the layers use no degrees; but for the 60 labelled nodes of Pubmed,
-    for example, most of the work is saved.
+    gradients are the same, as the layers use no degrees, though dropout draws other random
+    numbers; but for the 60 labelled nodes of Pubmed, for example, most of the work is saved.
     """
     features, graph = inputs(data)
     blocks = graph.sample(nodes.nonzero().squeeze(1), [-1, -1])
