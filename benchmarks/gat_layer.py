@@ -9,7 +9,8 @@ slows the machine for a while slows all, and what is stored is the median of the
 pairs (theirs / ours, above 1 where ours is faster) with its quartiles. A first run of each is not
 counted. Seconds are those that the processor spent on the process, so that waiting for other jobs
 does not count. A forward pass keeps nothing for the backward pass; a training step is a forward
-pass, the mean of the squares, and the gradients of states and weights, without an optimizer.
+pass and, for a given gradient of the output, the gradients of states and weights, without a loss
+and an optimizer.
 PyTorch Geometric is as pip installs it; the result says which of its optional compiled parts were
 there. DGL takes part if it is installed: 1.1.3, the last that runs beside this version of torch,
 installs without its dependencies (``pip install --no-deps --target FOLDER dgl==1.1.3 psutil``, with
@@ -17,11 +18,11 @@ FOLDER on PYTHONPATH).
 
 **The floor** is the time of the operations without which such a layer cannot be computed, each by
 the fastest operator of torch that we know, on tensors that lie ready: of a forward pass, the dense
-projections, one exponential per edge and head, and one sparse product per head; of a training step
-also the sparse product with the transpose, one dot product per edge (a sampled product), and the
-two products that give the gradients of each projection. GATv2 has a projection more, and its
-scores read both states of every edge: at least another sampled product and, in the backward pass,
-two more sparse products.
+projections, one exponential per edge and head, and a sparse product, of all heads at once; of a
+training step also the sparse product with the transpose, one dot product per edge and head (a
+sampled product), and the two products that give the gradients of each projection. GATv2 has a
+projection more, and its scores read both states of every edge: at least another sampled product
+and, in the backward pass, two more sparse products.
 
 Memory is what one training step adds to what a fresh process holds, as the operating system
 counts it: this is what has to fit into a machine, also where it never passes through torch's
@@ -50,9 +51,10 @@ from typing import Any
 import torch
 import torch_geometric
 from torch import Tensor, nn
+from torch.sparse import sampled_addmm
 from tqdm import tqdm
 
-from gatutils._kernels import _dots, weighted_sum
+from gatutils._kernels import weighted_sum
 from gatutils.graph import Graph
 from gatutils.graph_attention import GATConv, GATv2Conv
 from gatutils.interop import to_pyg
@@ -132,36 +134,36 @@ def layers(kind: str, nodes: int, edges: int, heads: int, width: int) -> tuple[T
     return states, runs
 
 
-def forward(layer: nn.Module, states: Tensor, run: Pass) -> None:
+def forward(layer: nn.Module, states: Tensor, gradient: Tensor, run: Pass) -> None:
     """One pass that keeps nothing."""
     with torch.no_grad():
         run()
 
 
-def training(layer: nn.Module, states: Tensor, run: Pass) -> None:
+def training(layer: nn.Module, states: Tensor, gradient: Tensor, run: Pass) -> None:
     """One pass there and back."""
     for weights in (states, *layer.parameters()):
         weights.grad = None
-    run().square().mean().backward()
+    run().backward(gradient)
 
 
 def floor(kind: str, nodes: int, edges: int, heads: int, width: int) -> dict[str, Pass]:
     """The operations that no such layer can do without, for a forward pass and for training."""
     torch.manual_seed(0)
     graph = random_graph(nodes, edges)
-    there, back = graph.pattern, graph.pattern.T
+    there, back = (graph.pattern.bags(heads, of_columns) for of_columns in (False, True))
     states, projected = torch.randn(nodes, WIDE), torch.randn(nodes, heads * width)
-    weight, by_head = torch.randn(heads * width, WIDE), torch.randn(heads, nodes, width)
-    scores, dots = torch.rand(heads, graph.num_edges), torch.zeros(heads, graph.num_edges)
+    weight, rows = torch.randn(heads * width, WIDE), torch.randn(nodes * heads, width)
+    scores = torch.rand(heads * graph.num_edges)
+    dots, size = torch.zeros_like(scores), (len(rows), len(rows))
+    places = torch.sparse_csr_tensor(there.indptr, there.indices, dots, size)
     second = kind == "GATv2"
 
-    def product(pattern: Any) -> None:
-        for weights, values in zip(scores, by_head, strict=True):
-            weighted_sum(pattern.indptr, pattern.indices, weights, values)
+    def product(bags: Any) -> None:
+        weighted_sum(bags.indptr, bags.indices, scores, rows)
 
     def sampled() -> None:
-        for values, out in zip(by_head, dots, strict=True):
-            _dots(values, values, there, out)
+        sampled_addmm(places, rows, rows.T, beta=0, out=places)
 
     def ahead() -> None:
         for _ in range(1 + second):
@@ -202,12 +204,15 @@ def filled() -> list[Tensor]:
 def added_memory(who: str, *problem: Any) -> int:
     """Bytes that one training step adds at its most; to be called in a fresh process."""
     kind, *sizes = problem
+    width = sizes[2] * sizes[3]
     small, runs = layers(kind, 10, 20, *sizes[2:])
-    training(runs[who][0], small, runs[who][1])  # what is loaded by the first step of all
+    # What is loaded by the first step of all.
+    training(runs[who][0], small, torch.ones(10, width), runs[who][1])
     states, runs = layers(kind, *sizes)
     layer, run = runs[who]
+    gradient = torch.ones(len(states), width)
     held, before = filled(), peak()
-    training(layer, states, run)
+    training(layer, states, gradient, run)
     added = peak() - before
     del held
     return added
@@ -243,13 +248,15 @@ def compare(problem: Problem, pairs: int) -> dict[str, dict[str, Any]]:
     states, runs = layers(*problem)
     lowest = floor(*problem)
     expected, *others = [run().detach() for _, run in runs.values()]
+    gradient = torch.ones_like(expected)
     for output in others:
         torch.testing.assert_close(output, expected, rtol=1e-3, atol=1e-4)
     del expected, others
     found: dict[str, dict[str, Any]] = {}
     for what in (forward, training):
         bound: dict[str, Pass] = {
-            who: functools.partial(what, layer, states, run) for who, (layer, run) in runs.items()
+            who: functools.partial(what, layer, states, gradient, run)
+            for who, (layer, run) in runs.items()
         }
         times = turns({**bound, "floor": lowest[what.__name__]}, pairs)
         found[what.__name__] = {
@@ -277,7 +284,6 @@ def measured(problem: Problem, pairs: int) -> dict[str, Any]:
 def measure(sizes: list[str]) -> list[dict[str, Any]]:
     """One row for each size, layer and shape; memory only in the largest graph."""
     plan = [(size, kind, shape) for size in sizes for kind in KINDS for shape in SHAPES]
-    plan = [row for row in plan if row[:2] != ("large", "GATv2")]  # minutes each
     rows = []
     for size, kind, shape in tqdm(plan, unit="layer", disable=None):
         nodes, edges, pairs = SIZES[size]

@@ -89,11 +89,11 @@ def _aggregate_weighted(states: Tensor, graph: Graph, aggr: Aggr, edge_weight: T
     expect(aggr != "max", "aggr", wanted, repr(aggr))
     wider = torch.promote_types(states.dtype, edge_weight.dtype)  # they may differ under autocast
     states, edge_weight = states.to(wider), edge_weight.to(wider)
-    weights, pattern = edge_weight.unsqueeze(0), graph.pattern  # one head
+    weights, pattern = edge_weight.unsqueeze(1), graph.pattern  # one head
     if aggr != "symmetric":
         total = weighted_row_sums(weights, states.unsqueeze(1), pattern).squeeze(1)
         return total / graph.degree.clamp(min=1).unsqueeze(1) if aggr == "mean" else total
-    degree = entry_sums(weights, pattern)[0].unsqueeze(1)
+    degree = entry_sums(weights, pattern)
     wanted = "no node whose weights sum to less than 0"
     expect_all(degree >= 0, "edge_weight", wanted, "a negative degree")
     # The root of 0 has no derivative, and these rows have none to give.

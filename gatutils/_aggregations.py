@@ -14,23 +14,24 @@ from gatutils._kernels import apply, full_precision, fused, weighted_sum
 
 def row_sums(values: Float[Tensor, "columns dim"], pattern: Pattern) -> Float[Tensor, "rows dim"]:
     """Return for each row the sum of the values of its entries' columns."""
-    return apply(_RowSums, values, pattern)
+    return apply(_Sums, values, pattern, False)
 
 
-class _RowSums(torch.autograd.Function):
-    """The product with a matrix of ones; its gradient is the product with the transpose."""
+class _Sums(torch.autograd.Function):
+    """The product with a matrix of ones, or with its transpose, which is the gradient's."""
 
     @staticmethod
     @full_precision
-    def forward(ctx: Any, values: Tensor, pattern: Pattern) -> Tensor:
-        ctx.pattern = pattern
+    def forward(ctx: Any, values: Tensor, pattern: Pattern, of_columns: bool) -> Tensor:
+        ctx.pattern, ctx.of_columns = pattern, of_columns
+        indptr, indices, _ = pattern.bags(1, of_columns)
         if values.device.type == "cpu" and fused(values):
-            return cast(Tensor, torch.sparse.mm(_ones(values, pattern), values, "sum"))
-        return weighted_sum(pattern.indptr, pattern.indices, None, values.contiguous())
+            return cast(Tensor, torch.sparse.mm(_ones(values, indptr, indices), values, "sum"))
+        return weighted_sum(indptr, indices, None, values.contiguous())
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:
-        return row_sums(gradient.contiguous(), ctx.pattern.T), None
+        return apply(_Sums, gradient.contiguous(), ctx.pattern, not ctx.of_columns), None, None
 
 
 def row_maxima(values: Float[Tensor, "columns dim"], pattern: Pattern) -> Float[Tensor, "rows dim"]:
@@ -69,7 +70,9 @@ def _largest(values: Tensor, pattern: Pattern) -> tuple[Tensor, Tensor]:
     if values.device.type == "cpu" and fused(values) and entries:
         with torch.enable_grad():  # torch returns the positions only if it expects a backward
             largest, first = torch.ops.aten._sparse_mm_reduce_impl(
-                _ones(values, pattern), values.detach().requires_grad_(), "amax"
+                _ones(values, pattern.indptr, pattern.indices),
+                values.detach().requires_grad_(),
+                "amax",
             )
         return largest.detach(), first
     rows = pattern.rows.unsqueeze(1).expand(-1, shape[1])
@@ -81,8 +84,7 @@ def _largest(values: Tensor, pattern: Pattern) -> tuple[Tensor, Tensor]:
     return largest, first.scatter_reduce_(0, rows, at, "amin")
 
 
-def _ones(values: Tensor, pattern: Pattern) -> Tensor:
+def _ones(values: Tensor, indptr: Tensor, indices: Tensor) -> Tensor:
     """Return a sparse matrix of ones; with it, values need not be copied to each entry."""
-    ones = values.new_ones(len(pattern.indices))
-    size = (pattern.num_rows, pattern.num_columns)
-    return torch.sparse_csr_tensor(pattern.indptr, pattern.indices, ones, size)
+    ones = values.new_ones(len(indices))
+    return torch.sparse_csr_tensor(indptr, indices, ones, (len(indptr) - 1, len(values)))

@@ -66,26 +66,23 @@ def attend_edges(
     wider = torch.promote_types(scores.dtype, values.dtype)  # they may differ under autocast
     values = values.to(wider)
     mask = None if dropout_mask is None else dropout_mask.to(wider)
-    scores = (
-        scores.to(wider).t().contiguous().t()
-    )  # each head's are contiguous, as the kernels need
-    expect_finite(scores.t(), "scores")
+    scores = scores.to(wider)
     expect_finite(values, "values")
     if heads:
-        return _attend_edges(scores, values, graph, mask)
+        return attend_checked(scores, values, graph, mask)
     mask = None if mask is None else mask.unsqueeze(1)
-    context, weights = _attend_edges(scores.unsqueeze(1), values.unsqueeze(1), graph, mask)
+    context, weights = attend_checked(scores.unsqueeze(1), values.unsqueeze(1), graph, mask)
     return context.squeeze(1), weights.squeeze(1)
 
 
 @full_precision
-def _attend_edges(
+def attend_checked(
     scores: Float[Tensor, "num_edges heads"],
     values: Float[Tensor, "num_sources heads dim"],
     graph: Graph,
     mask: Float[Tensor, "num_edges heads"] | None,
 ) -> tuple[Float[Tensor, "num_nodes heads dim"], Float[Tensor, "num_edges heads"]]:
-    """Attend without validating; the kernels take what belongs to edges with the heads first."""
-    weights = segment_softmax(scores.T, graph.pattern)
-    context = weighted_row_sums(weights, values, graph.pattern, None if mask is None else mask.T)
-    return context, weights.T
+    """Attend as :func:`attend_edges` does, where shapes, dtypes and values have been checked."""
+    largest = expect_finite(scores, "scores")
+    weights = segment_softmax(scores, graph.pattern, largest)
+    return weighted_row_sums(weights, values, graph.pattern, mask), weights

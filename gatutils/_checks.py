@@ -156,16 +156,22 @@ def expect_same_dtype(value: _Numbers, name: str, other: _Numbers, other_name: s
         raise TypeError(f"{name}: expected {other.dtype} like {other_name}, got {value.dtype}")
 
 
-def expect_finite(value: Tensor, name: str, expected: str = "finite numbers") -> None:
-    """Raise ``ValueError`` if a number is NaN or infinite, in one pass over minimum and maximum."""
-    if value.numel():  # an empty tensor has no minimum
-        # Where there is a NaN, both minimum and maximum are NaN.
-        extremes = value.detach().aminmax()
-        if exporting():
-            expect_all(torch.stack(extremes).isfinite(), name, expected, "NaN or infinity")
-        else:  # fewer operations
-            finite = all(math.isfinite(each.item()) for each in extremes)
-            expect(finite, name, expected, "NaN or infinity")
+def expect_finite(value: Tensor, name: str, expected: str = "finite numbers") -> float:
+    """Raise ``ValueError`` if a number is NaN or infinite, in one pass over minimum and maximum.
+
+    Returns:
+        The largest magnitude; infinity where ``torch.export`` traces without knowing the numbers.
+    """
+    if not value.numel():  # an empty tensor has no minimum
+        return 0.0
+    # Where there is a NaN, both minimum and maximum are NaN.
+    extremes = value.detach().aminmax()
+    if exporting():
+        expect_all(torch.stack(extremes).isfinite(), name, expected, "NaN or infinity")
+        return math.inf
+    low, high = (each.item() for each in extremes)  # fewer operations
+    expect(math.isfinite(low) and math.isfinite(high), name, expected, "NaN or infinity")
+    return max(-low, high)
 
 
 def expect_all(ok: Tensor, name: str, expected: str, got: object) -> None:

@@ -7,7 +7,7 @@ them are in :mod:`gatutils._kernels`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar, cast, overload
+from typing import Any, Generic, NamedTuple, TypeVar, cast, overload
 
 import torch
 from jaxtyping import Int
@@ -58,6 +58,23 @@ class derived(Generic[Value]):  # noqa: N801 (used as a decorator, like property
         return value
 
 
+class Bags(NamedTuple):
+    """The rows of a block-diagonal sparse matrix, one block per head; see :meth:`Pattern.bags`.
+
+    Bag ``i * heads + h`` is row i in head h.
+
+    Attributes:
+        indptr: The members of bag b are those at ``indptr[b]`` to ``indptr[b + 1] - 1``.
+        indices: The column of each member: ``j * heads + h`` is column j in head h.
+        places: Where the number of each member is in a tensor (entries, heads); None if the members
+            are in its order.
+    """
+
+    indptr: Int[Tensor, " bags_and_one"]
+    indices: Int[Tensor, " members"]
+    places: Int[Tensor, " members"] | None
+
+
 class Pattern:
     """The positions of a sparse matrix's entries, row by row.
 
@@ -76,6 +93,7 @@ class Pattern:
         rows: Int[Tensor, " entries"] | None = None,
     ) -> None:
         self.indptr, self.indices, self.num_columns = indptr, indices, num_columns
+        self._bags = dict[tuple[int, bool], Bags]()
         if rows is not None:
             self.__dict__["rows"] = rows
 
@@ -101,23 +119,44 @@ class Pattern:
         counts = self.indices.bincount(minlength=self.num_columns)
         return torch.cat([counts.new_zeros(1), counts.cumsum(0)])
 
-    @property
-    def T(self) -> Pattern:  # noqa: N802 (as torch calls a transpose)
-        """The transpose; entry k of it is entry ``order[k]`` of this one."""
-        return Pattern(
-            self.column_indptr, self.rows_by_column, self.num_rows, self.columns_by_column
-        )
+    def bags(self, heads: int, transposed: bool = False) -> Bags:
+        """Return the rows of each head, or with ``transposed`` the columns of each; cached.
 
-    @derived
-    def rows_by_column(self) -> Int[Tensor, " entries"]:
-        """The row of each entry, in the order of the transpose."""
-        return self.rows[self.order]
-
-    @derived
-    def columns_by_column(self) -> Int[Tensor, " entries"]:
-        """The column of each entry, in the order of the transpose."""
-        return self.indices[self.order]
+        Both (nodes, heads, dim) and (entries, heads) are then read where they are: one product with
+        a block-diagonal matrix does for all heads, without copies by head.
+        """
+        if (heads, transposed) in self._bags:
+            return self._bags[heads, transposed]
+        with torch.inference_mode(False):
+            if transposed:
+                bags = Bags(self.column_indptr, self.rows[self.order], self.order)
+            else:
+                bags = Bags(self.indptr, self.indices, None)
+            if heads > 1:
+                most = heads * max(self.num_rows, self.num_columns, len(self.indices))
+                # Smaller integers take half the memory, and the kernels less time.
+                kind = torch.int32 if most < 2**31 else torch.int64
+                bags = _interleave(bags, heads, kind)
+        if is_real(bags.indptr):
+            self._bags[heads, transposed] = bags
+        return bags
 
     def to(self, device: torch.device | str) -> Pattern:
         """Return the same pattern on another device."""
         return Pattern(self.indptr.to(device), self.indices.to(device), self.num_columns)
+
+
+def _interleave(bags: Bags, heads: int, kind: torch.dtype) -> Bags:
+    """Return the bags of one head as those of several, the heads of each row next to each other."""
+    num_rows, entries = len(bags.indptr) - 1, len(bags.indices)
+    indptr, indices = bags.indptr.to(kind), bags.indices.to(kind)
+    sizes = indptr.diff().repeat_interleave(heads)
+    new = torch.cat([indptr[:1], sizes.cumsum(0, dtype=kind)])
+    shift = new[:-1] - indptr[:-1].repeat_interleave(heads)
+    every = torch.arange(heads * entries, device=indptr.device, dtype=kind)
+    entry = every - shift.repeat_interleave(sizes, output_size=len(every))
+    head = torch.arange(heads, device=indptr.device, dtype=kind).repeat(num_rows)
+    head = head.repeat_interleave(sizes, output_size=len(every))
+    places = entry if bags.places is None else bags.places.index_select(0, entry).to(kind)
+    indices = indices.index_select(0, entry).mul_(heads).add_(head)
+    return Bags(new, indices, places.mul_(heads).add_(head).long())

@@ -23,7 +23,7 @@ def gatv2_scores(
     pattern: Pattern,
     edges: Float[Tensor, "entries edge_dim"] | None = None,
     W_e: Float[Tensor, "width edge_dim"] | None = None,
-) -> Float[Tensor, "heads entries"]:
+) -> Float[Tensor, "entries heads"]:
     r"""Return :math:`a^\top \mathrm{LeakyReLU}(q_i + k_j + W_e x_{ij})` for each entry (i, j).
 
     Args:
@@ -59,7 +59,7 @@ class _GATv2Scores(torch.autograd.Function):
         slope: float,
         pattern: Pattern,
     ) -> Tensor:
-        """Args are (nodes, heads x dim) twice and (heads, dim); returns (heads, edges)."""
+        """Args are (nodes, heads x dim) twice and (heads, dim); returns (edges, heads)."""
         ctx.save_for_backward(queries, keys, a, edges, W_e)
         ctx.slope, ctx.pattern = slope, pattern
         scores = queries.new_empty(len(pattern.indices), len(a))
@@ -67,7 +67,7 @@ class _GATv2Scores(torch.autograd.Function):
         for at in _chunks(pattern):
             sums = _sums(queries, keys, edges, W_e, pattern, at)
             scores[at] = leaky_relu(sums, slope, inplace=True) @ blocks.T
-        return scores.T.contiguous()
+        return scores
 
     @staticmethod
     def formula(
@@ -78,10 +78,10 @@ class _GATv2Scores(torch.autograd.Function):
         W_e: Tensor | None,
         slope: float,
         pattern: Pattern,
-    ) -> Float[Tensor, "heads edges"]:
+    ) -> Float[Tensor, "edges heads"]:
         """Return the same scores from one (heads, dim) array per edge, recorded by autograd."""
         sums = _sums(queries, keys, edges, W_e, pattern, slice(None))
-        return (leaky_relu(sums, slope).view(-1, *a.shape) * a).sum(dim=2).T
+        return (leaky_relu(sums, slope).view(-1, *a.shape) * a).sum(dim=2)
 
     @staticmethod
     @full_precision
@@ -111,7 +111,6 @@ class _GATv2Scores(torch.autograd.Function):
         """Recompute the sums, a few thousand edges at a time."""
         queries, keys, a, edges, W_e = ctx.saved_tensors
         pattern, slope = ctx.pattern, ctx.slope
-        gradient = gradient.T.contiguous()
         (blocks,) = block_diagonal(a.unsqueeze(1))
         of_queries, of_keys = torch.zeros_like(queries), torch.zeros_like(keys)
         of_blocks = torch.zeros_like(blocks)

@@ -2,16 +2,18 @@ r"""Sparse kernels for attention along edges, differentiable to any order.
 
 A graph layer multiplies by two sparse matrices: the attention weights of the edges, and often the
 features (a bag of words per node). Zeros are neither stored nor multiplied. For the backward pass
-attention keeps tensors of (heads, edges) and (num_nodes, heads, dim), never (edges, heads, dim).
+attention keeps tensors of (edges, heads) and (num_nodes, heads, dim), never (edges, heads, dim).
 
-Two operations suffice, and the gradient of each is computed by the same two, so higher derivatives
-need no larger tensors:
+Three operations suffice, and the gradient of each is computed by the others, so higher derivatives
+need no larger tensors. With a sparse matrix of weights :math:`w_{ij}` they are
 
-- :func:`weighted_row_sums`, a sparse matrix times a dense one: :math:`c_i = \sum_j w_{ij} v_j`;
-- :func:`entry_dots`, a dot product at each entry of the sparse matrix: :math:`g_i^\top v_j`.
+- :func:`weighted_row_sums`, the matrix times a dense one: :math:`c_i = \sum_j w_{ij} v_j`;
+- :func:`weighted_column_sums`, its transpose times a dense one: :math:`\sum_i w_{ij} g_i`;
+- :func:`entry_dots`, a dot product at each of its entries: :math:`g_i^\top v_j`.
 
-What belongs to the entries has the shape (heads, entries); what belongs to the rows and columns,
-that of node states, (nodes, heads, dim). The numbers of one head are contiguous in memory.
+What belongs to the entries has the shape (entries, heads), in the order of the pattern; what
+belongs to the rows and columns has that of node states, (nodes, heads, dim). All heads are
+processed at once, as one block-diagonal matrix; see :meth:`gatutils._csr.Pattern.bags`.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ import functools
 import math
 import warnings
 from collections.abc import Callable
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import torch
 from jaxtyping import Float, Int
@@ -117,35 +119,52 @@ def block_diagonal(
 
 
 def dropout_mask(values: Tensor, p: float) -> Tensor:
-    """Return a dropout mask shaped like ``values``: 0 with probability p, else 1 / (1 - p)."""
-    kept = torch.rand_like(values) >= p
+    """Return a dropout mask shaped like ``values``: 0 with probability p, else 1 / (1 - p).
+
+    It is drawn in the order of the indices, whatever the strides.
+    """
+    kept = torch.rand(values.shape, dtype=values.dtype, device=values.device) >= p
     return kept.to(values.dtype).div_(1 - p) if p < 1 else torch.zeros_like(values)
 
 
+def gather(
+    numbers: Float[Tensor, "rows heads"], index: Int[Tensor, " some"]
+) -> Float[Tensor, "some heads"]:
+    """Return the rows of ``numbers`` at ``index``."""
+    if numbers.shape[1] == 1:  # several times as fast as rows of one number
+        return numbers.flatten().index_select(0, index).unsqueeze(1)
+    return numbers.contiguous().index_select(0, index)
+
+
 def weighted_row_sums(
-    weights: Float[Tensor, "heads entries"],
+    weights: Float[Tensor, "entries heads"],
     values: Float[Tensor, "columns heads dim"],
     pattern: Pattern,
-    mask: Float[Tensor, "heads entries"] | None = None,
+    mask: Float[Tensor, "entries heads"] | None = None,
 ) -> Float[Tensor, "rows heads dim"]:
     r"""Return :math:`c_i = \sum_j m_{ij} w_{ij} v_j`, row i's weighted sum of the columns' values.
 
     Args:
-        weights: :math:`w_{ij}`, one per head and entry.
+        weights: :math:`w_{ij}`, one per entry and head.
         values: :math:`v_j`.
         pattern: The positions (i, j) of the entries.
         mask: :math:`m_{ij}`, the factors by which dropout multiplies the weights; None for ones.
     """
-    return apply(_WeightedRowSums, weights, _by_head(values), pattern, mask)
+    return apply(_WeightedSums, weights, values, pattern, mask, False)
 
 
-def _by_head(rows: Float[Tensor, "rows heads dim"]) -> Float[Tensor, "rows heads dim"]:
-    """Return the same tensor, stored so that the numbers of each head are contiguous."""
-    return rows.transpose(0, 1).contiguous().transpose(0, 1)
+def weighted_column_sums(
+    weights: Float[Tensor, "entries heads"],
+    values: Float[Tensor, "rows heads dim"],
+    pattern: Pattern,
+    mask: Float[Tensor, "entries heads"] | None = None,
+) -> Float[Tensor, "columns heads dim"]:
+    r"""Return :math:`\sum_i m_{ij} w_{ij} v_i`, column j's weighted sum of the rows' values."""
+    return apply(_WeightedSums, weights, values, pattern, mask, True)
 
 
-class _WeightedRowSums(torch.autograd.Function):
-    r"""See :func:`weighted_row_sums`.
+class _WeightedSums(torch.autograd.Function):
+    r"""See :func:`weighted_row_sums` and :func:`weighted_column_sums`.
 
     With the gradient :math:`g_i` of :math:`c_i`,
 
@@ -157,16 +176,27 @@ class _WeightedRowSums(torch.autograd.Function):
     @staticmethod
     @full_precision
     def forward(
-        ctx: Any, weights: Tensor, values: Tensor, pattern: Pattern, mask: Tensor | None
+        ctx: Any,
+        weights: Tensor,
+        values: Tensor,
+        pattern: Pattern,
+        mask: Tensor | None,
+        of_columns: bool,
     ) -> Tensor:
-        """Sum the rows of each head."""
+        """Sum the rows or the columns of each head."""
         ctx.save_for_backward(weights, values, mask)
-        ctx.pattern = pattern
-        carried = weights if mask is None else weights * mask
+        ctx.pattern, ctx.of_columns = pattern, of_columns
         # Detached, since embedding_bag would prepare for a backward pass of its own.
-        heads = zip(carried.detach(), values.detach().unbind(1), strict=True)
-        sums = [weighted_sum(pattern.indptr, pattern.indices, w, v) for w, v in heads]
-        return sums[0].unsqueeze(1) if len(sums) == 1 else torch.stack(sums, dim=1)
+        carried = (weights if mask is None else weights * mask).detach()
+        values = values.detach()
+        if not fused(values):
+            return _scattered(carried, values, pattern, of_columns)
+        heads, dim = values.shape[1:]
+        indptr, indices, places = pattern.bags(heads, of_columns)
+        carried = carried.flatten()
+        carried = carried if places is None else carried.index_select(0, places)
+        rows = values.contiguous().flatten(0, 1)
+        return weighted_sum(indptr, indices, carried, rows).view(-1, heads, dim)
 
     @staticmethod
     @full_precision
@@ -174,25 +204,34 @@ class _WeightedRowSums(torch.autograd.Function):
         """Return the gradients of the weights and of the values."""
         weights, values, mask = ctx.saved_tensors
         pattern, of_weights, of_values = ctx.pattern, None, None
-        gradient = _by_head(gradient)
         if ctx.needs_input_grad[0]:
-            of_weights = entry_dots(gradient, values, pattern)
+            ends = (values, gradient) if ctx.of_columns else (gradient, values)
+            of_weights = entry_dots(ends[0], ends[1], pattern)
             of_weights = of_weights if mask is None else of_weights * mask
         if ctx.needs_input_grad[1]:
-            carried = weights if mask is None else weights * mask
-            of_values = weighted_row_sums(
-                carried.index_select(1, pattern.order), gradient, pattern.T
-            )
-        return of_weights, of_values, None, None
+            back = weighted_row_sums if ctx.of_columns else weighted_column_sums
+            of_values = back(weights, gradient, pattern, mask)
+        return of_weights, of_values, None, None, None
+
+
+def _scattered(weights: Tensor, values: Tensor, pattern: Pattern, of_columns: bool) -> Tensor:
+    """Return the weighted sums of each head, without the fused reductions."""
+    ends = (pattern.rows, pattern.num_rows), (pattern.indices, pattern.num_columns)
+    (into, size), (out_of, _) = ends[::-1] if of_columns else ends
+    sums = []
+    for w, v in zip(weights.unbind(1), values.unbind(1), strict=True):  # one needs less memory
+        terms = v.index_select(0, out_of) * w.unsqueeze(1)
+        sums.append(v.new_zeros(size, v.shape[1]).index_add_(0, into, terms))
+    return torch.stack(sums, dim=1)
 
 
 def entry_dots(
     of_rows: Float[Tensor, "rows heads dim"],
     of_columns: Float[Tensor, "columns heads dim"],
     pattern: Pattern,
-) -> Float[Tensor, "heads entries"]:
+) -> Float[Tensor, "entries heads"]:
     r"""Return for each entry (i, j) the dot product :math:`g_i^\top v_j`, in each head."""
-    return apply(_EntryDots, _by_head(of_rows), _by_head(of_columns), pattern)
+    return apply(_EntryDots, of_rows, of_columns, pattern)
 
 
 class _EntryDots(torch.autograd.Function):
@@ -201,88 +240,84 @@ class _EntryDots(torch.autograd.Function):
     @staticmethod
     @full_precision
     def forward(ctx: Any, of_rows: Tensor, of_columns: Tensor, pattern: Pattern) -> Tensor:
-        """Args are (rows, heads, dim) and (columns, heads, dim); returns (heads, entries)."""
+        """Args are (rows, heads, dim) and (columns, heads, dim); returns (entries, heads)."""
         ctx.save_for_backward(of_rows, of_columns)
         ctx.pattern = pattern
-        out = of_rows.new_zeros(of_rows.shape[1], len(pattern.indices))
-        for g, v, dots in zip(of_rows.unbind(1), of_columns.unbind(1), out, strict=True):
-            _dots(g, v, pattern, dots)
-        return out
+        return _dots(of_rows.detach(), of_columns.detach(), pattern)
 
     @staticmethod
     @full_precision
     def backward(ctx: Any, gradient: Tensor) -> Any:
         """Return the gradients of both, two products with the entries' gradients as weights."""
         of_rows, of_columns = ctx.saved_tensors
-        pattern = ctx.pattern
-        turned = gradient.index_select(1, pattern.order)
+        first, second, _ = ctx.needs_input_grad
         return (
-            weighted_row_sums(gradient, of_columns, pattern) if ctx.needs_input_grad[0] else None,
-            weighted_row_sums(turned, of_rows, pattern.T) if ctx.needs_input_grad[1] else None,
+            weighted_row_sums(gradient, of_columns, ctx.pattern) if first else None,
+            weighted_column_sums(gradient, of_rows, ctx.pattern) if second else None,
             None,
         )
 
 
 def _dots(
-    of_rows: Float[Tensor, "rows dim"],
-    of_columns: Float[Tensor, "columns dim"],
+    of_rows: Float[Tensor, "rows heads dim"],
+    of_columns: Float[Tensor, "columns heads dim"],
     pattern: Pattern,
-    out: Float[Tensor, " entries"],
-) -> None:
-    """Write for each entry the dot product of its row's vector and its column's."""
-    entries, size = len(pattern.indices), (pattern.num_rows, pattern.num_columns)
+) -> Float[Tensor, "entries heads"]:
+    """Return for each entry the dot product of its row's vector and its column's, in each head."""
+    entries, heads = len(pattern.indices), of_rows.shape[1]
     # torch 2.13 writes out of bounds if a matrix has more entries than positions (duplicates).
-    fits = of_rows.dtype in (torch.float32, torch.float64) and entries <= size[0] * size[1]
+    fits = entries <= pattern.num_rows * pattern.num_columns
+    fits = fits and of_rows.dtype in (torch.float32, torch.float64)
     if of_rows.device.type == "cpu" and fused(of_rows) and entries and fits:
-        places = torch.sparse_csr_tensor(pattern.indptr, pattern.indices, out, size)
-        torch.sparse.sampled_addmm(places, of_rows, of_columns.T, beta=0, out=places)
-        return
+        indptr, indices, places = pattern.bags(heads)
+        dots = of_rows.new_zeros(len(indices))
+        size = (heads * pattern.num_rows, heads * pattern.num_columns)
+        matrix = torch.sparse_csr_tensor(indptr, indices, dots, size)
+        g, v = (each.contiguous().flatten(0, 1) for each in (of_rows, of_columns))
+        torch.sparse.sampled_addmm(matrix, g, v.T, beta=0, out=matrix)
+        if places is not None:
+            dots = torch.empty_like(dots).scatter_(0, places, dots)
+        return dots.view(entries, heads)
+    out = of_rows.new_empty(entries, heads)
     for k in range(0, entries, CHUNK):
         i, j = pattern.rows[k : k + CHUNK], pattern.indices[k : k + CHUNK]
-        out[k : k + CHUNK] = (of_rows[i] * of_columns[j]).sum(dim=1)
-
-
-def _reduce_rows(numbers: Tensor, pattern: Pattern, reduce: Literal["sum", "max"]) -> Tensor:
-    """Return for each head and row the sum (0 without entries) or maximum of its entries."""
-    if fused(numbers):
-        offsets = pattern.indptr.expand(len(numbers), -1).contiguous()
-        # Reset the strides: torch 2.13 uses that of an axis of length one, which is arbitrary.
-        numbers = numbers.flatten().view(numbers.shape)
-        return torch.segment_reduce(numbers, reduce, offsets=offsets, axis=1, unsafe=True)
-    out = numbers.new_zeros(len(numbers), pattern.num_rows)
-    if reduce == "sum":
-        return out.index_add_(1, pattern.rows, numbers)
-    rows = pattern.rows.expand(len(numbers), -1)
-    return out.scatter_reduce_(1, rows, numbers, "amax", include_self=False)
+        out[k : k + CHUNK] = (of_rows[i] * of_columns[j]).sum(dim=2)
+    return out
 
 
 def entry_sums(
-    numbers: Float[Tensor, "heads entries"], pattern: Pattern
-) -> Float[Tensor, "heads rows"]:
-    """Return for each head and row the sum of its entries' numbers."""
-    return apply(_EntrySums, numbers, pattern)
+    numbers: Float[Tensor, "entries heads"], pattern: Pattern, of_columns: bool = False
+) -> Float[Tensor, "rows heads"]:
+    """Return for each row (or column) the sum of its entries' numbers, in each head."""
+    return apply(_EntrySums, numbers, pattern, of_columns)
 
 
 class _EntrySums(torch.autograd.Function):
     """See :func:`entry_sums`."""
 
     @staticmethod
-    def forward(ctx: Any, numbers: Tensor, pattern: Pattern) -> Tensor:
-        """Args are (heads, entries); returns (heads, rows)."""
-        ctx.pattern = pattern
-        return _reduce_rows(numbers, pattern, "sum")
+    def forward(ctx: Any, numbers: Tensor, pattern: Pattern, of_columns: bool) -> Tensor:
+        """Args are (entries, heads); returns (rows, heads) or (columns, heads)."""
+        ctx.into = into = pattern.indices if of_columns else pattern.rows
+        size = pattern.num_columns if of_columns else pattern.num_rows
+        if not fused(numbers):
+            return numbers.new_zeros(size, numbers.shape[1]).index_add_(0, into, numbers)
+        if of_columns:
+            return weighted_sum(pattern.column_indptr, pattern.order, None, numbers.detach())
+        every = torch.arange(len(numbers), device=numbers.device)
+        return weighted_sum(pattern.indptr, every, None, numbers.detach())
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:
-        """Return for each entry the gradient of its row."""
-        return gradient.index_select(1, ctx.pattern.rows), None
+        """Return for each entry the gradient of its row, or of its column."""
+        return gather(gradient, ctx.into), None, None
 
 
 def pair_sums(
-    of_rows: Float[Tensor, "heads rows"],
-    of_columns: Float[Tensor, "heads columns"],
+    of_rows: Float[Tensor, "rows heads"],
+    of_columns: Float[Tensor, "columns heads"],
     pattern: Pattern,
-) -> Float[Tensor, "heads entries"]:
+) -> Float[Tensor, "entries heads"]:
     """Return for each entry (i, j) the sum of row i's and column j's number, in each head."""
     return apply(_PairSums, of_rows, of_columns, pattern)
 
@@ -292,28 +327,29 @@ class _PairSums(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, of_rows: Tensor, of_columns: Tensor, pattern: Pattern) -> Tensor:
-        """Args are (heads, rows) and (heads, columns); returns (heads, entries)."""
+        """Args are (rows, heads) and (columns, heads); returns (entries, heads)."""
         ctx.pattern = pattern
-        sums: Tensor = of_rows.index_select(1, pattern.rows)
-        return sums.add_(of_columns.index_select(1, pattern.indices))
+        sums = gather(of_rows, pattern.rows).add_(gather(of_columns, pattern.indices))
+        return sums.clone() if sums._is_view() else sums  # a LeakyReLU in place may follow
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:
         """Return for each row and for each column the sum of its entries' gradients."""
-        pattern = ctx.pattern
-        zeros = gradient.new_zeros(len(gradient), pattern.num_columns)
-        return (
-            entry_sums(gradient, pattern),
-            zeros.index_add(1, pattern.indices, gradient),
-            None,
-        )
+        return entry_sums(gradient, ctx.pattern), entry_sums(gradient, ctx.pattern, True), None
 
 
 def segment_softmax(
-    scores: Float[Tensor, "heads entries"], pattern: Pattern
-) -> Float[Tensor, "heads entries"]:
-    """Return the softmax over each row's entries, in each head."""
-    return apply(_SegmentSoftmax, scores.contiguous(), pattern)
+    scores: Float[Tensor, "entries heads"], pattern: Pattern, largest: float = math.inf
+) -> Float[Tensor, "entries heads"]:
+    """Return the softmax over each row's entries, in each head.
+
+    Args:
+        scores: One per entry and head.
+        pattern: The positions of the entries.
+        largest: A bound of the scores' magnitude, if one is known. If it is small, the largest
+            score of each row need not be subtracted from the others.
+    """
+    return apply(_SegmentSoftmax, scores, pattern, largest)
 
 
 class _SegmentSoftmax(torch.autograd.Function):
@@ -327,16 +363,16 @@ class _SegmentSoftmax(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, scores: Tensor, pattern: Pattern) -> Tensor:
-        """Args are (heads, entries); returns the same shape."""
-        if _exponentials_fit(scores):
+    def forward(ctx: Any, scores: Tensor, pattern: Pattern, largest: float) -> Tensor:
+        """Args are (entries, heads); returns the same shape."""
+        # Then no sum of exponentials overflows, or is so small that a weight would.
+        if largest <= math.log(torch.finfo(scores.dtype).max) / 4:
             weights = scores.exp()
         else:
-            # Subtracting the largest score of each row leaves the weights unchanged and prevents
-            # overflow.
-            largest = _reduce_rows(scores, pattern, "max")
-            weights = largest.index_select(1, pattern.rows).neg_().add_(scores).exp_()
-        weights /= _reduce_rows(weights, pattern, "sum").index_select(1, pattern.rows)
+            # Subtracting the largest score of each row leaves the weights unchanged.
+            maxima = _row_maxima(scores, pattern)
+            weights = gather(maxima, pattern.rows).neg_().add_(scores).exp_()
+        weights /= gather(entry_sums(weights, pattern), pattern.rows)
         ctx.save_for_backward(weights)
         ctx.pattern = pattern
         return weights
@@ -348,12 +384,11 @@ class _SegmentSoftmax(torch.autograd.Function):
         pattern = ctx.pattern
         total = entry_sums(weights * gradient, pattern)
         # In place, as the tensors of edges are the largest.
-        return total.index_select(1, pattern.rows).neg_().add_(gradient).mul_(weights), None
+        return gather(total, pattern.rows).neg_().add_(gradient).mul_(weights), None, None
 
 
-def _exponentials_fit(scores: Tensor) -> bool:
-    """Tell whether no sum of exponentials overflows, or is so small that a weight would."""
-    if not fused(scores) or not scores.numel():
-        return False
-    low, high = scores.aminmax()
-    return max(-low.item(), high.item()) <= math.log(torch.finfo(scores.dtype).max) / 4
+def _row_maxima(numbers: Tensor, pattern: Pattern) -> Tensor:
+    """Return for each row the largest of its entries' numbers, in each head."""
+    rows = pattern.rows.unsqueeze(1).expand_as(numbers)
+    out = numbers.new_zeros(pattern.num_rows, numbers.shape[1])
+    return out.scatter_reduce_(0, rows, numbers, "amax", include_self=False)

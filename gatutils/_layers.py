@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from gatutils._checks import (
+    autocasts,
     expect,
     expect_finite,
     expect_int,
@@ -138,11 +139,18 @@ def add_self_loops(
     return looped, torch.cat([edge_data, filled]).index_select(0, order)
 
 
-def linear(states: States, weight: Tensor) -> Tensor:
-    r"""Return the states times :math:`W^\top`."""
+def linear(states: States, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    r"""Return the states times :math:`W^\top`, plus a bias.
+
+    Autocast lowers the precision of the product, but not that of the bias.
+    """
     if isinstance(states, CSRMatrix):
-        return states.matmul(weight)
-    return functional.linear(states, weight)
+        product = states.matmul(weight)
+    elif bias is not None and not autocasts(states):
+        return functional.linear(states, weight, bias)
+    else:
+        product = functional.linear(states, weight)
+    return product if bias is None else product + bias
 
 
 def dropout(states: States, p: float, training: bool) -> States:

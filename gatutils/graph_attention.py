@@ -1,6 +1,6 @@
 r"""Graph attention: attention in which the graph is the mask.
 
-Every layer here reads like its formula, and goes through :func:`attend_edges`::
+Every layer here reads like its formula::
 
     query, key, value = self.project(states)         # (num_nodes, heads, dim)
     scores = self.score(query, key, graph)           # (num_edges, heads)
@@ -22,7 +22,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 
-from gatutils._attend_edges import attend_edges
+from gatutils._attend_edges import attend_checked, attend_edges
 from gatutils._checks import expect, expect_int
 from gatutils._gatv2 import gatv2_scores
 from gatutils._kernels import block_diagonal, dropout_mask, full_precision, pair_sums
@@ -199,8 +199,9 @@ class GraphAttention(nn.Module):
             graph, edge_features = add_self_loops(graph, edge_features, self.fill_value, keep=False)
         query, key, value = self.project_pair(source, target)  # (num_nodes, heads, dim) each
         scores = self.score(query, key, graph, edge_features)  # (num_edges, heads)
-        drops = dropout_mask(scores, self.dropout) if self.training and self.dropout else None
-        out, alpha = attend_edges(scores, value, graph, drops)
+        # Drawn head by head.
+        drops = dropout_mask(scores.T, self.dropout).T if self.training and self.dropout else None
+        out, alpha = attend_checked(scores, value, graph, drops)
         joined = self.join_heads(out)
         return (joined, alpha) if return_attention_weights else joined
 
@@ -261,8 +262,7 @@ class GraphAttention(nn.Module):
         self, states: States, weight: Tensor, bias: Tensor | None = None
     ) -> Float[Tensor, "num_nodes heads dim"]:
         """Apply each head's matrix to the states; autocast lowers the product, not its result."""
-        mapped = linear(states, weight.flatten(0, 1))
-        mapped = mapped if bias is None else mapped + bias
+        mapped = linear(states, weight.flatten(0, 1), bias)
         expect_finite_states(mapped)
         return mapped.to(weight.dtype).view(-1, self.heads, self.out_features)
 
@@ -338,20 +338,20 @@ class GATConv(GraphAttention):
 
         With edge features the sum has the third part :math:`a_e^\top W_e x_{ij}`.
         """
-        of_query, of_key = self.score_halves(query, key)  # (heads, num_nodes) each
-        sums = pair_sums(of_query, of_key, graph.pattern)  # (heads, num_edges)
+        of_query, of_key = self.score_halves(query, key)  # (num_nodes, heads) each
+        sums = pair_sums(of_query, of_key, graph.pattern)  # (num_edges, heads)
         if edge_features is not None and self.W_e is not None and self.a_e is not None:
             vectors = (self.a_e.unsqueeze(1) @ self.W_e).squeeze(1)  # (heads, edge_dim)
-            sums = sums + vectors @ edge_features.to(vectors.dtype).T
-        return leaky_relu(sums, self.negative_slope, inplace=True).T
+            sums = sums + edge_features.to(vectors.dtype) @ vectors.T
+        return leaky_relu(sums, self.negative_slope, inplace=True)
 
     def score_halves(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
-        r"""Return :math:`a_1^\top q_i` and :math:`a_2^\top k_j`, (heads, num_nodes) each."""
+        r"""Return :math:`a_1^\top q_i` and :math:`a_2^\top k_j`, (num_nodes, heads) each."""
         blocks = block_diagonal(self.a.view(self.heads, 2, -1))  # (2, heads, heads x dim)
         if query is key:  # one product instead of two
-            of_query, of_key = (blocks.flatten(0, 1) @ key.flatten(1).T).chunk(2)
+            of_query, of_key = (key.flatten(1) @ blocks.flatten(0, 1).T).chunk(2, dim=1)
             return of_query, of_key
-        return blocks[0] @ query.flatten(1).T, blocks[1] @ key.flatten(1).T
+        return query.flatten(1) @ blocks[0].T, key.flatten(1) @ blocks[1].T
 
 
 class GATv2Conv(GraphAttention):
@@ -402,9 +402,9 @@ class GATv2Conv(GraphAttention):
             graph.pattern,
         )
         if edge_features is None or self.W_e is None:
-            return gatv2_scores(queries, keys, self.a, slope, pattern).T
+            return gatv2_scores(queries, keys, self.a, slope, pattern)
         edges, W_e = edge_features.to(self.W_e.dtype), self.W_e.flatten(0, 1)
-        return gatv2_scores(queries, keys, self.a, slope, pattern, edges, W_e).T
+        return gatv2_scores(queries, keys, self.a, slope, pattern, edges, W_e)
 
 
 def _glorot(*shape: int) -> Tensor:

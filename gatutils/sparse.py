@@ -160,4 +160,4 @@ class CSRMatrix:
         wider = torch.promote_types(self.dtype, weight.dtype)
         values, weight = self.values.to(wider), weight.to(wider)
         columns = weight.T.unsqueeze(1)  # one head
-        return weighted_row_sums(values.unsqueeze(0), columns, self.pattern).squeeze(1)
+        return weighted_row_sums(values.unsqueeze(1), columns, self.pattern).squeeze(1)

@@ -1,5 +1,6 @@
 import copy
 import io
+import itertools
 import pickle
 from collections import Counter
 from operator import attrgetter
@@ -75,6 +76,29 @@ def test_the_way_back_finds_the_edges_of_a_source(problem):
     for j in range(nodes):
         found = graph.target[graph.pattern.order[offsets[j] : offsets[j + 1]]].tolist()
         assert found == sorted(i for source, i in edges if source == j)
+
+
+@few
+@given(multigraphs(), st.integers(1, 3), st.booleans())
+def test_the_heads_of_a_pattern_are_blocks_of_one_matrix(problem, heads, transposed):
+    """Its entries in the order of their rows, each with the place of its number."""
+    nodes, edges = problem
+    pattern = plain(nodes, edges).pattern
+    indptr, indices, places = pattern.bags(heads, transposed)
+    assert pattern.bags(heads, transposed).indices is indices  # made once
+    places = torch.arange(len(indices)) if places is None else places
+    numbers = torch.arange(len(edges) * heads).view(-1, heads)
+    found = {}
+    for bag, (first, end) in enumerate(itertools.pairwise(indptr.tolist())):
+        for k in range(first, end):
+            found[int(places[k])] = (bag, int(indices[k]))
+    ends = pattern.rows.tolist(), pattern.indices.tolist()
+    rows, columns = ends[::-1] if transposed else ends
+    assert found == {
+        int(numbers[k, h]): (rows[k] * heads + h, columns[k] * heads + h)
+        for k in range(len(edges))
+        for h in range(heads)
+    }
 
 
 @few
@@ -524,6 +548,7 @@ def uses(graph):
         graph.indptr,
         graph.pattern.order,
         graph.pattern.column_indptr,
+        *(part for transposed in (False, True) for part in graph.pattern.bags(2, transposed)),
         looped.source,
         looped.indptr,
     ]

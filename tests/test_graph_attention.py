@@ -596,8 +596,9 @@ class Largest(TorchDispatchMode):
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         made = func(*args, **(kwargs or {}))
         for part in tree_leaves(made):
-            if isinstance(part, torch.Tensor):
-                self.numel = max(self.numel, part.numel())
+            if isinstance(part, torch.Tensor):  # of a sparse one, what it stores
+                held = part.values() if part.layout == torch.sparse_csr else part
+                self.numel = max(self.numel, held.numel())
         return made
 
 

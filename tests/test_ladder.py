@@ -113,7 +113,7 @@ def test_the_biases_shift_each_half_of_the_score_and_each_head():
     projected = torch.stack([states @ W.T for W in ours.W])  # (heads, nodes, out)
     a_1, a_2 = ours.a.split(3, dim=1)
     halves = [
-        torch.einsum("hno,ho->hn", projected, a) + b
+        torch.einsum("hno,ho->hn", projected, a) + b.unsqueeze(1)
         for a, b in zip((a_1, a_2), ours.b_scores, strict=True)
     ]
     scores = leaky_relu(halves[0].unsqueeze(2) + halves[1].unsqueeze(1), 0.2)

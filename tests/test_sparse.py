@@ -10,6 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from gatutils import _kernels
 from gatutils._aggregations import row_maxima, row_sums
+from gatutils._checks import expect_finite
 from gatutils._gatv2 import gatv2_scores
 from gatutils._kernels import (
     dropout_mask,
@@ -17,6 +18,7 @@ from gatutils._kernels import (
     entry_sums,
     pair_sums,
     segment_softmax,
+    weighted_column_sums,
     weighted_row_sums,
     weighted_sum,
 )
@@ -41,7 +43,7 @@ def headed(draw, dim=2):
     nodes, edges = draw(multigraphs())
     graph, heads, seed = plain(nodes, edges), draw(st.integers(1, 3)), draw(st.integers(0, 2**31))
     scores, values = (
-        normal(heads, graph.num_edges, seed=seed),
+        normal(graph.num_edges, heads, seed=seed),
         normal(nodes, heads, dim, seed=seed + 1),
     )
     return graph, scores.requires_grad_(), values.requires_grad_()
@@ -54,7 +56,7 @@ def headed(draw, dim=2):
 @given(headed())
 def test_a_weighted_sum_is_a_loop_over_the_members(problem):
     graph, scores, values = problem
-    weights, rows = scores.detach()[0], values.detach()[:, 0]
+    weights, rows = scores.detach()[:, 0].contiguous(), values.detach()[:, 0]
     for given_weights in (weights, None):
         expected = torch.zeros_like(rows)
         for k, (j, i) in enumerate(zip(graph.source.tolist(), graph.target.tolist(), strict=True)):
@@ -291,30 +293,33 @@ def device(request, monkeypatch):
 @pytest.mark.parametrize("aggr", ["sum", "max"])
 def test_a_single_edge_is_read_where_it_stands_in_each_head(heads, aggr, device):
     """Where an axis has length one, its stride may be any number, and counts for nothing."""
-    numbers, pattern = normal(1, heads).T.contiguous(), plain(3, [(0, 1)]).pattern
-    assert torch.equal(_kernels._reduce_rows(numbers, pattern, aggr)[:, 1], numbers[:, 0])
+    numbers, pattern = normal(heads, 1).T, plain(3, [(0, 1)]).pattern
+    reduce = {"sum": entry_sums, "max": _kernels._row_maxima}[aggr]
+    assert torch.equal(reduce(numbers, pattern)[1], numbers[0])
     values = normal(3, heads, 2, seed=1)
     weights = segment_softmax(numbers, pattern)
-    assert torch.equal(weights, torch.ones(heads, 1, dtype=torch.float64))
+    assert torch.equal(weights, torch.ones(1, heads, dtype=torch.float64))
     assert torch.equal(weighted_row_sums(weights, values, pattern)[1], values[0])
 
 
 def operations(graph, kept=None):
     """Name -> (the operation, tensors to call it with)."""
     pattern, nodes, edges, heads, dim = graph.pattern, graph.num_nodes, graph.num_edges, 2, 2
-    at_edges, at_nodes = normal(heads, edges), normal(heads, nodes, seed=1)
+    at_edges, at_nodes = normal(edges, heads), normal(nodes, heads, seed=1)
     rows, more = normal(nodes, heads, dim, seed=2), normal(nodes, heads, dim, seed=3)
     return {
         "product": (lambda w, v: weighted_row_sums(w, v, pattern), (at_edges, rows)),
+        "product of columns": (lambda w, v: weighted_column_sums(w, v, pattern), (at_edges, rows)),
         "product, dropout": (
             lambda w, v: weighted_row_sums(w, v, pattern, (w.detach() > 0) * 2.0),
             (at_edges, rows),
         ),
         "along": (lambda g, v: entry_dots(g, v, pattern), (more, rows)),
         "row sums": (lambda e: entry_sums(e, pattern), (at_edges,)),
+        "column sums": (lambda e: entry_sums(e, pattern, of_columns=True), (at_edges,)),
         "pair sums": (
             lambda q, k: pair_sums(q, k, pattern),
-            (at_nodes, normal(heads, nodes, seed=4)),
+            (at_nodes, normal(nodes, heads, seed=4)),
         ),
         "softmax": (lambda e: segment_softmax(e, pattern), (at_edges,)),
         "additive scores": (
@@ -349,6 +354,8 @@ def test_the_gradients_are_the_derivatives_to_the_second_order(name, problem):
     if all(tensor.numel() for tensor in inputs):
         assert_derivatives(run, [tensor.requires_grad_() for tensor in inputs])
 
+
+FLOATS = [torch.float32, torch.float64]
 
 MIXED = plain(4, [(0, 1), (2, 1), (2, 1), (3, 3), (1, 0)])
 
@@ -414,13 +421,13 @@ def test_the_softmax_is_that_of_torch_whether_or_not_the_maximum_is_subtracted(
     """It is subtracted where exponentials could overflow, or all of a row's underflow."""
     graph, scores, _ = problem
     scores = (scale * scores.detach()).to(getattr(torch, dtype))
-    weights = segment_softmax(scores, graph.pattern)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_kernels, "_exponentials_fit", lambda scores: False)
-        torch.testing.assert_close(weights, segment_softmax(scores, graph.pattern))
+    largest = expect_finite(scores, "scores")
+    assert largest == (float(scores.abs().max()) if scores.numel() else 0)
+    weights = segment_softmax(scores, graph.pattern, largest)
+    torch.testing.assert_close(weights, segment_softmax(scores, graph.pattern))
     for i in range(graph.num_nodes):
         own = graph.target == i
-        torch.testing.assert_close(weights[:, own], scores[:, own].softmax(dim=1))
+        torch.testing.assert_close(weights[own], scores[own].softmax(dim=0))
 
 
 @few
@@ -432,25 +439,25 @@ def test_dropout_acts_on_weights_that_are_made(problem):
     kept = dropout_mask(scores.detach(), 0.5)
     weights = segment_softmax(scores, graph.pattern)
     context = weighted_row_sums(weights, values, graph.pattern, kept)
-    for h, carried in enumerate(weights * kept):
-        by_hand = weighted_sum(graph.indptr, graph.source, carried, values[:, h].contiguous())
+    for h, carried in enumerate((weights * kept).T):
+        rows = values[:, h].contiguous()
+        by_hand = weighted_sum(graph.indptr, graph.source, carried.contiguous(), rows)
         assert_near(context[:, h], by_hand)
     whole = weighted_row_sums(weights, values, graph.pattern)
     assert_near(weighted_row_sums(weights, values, graph.pattern, torch.ones_like(kept)), whole)
 
 
 @few
-@given(multigraphs(most=4), st.integers(1, 3), st.sampled_from([torch.float32, torch.float64]))
-def test_products_along_edges_are_a_loop_over_them(problem, times, dtype):
+@given(multigraphs(most=4), st.integers(1, 3), st.integers(1, 3), st.sampled_from(FLOATS))
+def test_products_along_edges_are_a_loop_over_them(problem, times, heads, dtype):
     """Also where edges are there so often that they outnumber the pairs of nodes."""
     nodes, edges = problem
     graph = plain(nodes, edges * times)
-    targets, sources = normal(nodes, 3, dtype=dtype), normal(nodes, 3, seed=1, dtype=dtype)
-    expected = (targets[graph.target] * sources[graph.source]).sum(dim=1)
+    targets, sources = (normal(nodes, heads, 3, seed=seed, dtype=dtype) for seed in (0, 1))
+    expected = (targets[graph.target] * sources[graph.source]).sum(dim=2)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_kernels, "CHUNK", 4)
-        _kernels._dots(targets, sources, graph.pattern, out := torch.zeros_like(expected))
-    assert_near(out, expected)
+        assert_near(entry_dots(targets, sources, graph.pattern), expected)
 
 
 def test_the_first_of_equal_largest_values_receives_the_gradient(device):

@@ -70,7 +70,7 @@ class AuthorsGATConv(GATConv):
     ) -> None:
         super().__init__(in_features, out_features, heads, concat, dropout=dropout)
         self.dropout_of_values, self.dropout_per_head = dropout_of_values, dropout_per_head
-        self.b_scores = nn.Parameter(torch.zeros(2, heads, 1)) if score_biases else None
+        self.b_scores = nn.Parameter(torch.zeros(2, heads)) if score_biases else None
         self.b_heads = nn.Parameter(torch.zeros(heads, out_features)) if head_biases else None
         if head_biases:
             self.b = None
@@ -100,7 +100,7 @@ class AuthorsGATConv(GATConv):
         if isinstance(states, CSRMatrix):
             kept = states.values.expand(self.heads, -1)
             kept = kept * dropout_mask(kept, self.dropout)
-            return weighted_row_sums(kept, self.W.permute(2, 0, 1), states.pattern)
+            return weighted_row_sums(kept.T, self.W.permute(2, 0, 1), states.pattern)
         copies = states.expand(self.heads, -1, -1)
         by_head = (copies * dropout_mask(copies, self.dropout)) @ self.W.transpose(1, 2)
         return by_head.transpose(0, 1)
