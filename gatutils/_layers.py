@@ -1,7 +1,7 @@
 """What the graph layers share: validation, features that may be sparse, edge data of self-loops."""
 
 import math
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -17,6 +17,7 @@ from gatutils._checks import (
     expect_tensor,
 )
 from gatutils.graph import Graph
+from gatutils.sampling import SampledBlock
 from gatutils.sparse import CSRMatrix
 
 States = Tensor | CSRMatrix
@@ -52,23 +53,30 @@ def expect_rows(states: States, name: str, rows: int, per: str, sparse: bool = F
 
 
 def sources_and_targets(
-    states: Kind | tuple[Kind, Kind], graph: Graph, sparse: bool = False
-) -> tuple[Kind, Kind]:
-    """Return the states of the sources and those of the targets, or raise if they do not fit.
+    states: Kind | tuple[Kind, Kind], graph: Graph | SampledBlock[Graph], sparse: bool = False
+) -> tuple[Kind, Kind, Graph]:
+    """Return the states of the sources, those of the targets, and the graph, or raise.
 
-    One set of states is both; a bipartite graph needs a pair.
+    One set of states is both; a bipartite graph needs a pair. In a block the targets are the first
+    of the sources.
     """
+    if isinstance(graph, SampledBlock):
+        wanted = "one set of states, those of the sources of the block"
+        expect(not isinstance(states, tuple), "states", wanted, "a pair")
+        one, n = cast(Kind, states), graph.graph.num_nodes
+        expect_rows(one, "states", graph.graph.num_sources, "source", sparse)
+        return one, cast(Kind, one[:n]), graph.graph
     expect_graph(graph)
     if isinstance(states, tuple):
         wanted = "a pair: states of the sources, states of the targets"
         expect(len(states) == 2, "states", wanted, f"{len(states)} parts")
         expect_rows(states[0], "states[0]", graph.num_sources, "source", sparse)
         expect_rows(states[1], "states[1]", graph.num_nodes, "target", sparse)
-        return states
+        return *states, graph
     wanted = f"a pair, as the graph is bipartite (num_sources is {graph.num_sources})"
     expect(not graph.is_bipartite, "states", wanted, type(states).__name__)
     expect_rows(states, "states", graph.num_nodes, "node", sparse)
-    return states, states
+    return states, states, graph
 
 
 def expect_width(states: States, weight: Tensor) -> None:

@@ -42,6 +42,7 @@ from gatutils._layers import (
 )
 from gatutils.attention import attend
 from gatutils.graph import Graph
+from gatutils.sampling import SampledBlock
 
 __all__ = ["GATConv", "GATv2Conv", "GraphAttention", "attend_edges"]
 
@@ -117,11 +118,6 @@ class GraphAttention(nn.Module):
         """Return the queries, the keys and the values, each (num_nodes, heads, dim)."""
         raise NotImplementedError
 
-    def project_pair(self, source: States, target: States) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the queries of the targets, and the keys and the values of the sources."""
-        query, key, value = self.project(source)
-        return query if target is source else self.project(target)[0], key, value
-
     def score(
         self,
         query: Float[Tensor, "num_nodes heads dim"],
@@ -136,7 +132,7 @@ class GraphAttention(nn.Module):
     def forward(
         self,
         states: States | Pair,
-        graph: Graph,
+        graph: Graph | SampledBlock[Graph],
         return_attention_weights: Literal[False] = ...,
         *,
         edge_features: Tensor | None = ...,
@@ -146,7 +142,7 @@ class GraphAttention(nn.Module):
     def forward(
         self,
         states: States | Pair,
-        graph: Graph,
+        graph: Graph | SampledBlock[Graph],
         return_attention_weights: Literal[True],
         *,
         edge_features: Tensor | None = ...,
@@ -155,7 +151,7 @@ class GraphAttention(nn.Module):
     def forward(
         self,
         states: States | Pair,
-        graph: Graph,
+        graph: Graph | SampledBlock[Graph],
         return_attention_weights: bool = False,
         *,
         edge_features: Float[Tensor, "num_edges edge_dim"] | None = None,
@@ -170,8 +166,10 @@ class GraphAttention(nn.Module):
             states: :math:`h_j`, shape (num_nodes, in_features); a
                 :class:`~gatutils.sparse.CSRMatrix` is accepted. For a bipartite graph, a pair: the
                 states of the sources, which give keys and values, and those of the targets, which
-                give queries.
-            graph: Which nodes attend to which.
+                give queries. For a block, the states of its sources, of which its targets are the
+                first.
+            graph: Which nodes attend to which: a graph, or a block of
+                :meth:`~gatutils.graph.Graph.sample`.
             return_attention_weights: Return the attention weights too.
             edge_features: :math:`x_{ij}`, shape (num_edges, edge_dim), in the order of
                 ``graph.source`` and ``graph.target``. Features in the order in which the edges
@@ -193,11 +191,16 @@ class GraphAttention(nn.Module):
                 (outside autocast).
             ValueError: If sizes do not match, or a number is NaN or infinite.
         """
-        source, target = sources_and_targets(states, graph, sparse=True)
+        block = isinstance(graph, SampledBlock)
+        source, target, graph = sources_and_targets(states, graph, sparse=True)
         self._validate(source, target, graph, edge_features)
         if self.add_self_loops:
             graph, edge_features = add_self_loops(graph, edge_features, self.fill_value, keep=False)
-        query, key, value = self.project_pair(source, target)  # (num_nodes, heads, dim) each
+        query, key, value = self.project(source)  # (num_nodes, heads, dim) each
+        if block:
+            query = query[: graph.num_nodes]
+        elif target is not source:
+            query = self.project(target)[0]
         scores = self.score(query, key, graph, edge_features)  # (num_edges, heads)
         # Drawn head by head.
         drops = dropout_mask(scores.T, self.dropout).T if self.training and self.dropout else None

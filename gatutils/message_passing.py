@@ -79,22 +79,24 @@ class MessagePassing(nn.Module):
         raise NotImplementedError
 
     def forward(
-        self, states: Tensor | tuple[Tensor, Tensor], graph: Graph
+        self, states: Tensor | tuple[Tensor, Tensor], graph: Graph | SampledBlock[Graph]
     ) -> Float[Tensor, "num_nodes out"]:
         """Pass messages once along the edges of ``graph``.
 
         Args:
             states: Shape (num_nodes, dim). For a bipartite graph, a pair: the states of the
                 sources, (num_sources, dim), which are sent, and those of the targets,
-                (num_nodes, dim), with which they are combined.
-            graph: Which nodes receive from which.
+                (num_nodes, dim), with which they are combined. For a block, the states of its
+                sources, of which its targets are the first.
+            graph: Which nodes receive from which: a graph, or a block of
+                :meth:`~gatutils.graph.Graph.sample`.
 
         Raises:
             TypeError: If ``states`` is not a float tensor, or of another dtype than the weights.
             ValueError: If sizes do not match, or a number is NaN or infinite.
         """
-        source, target = sources_and_targets(states, graph)
-        received = aggregate(self.message(source), graph, self.aggr)
+        source, target, edges = sources_and_targets(states, graph)
+        received = aggregate(self.message(source), edges, self.aggr)
         if target is not source:
             expect_finite_states(target)
         return self.combine(target, received)
@@ -153,7 +155,7 @@ class GCNConv(MessagePassing):
     def forward(
         self,
         states: States | Pair,
-        graph: Graph,
+        graph: Graph | SampledBlock[Graph],
         edge_weight: Float[Tensor, " num_edges"] | None = None,
     ) -> Float[Tensor, "num_nodes out"]:
         """Pass messages once; with ``add_self_loops``, each node has one self-loop.
@@ -170,9 +172,10 @@ class GCNConv(MessagePassing):
             ValueError: If sizes do not match, a number is NaN or infinite, or the graph is
                 bipartite: a source of such a graph has no degree.
         """
-        if isinstance(states, tuple):
+        if isinstance(states, tuple) or isinstance(graph, SampledBlock):
+            got = "a pair" if isinstance(states, tuple) else "those of a block"
             raise ValueError(
-                "states: expected one set of states, since GCN uses degrees, got a pair"
+                f"states: expected those of all nodes, since GCN uses degrees, got {got}"
             )
         expect_states(states, graph, sparse=True)
         if edge_weight is not None:
@@ -339,8 +342,8 @@ class GraphNet(nn.Module):
         Args:
             states: One row per node of the graph, or per source of the first block.
             graph: The graph; or the blocks of :meth:`~gatutils.graph.Graph.sample`, one per layer.
-                With blocks, the result has one row per target of the last one, and the layers must
-                take a pair of states.
+                With blocks, the result has one row per target of the last one, and each layer is
+                called with a block in place of the graph.
 
         Raises:
             TypeError: If ``graph`` is neither, or the states are neither a float tensor nor a
@@ -354,17 +357,14 @@ class GraphNet(nn.Module):
             if not isinstance(states, CSRMatrix):
                 expect_tensor(states, "states", "float", ndim=2, exact=True)
         for k, layer in enumerate(self.layers):
+            edges = graph if blocks is None else blocks[k]
             given = self.activation(states) if k and isinstance(states, Tensor) else states
             into = dropout(given, self.dropout, self.training)
-            new: Tensor
-            if blocks is None:
-                new = layer(into, graph)
-            else:  # the targets are the first of the sources
-                edges = blocks[k].graph
-                new = layer((into, into[: edges.num_nodes]), edges)
-                given = given[: edges.num_nodes]
-            if self.residual and isinstance(given, Tensor) and new.shape == given.shape:
-                new = new + given
+            new: Tensor = layer(into, edges)
+            if self.residual and isinstance(given, Tensor):
+                # The targets of a block are the first of its sources.
+                old = given if blocks is None else given[: len(new)]
+                new = new + old if new.shape == old.shape else new
             states = new
         if not isinstance(states, Tensor):
             raise ValueError("layers: expected one layer or more for sparse states, got none")

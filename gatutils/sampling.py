@@ -44,6 +44,9 @@ class Subgraph(Generic[Kind]):
 class SampledBlock(Generic[Kind]):
     """The sampled edges along which one layer computes new states for some nodes.
 
+    A layer that accepts bipartite graphs is called with the states of the sources and the block, or
+    with a pair of states and the block's graph; the new states are the same.
+
     Attributes:
         graph: A bipartite graph from the sources to the nodes with new states. These nodes are its
             targets and also the first of its sources. It has no features and no labels.

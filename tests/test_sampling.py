@@ -241,8 +241,10 @@ def test_with_all_neighbours_a_sample_gives_the_states_of_the_whole_graph(proble
         for layer, block in zip(layers[:depth], blocks, strict=True):
             layer.double()
             whole = layer(whole, graph, edge_features=data)
-            pair = states, states[: block.graph.num_nodes]
-            states = layer(pair, block.graph, edge_features=data[block.edges])
+            pair, features = (states, states[: block.graph.num_nodes]), data[block.edges]
+            by_pair = layer(pair, block.graph, edge_features=features)
+            states = layer(states, block, edge_features=features)
+            assert_near(states, by_pair)
         assert_near(states, whole[nodes])
         (expected,) = torch.autograd.grad(whole[nodes].sum(), x, retain_graph=True)
         assert_near(torch.autograd.grad(states.sum(), x)[0], expected)
@@ -437,7 +439,7 @@ NET, X = GraphNet([SAGEConv(1, 1)]), torch.zeros(5, 1)
         (lambda: NET(X, [G]), TypeError, "graph: expected only SampledBlock"),
         (lambda: NET([0.0], G.sample(ONE, [1])), TypeError, "states: expected a float tensor"),
         (lambda: NET(X, None), TypeError, "graph: expected a .*None"),
-        (lambda: NET(X, G.sample(ONE, [1])), ValueError, "states.0.: expected 2 rows"),
+        (lambda: NET(X, G.sample(ONE, [1])), ValueError, "states: expected 2 rows, one per source"),
     ],
 )
 def test_errors_name_the_argument(unchecked, call, error, words):

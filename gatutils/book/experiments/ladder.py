@@ -90,11 +90,6 @@ class AuthorsGATConv(GATConv):
         value = projected * dropout_mask(projected, self.dropout) if drops else projected
         return projected, projected, value
 
-    def project_pair(self, source: States, target: States) -> tuple[Tensor, Tensor, Tensor]:
-        """Let the targets, which are the first of the sources, see the same dropout as these."""
-        query, key, value = self.project(source)
-        return query[: len(target)], key, value
-
     def _map_per_head(self, states: States) -> Tensor:
         """Apply each head's matrix to inputs that were dropped out for this head."""
         if isinstance(states, CSRMatrix):
