@@ -119,11 +119,8 @@ def block_diagonal(
 
 
 def dropout_mask(values: Tensor, p: float) -> Tensor:
-    """Return a dropout mask shaped like ``values``: 0 with probability p, else 1 / (1 - p).
-
-    It is drawn in the order of the indices, whatever the strides.
-    """
-    kept = torch.rand(values.shape, dtype=values.dtype, device=values.device) >= p
+    """Return a dropout mask shaped like ``values``: 0 with probability p, else 1 / (1 - p)."""
+    kept = torch.rand_like(values) >= p
     return kept.to(values.dtype).div_(1 - p) if p < 1 else torch.zeros_like(values)
 
 

@@ -202,8 +202,9 @@ class GraphAttention(nn.Module):
         elif target is not source:
             query = self.project(target)[0]
         scores = self.score(query, key, graph, edge_features)  # (num_edges, heads)
-        # Drawn head by head.
-        drops = dropout_mask(scores.T, self.dropout).T if self.training and self.dropout else None
+        drops = None
+        if self.training and self.dropout:  # drawn head by head
+            drops = dropout_mask(scores.new_empty(scores.T.shape), self.dropout).T
         out, alpha = attend_checked(scores, value, graph, drops)
         joined = self.join_heads(out)
         return (joined, alpha) if return_attention_weights else joined
