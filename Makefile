@@ -93,6 +93,7 @@ notebooks: env
 bench: env
 	$(BIN)/python benchmarks/attention_cost.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/gat_layer.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/gat_forms.py
 	$(BIN)/python benchmarks/growth.py
 	$(BIN)/python benchmarks/out_of_core.py
 

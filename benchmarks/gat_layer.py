@@ -10,7 +10,7 @@ pairs (theirs / ours, above 1 where ours is faster) with its quartiles. A first 
 counted. Seconds are those that the processor spent on the process, so that waiting for other jobs
 does not count. A forward pass keeps nothing for the backward pass; a training step is a forward
 pass and, for a given gradient of the output, the gradients of states and weights, without a loss
-and an optimizer.
+or an optimizer.
 PyTorch Geometric is as pip installs it; the result says which of its optional compiled parts were
 there. DGL takes part if it is installed: 1.1.3, the last that runs beside this version of torch,
 installs without its dependencies (``pip install --no-deps --target FOLDER dgl==1.1.3 psutil``, with
@@ -18,18 +18,19 @@ FOLDER on PYTHONPATH).
 
 **The floor** is the time of the operations without which such a layer cannot be computed, each by
 the fastest operator of torch that we know, on tensors that lie ready: of a forward pass, the dense
-projections, one exponential per edge and head, and a sparse product, of all heads at once; of a
-training step also the sparse product with the transpose, one dot product per edge and head (a
-sampled product), and the two products that give the gradients of each projection. GATv2 has a
-projection more, and its scores read both states of every edge: at least another sampled product
-and, in the backward pass, two more sparse products.
+projections, one exponential per edge and head, and one sparse product for all heads; of a training
+step also the sparse product with the transpose, one dot product per edge and head (a sampled
+product), and the two products that give the gradients of each projection. GATv2 has one more
+projection, and its scores read both states of every edge: at least another sampled product and, in
+the backward pass, two more sparse products.
 
 Memory is what one training step adds to what a fresh process holds, as the operating system
 counts it: this is what has to fit into a machine, also where it never passes through torch's
 allocator. The system tells the most that a process has held, which does not come down: so each
 layer has a process of its own, and before the step the process is filled up to its peak. States,
-weights and edges are there before and are not counted; the order of the edges by source, which
-ours makes on its first step and keeps, is.
+weights and edges are there before and are not counted; what ours derives from the edges on its
+first step and keeps is: their order by source, and an index and a position per edge, head and
+direction.
 
 The result is ``gatutils/book/results/gat_layer.json``. Seconds are those of one machine.
 """
@@ -54,6 +55,7 @@ from torch import Tensor, nn
 from torch.sparse import sampled_addmm
 from tqdm import tqdm
 
+from gatutils._csr import HeadRows
 from gatutils._kernels import weighted_sum
 from gatutils.graph import Graph
 from gatutils.graph_attention import GATConv, GATv2Conv
@@ -151,19 +153,19 @@ def floor(kind: str, nodes: int, edges: int, heads: int, width: int) -> dict[str
     """The operations that no such layer can do without, for a forward pass and for training."""
     torch.manual_seed(0)
     graph = random_graph(nodes, edges)
-    there, back = (graph.pattern.bags(heads, of_columns) for of_columns in (False, True))
+    there, back = (graph.pattern.head_rows(heads, transposed) for transposed in (False, True))
     states, projected = torch.randn(nodes, WIDE), torch.randn(nodes, heads * width)
     weight, rows = torch.randn(heads * width, WIDE), torch.randn(nodes * heads, width)
     scores = torch.rand(heads * graph.num_edges)
     dots, size = torch.zeros_like(scores), (len(rows), len(rows))
-    places = torch.sparse_csr_tensor(there.indptr, there.indices, dots, size)
+    matrix = torch.sparse_csr_tensor(there.indptr, there.indices, dots, size)
     second = kind == "GATv2"
 
-    def product(bags: Any) -> None:
-        weighted_sum(bags.indptr, bags.indices, scores, rows)
+    def product(of: HeadRows) -> None:
+        weighted_sum(of.indptr, of.indices, scores, rows)
 
     def sampled() -> None:
-        sampled_addmm(places, rows, rows.T, beta=0, out=places)
+        sampled_addmm(matrix, rows, rows.T, beta=0, out=matrix)
 
     def ahead() -> None:
         for _ in range(1 + second):
@@ -206,7 +208,7 @@ def added_memory(who: str, *problem: Any) -> int:
     kind, *sizes = problem
     width = sizes[2] * sizes[3]
     small, runs = layers(kind, 10, 20, *sizes[2:])
-    # What is loaded by the first step of all.
+    # First, what any step loads once.
     training(runs[who][0], small, torch.ones(10, width), runs[who][1])
     states, runs = layers(kind, *sizes)
     layer, run = runs[who]
@@ -325,7 +327,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def store(rows: list[dict[str, Any]], growth: list[dict[str, Any]]) -> None:
-    """Write the result whole."""
+    """Write the result."""
     result = {
         "what": "GAT and GATv2 layers: median processor seconds of a forward pass and of a "
         "training step; the ratio theirs / ours of paired runs and ours / floor (median, "
@@ -344,9 +346,14 @@ def store(rows: list[dict[str, Any]], growth: list[dict[str, Any]]) -> None:
         "rows": rows,
         "growth": growth,
     }
-    draft = OUT.with_suffix(".tmp")
+    write(OUT, result)
+
+
+def write(out: Path, result: dict[str, Any]) -> None:
+    """Write a file of results whole."""
+    draft = out.with_suffix(".tmp")
     draft.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    os.replace(draft, OUT)
+    os.replace(draft, out)
 
 
 def dgl_version() -> str | None:

@@ -14,24 +14,24 @@ from gatutils._kernels import apply, full_precision, fused, weighted_sum
 
 def row_sums(values: Float[Tensor, "columns dim"], pattern: Pattern) -> Float[Tensor, "rows dim"]:
     """Return for each row the sum of the values of its entries' columns."""
-    return apply(_Sums, values, pattern, False)
+    return apply(_RowSums, values, pattern, False)
 
 
-class _Sums(torch.autograd.Function):
-    """The product with a matrix of ones, or with its transpose, which is the gradient's."""
+class _RowSums(torch.autograd.Function):
+    """The product with a matrix of ones, or with its transpose, which gives the gradient."""
 
     @staticmethod
     @full_precision
-    def forward(ctx: Any, values: Tensor, pattern: Pattern, of_columns: bool) -> Tensor:
-        ctx.pattern, ctx.of_columns = pattern, of_columns
-        indptr, indices, _ = pattern.bags(1, of_columns)
+    def forward(ctx: Any, values: Tensor, pattern: Pattern, transposed: bool) -> Tensor:
+        ctx.pattern, ctx.transposed = pattern, transposed
+        indptr, indices, _ = pattern.head_rows(1, transposed)
         if values.device.type == "cpu" and fused(values):
             return cast(Tensor, torch.sparse.mm(_ones(values, indptr, indices), values, "sum"))
         return weighted_sum(indptr, indices, None, values.contiguous())
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:
-        return apply(_Sums, gradient.contiguous(), ctx.pattern, not ctx.of_columns), None, None
+        return apply(_RowSums, gradient.contiguous(), ctx.pattern, not ctx.transposed), None, None
 
 
 def row_maxima(values: Float[Tensor, "columns dim"], pattern: Pattern) -> Float[Tensor, "rows dim"]:

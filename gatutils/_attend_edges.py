@@ -69,20 +69,20 @@ def attend_edges(
     scores = scores.to(wider)
     expect_finite(values, "values")
     if heads:
-        return attend_checked(scores, values, graph, mask)
+        return softmax_and_sum(scores, values, graph, mask)
     mask = None if mask is None else mask.unsqueeze(1)
-    context, weights = attend_checked(scores.unsqueeze(1), values.unsqueeze(1), graph, mask)
+    context, weights = softmax_and_sum(scores.unsqueeze(1), values.unsqueeze(1), graph, mask)
     return context.squeeze(1), weights.squeeze(1)
 
 
 @full_precision
-def attend_checked(
+def softmax_and_sum(
     scores: Float[Tensor, "num_edges heads"],
     values: Float[Tensor, "num_sources heads dim"],
     graph: Graph,
     mask: Float[Tensor, "num_edges heads"] | None,
 ) -> tuple[Float[Tensor, "num_nodes heads dim"], Float[Tensor, "num_edges heads"]]:
-    """Attend as :func:`attend_edges` does, where shapes, dtypes and values have been checked."""
+    """Attend as :func:`attend_edges` does; of its checks, only that the scores are finite."""
     largest = expect_finite(scores, "scores")
     weights = segment_softmax(scores, graph.pattern, largest)
     return weighted_row_sums(weights, values, graph.pattern, mask), weights

@@ -169,7 +169,7 @@ def expect_finite(value: Tensor, name: str, expected: str = "finite numbers") ->
     if exporting():
         expect_all(torch.stack(extremes).isfinite(), name, expected, "NaN or infinity")
         return math.inf
-    low, high = (each.item() for each in extremes)  # fewer operations
+    low, high = (each.item() for each in extremes)
     expect(math.isfinite(low) and math.isfinite(high), name, expected, "NaN or infinity")
     return max(-low, high)
 

@@ -58,21 +58,21 @@ class derived(Generic[Value]):  # noqa: N801 (used as a decorator, like property
         return value
 
 
-class Bags(NamedTuple):
-    """The rows of a block-diagonal sparse matrix, one block per head; see :meth:`Pattern.bags`.
+class HeadRows(NamedTuple):
+    """A block-diagonal sparse matrix with one block per head; see :meth:`Pattern.head_rows`.
 
-    Bag ``i * heads + h`` is row i in head h.
+    Its row ``i * heads + h`` is row i in head h, and its column ``j * heads + h`` column j.
 
     Attributes:
-        indptr: The members of bag b are those at ``indptr[b]`` to ``indptr[b + 1] - 1``.
-        indices: The column of each member: ``j * heads + h`` is column j in head h.
-        places: Where the number of each member is in a tensor (entries, heads); None if the members
-            are in its order.
+        indptr: The entries of its row r are those at ``indptr[r]`` to ``indptr[r + 1] - 1``.
+        indices: The column of each entry.
+        positions: Where the number of each entry is in a tensor (entries, heads), flattened; None
+            if it is in the order of the entries.
     """
 
-    indptr: Int[Tensor, " bags_and_one"]
-    indices: Int[Tensor, " members"]
-    places: Int[Tensor, " members"] | None
+    indptr: Int[Tensor, " rows_and_one"]
+    indices: Int[Tensor, " entries"]
+    positions: Int[Tensor, " entries"] | None
 
 
 class Pattern:
@@ -93,7 +93,7 @@ class Pattern:
         rows: Int[Tensor, " entries"] | None = None,
     ) -> None:
         self.indptr, self.indices, self.num_columns = indptr, indices, num_columns
-        self._bags = dict[tuple[int, bool], Bags]()
+        self._head_rows = dict[tuple[int, bool], HeadRows]()
         if rows is not None:
             self.__dict__["rows"] = rows
 
@@ -119,44 +119,44 @@ class Pattern:
         counts = self.indices.bincount(minlength=self.num_columns)
         return torch.cat([counts.new_zeros(1), counts.cumsum(0)])
 
-    def bags(self, heads: int, transposed: bool = False) -> Bags:
-        """Return the rows of each head, or with ``transposed`` the columns of each; cached.
+    def head_rows(self, heads: int, transposed: bool = False) -> HeadRows:
+        """Return the rows of all heads, or with ``transposed`` their columns; cached.
 
-        Both (nodes, heads, dim) and (entries, heads) are then read where they are: one product with
-        a block-diagonal matrix does for all heads, without copies by head.
+        One product with this matrix serves all heads. Node states (nodes, heads, dim) are read
+        where they are; numbers (entries, heads) are brought into its order. Per entry and head it
+        holds an int32 index and an int64 position.
         """
-        if (heads, transposed) in self._bags:
-            return self._bags[heads, transposed]
+        if (heads, transposed) in self._head_rows:
+            return self._head_rows[heads, transposed]
         with torch.inference_mode(False):
             if transposed:
-                bags = Bags(self.column_indptr, self.rows[self.order], self.order)
+                found = HeadRows(self.column_indptr, self.rows[self.order], self.order)
             else:
-                bags = Bags(self.indptr, self.indices, None)
+                found = HeadRows(self.indptr, self.indices, None)
             if heads > 1:
                 most = heads * max(self.num_rows, self.num_columns, len(self.indices))
                 # Smaller integers take half the memory, and the kernels less time.
-                kind = torch.int32 if most < 2**31 else torch.int64
-                bags = _interleave(bags, heads, kind)
-        if is_real(bags.indptr):
-            self._bags[heads, transposed] = bags
-        return bags
+                found = _interleave(found, heads, torch.int32 if most < 2**31 else torch.int64)
+        if is_real(found.indptr):
+            self._head_rows[heads, transposed] = found
+        return found
 
     def to(self, device: torch.device | str) -> Pattern:
         """Return the same pattern on another device."""
         return Pattern(self.indptr.to(device), self.indices.to(device), self.num_columns)
 
 
-def _interleave(bags: Bags, heads: int, kind: torch.dtype) -> Bags:
-    """Return the bags of one head as those of several, the heads of each row next to each other."""
-    num_rows, entries = len(bags.indptr) - 1, len(bags.indices)
-    indptr, indices = bags.indptr.to(kind), bags.indices.to(kind)
+def _interleave(one: HeadRows, heads: int, dtype: torch.dtype) -> HeadRows:
+    """Return the rows of several heads, those of each row next to each other, given one head's."""
+    num_rows, entries = len(one.indptr) - 1, len(one.indices)
+    indptr, indices = one.indptr.to(dtype), one.indices.to(dtype)
     sizes = indptr.diff().repeat_interleave(heads)
-    new = torch.cat([indptr[:1], sizes.cumsum(0, dtype=kind)])
-    shift = new[:-1] - indptr[:-1].repeat_interleave(heads)
-    every = torch.arange(heads * entries, device=indptr.device, dtype=kind)
+    new_indptr = torch.cat([indptr[:1], sizes.cumsum(0, dtype=dtype)])
+    shift = new_indptr[:-1] - indptr[:-1].repeat_interleave(heads)
+    every = torch.arange(heads * entries, device=indptr.device, dtype=dtype)
     entry = every - shift.repeat_interleave(sizes, output_size=len(every))
-    head = torch.arange(heads, device=indptr.device, dtype=kind).repeat(num_rows)
+    head = torch.arange(heads, device=indptr.device, dtype=dtype).repeat(num_rows)
     head = head.repeat_interleave(sizes, output_size=len(every))
-    places = entry if bags.places is None else bags.places.index_select(0, entry).to(kind)
     indices = indices.index_select(0, entry).mul_(heads).add_(head)
-    return Bags(new, indices, places.mul_(heads).add_(head).long())
+    position = entry if one.positions is None else one.positions.index_select(0, entry).to(dtype)
+    return HeadRows(new_indptr, indices, position.mul_(heads).add_(head).long())

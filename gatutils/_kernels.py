@@ -12,8 +12,9 @@ need no larger tensors. With a sparse matrix of weights :math:`w_{ij}` they are
 - :func:`entry_dots`, a dot product at each of its entries: :math:`g_i^\top v_j`.
 
 What belongs to the entries has the shape (entries, heads), in the order of the pattern; what
-belongs to the rows and columns has that of node states, (nodes, heads, dim). All heads are
-processed at once, as one block-diagonal matrix; see :meth:`gatutils._csr.Pattern.bags`.
+belongs to the rows and columns has that of node states, (nodes, heads, dim). Where torch has fused
+operations, all heads are processed at once, as one block-diagonal matrix; see
+:meth:`gatutils._csr.Pattern.head_rows`.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ cache."""
 
 
 FUSED = {"cpu", "cuda"}
-"""Device types for which torch has the fused reductions ``segment_reduce`` and ``embedding_bag``.
+"""Device types for which torch has the fused reduction ``embedding_bag``.
 
 On others (among them Apple's ``mps``) the kernels gather and scatter, which works on every
 device, and can be exported."""
@@ -124,7 +125,7 @@ def dropout_mask(values: Tensor, p: float) -> Tensor:
     return kept.to(values.dtype).div_(1 - p) if p < 1 else torch.zeros_like(values)
 
 
-def gather(
+def select_rows(
     numbers: Float[Tensor, "rows heads"], index: Int[Tensor, " some"]
 ) -> Float[Tensor, "some heads"]:
     """Return the rows of ``numbers`` at ``index``."""
@@ -168,6 +169,8 @@ class _WeightedSums(torch.autograd.Function):
     .. math::
 
         \bar v_j = \sum_i m_{ij} w_{ij} g_i \qquad \bar w_{ij} = m_{ij}\, g_i^\top v_j
+
+    For the sums of columns, rows and columns change roles.
     """
 
     @staticmethod
@@ -178,20 +181,20 @@ class _WeightedSums(torch.autograd.Function):
         values: Tensor,
         pattern: Pattern,
         mask: Tensor | None,
-        of_columns: bool,
+        transposed: bool,
     ) -> Tensor:
         """Sum the rows or the columns of each head."""
         ctx.save_for_backward(weights, values, mask)
-        ctx.pattern, ctx.of_columns = pattern, of_columns
+        ctx.pattern, ctx.transposed = pattern, transposed
         # Detached, since embedding_bag would prepare for a backward pass of its own.
         carried = (weights if mask is None else weights * mask).detach()
         values = values.detach()
         if not fused(values):
-            return _scattered(carried, values, pattern, of_columns)
+            return _scattered(carried, values, pattern, transposed)
         heads, dim = values.shape[1:]
-        indptr, indices, places = pattern.bags(heads, of_columns)
+        indptr, indices, positions = pattern.head_rows(heads, transposed)
         carried = carried.flatten()
-        carried = carried if places is None else carried.index_select(0, places)
+        carried = carried if positions is None else carried.index_select(0, positions)
         rows = values.contiguous().flatten(0, 1)
         return weighted_sum(indptr, indices, carried, rows).view(-1, heads, dim)
 
@@ -202,21 +205,23 @@ class _WeightedSums(torch.autograd.Function):
         weights, values, mask = ctx.saved_tensors
         pattern, of_weights, of_values = ctx.pattern, None, None
         if ctx.needs_input_grad[0]:
-            ends = (values, gradient) if ctx.of_columns else (gradient, values)
+            ends = (values, gradient) if ctx.transposed else (gradient, values)
             of_weights = entry_dots(ends[0], ends[1], pattern)
             of_weights = of_weights if mask is None else of_weights * mask
         if ctx.needs_input_grad[1]:
-            back = weighted_row_sums if ctx.of_columns else weighted_column_sums
+            back = weighted_row_sums if ctx.transposed else weighted_column_sums
             of_values = back(weights, gradient, pattern, mask)
         return of_weights, of_values, None, None, None
 
 
-def _scattered(weights: Tensor, values: Tensor, pattern: Pattern, of_columns: bool) -> Tensor:
+def _scattered(weights: Tensor, values: Tensor, pattern: Pattern, transposed: bool) -> Tensor:
     """Return the weighted sums of each head, without the fused reductions."""
     ends = (pattern.rows, pattern.num_rows), (pattern.indices, pattern.num_columns)
-    (into, size), (out_of, _) = ends[::-1] if of_columns else ends
+    (into, size), (out_of, _) = ends[::-1] if transposed else ends
     sums = []
-    for w, v in zip(weights.unbind(1), values.unbind(1), strict=True):  # one needs less memory
+    for w, v in zip(
+        weights.unbind(1), values.unbind(1), strict=True
+    ):  # one at a time needs less memory
         terms = v.index_select(0, out_of) * w.unsqueeze(1)
         sums.append(v.new_zeros(size, v.shape[1]).index_add_(0, into, terms))
     return torch.stack(sums, dim=1)
@@ -266,14 +271,14 @@ def _dots(
     fits = entries <= pattern.num_rows * pattern.num_columns
     fits = fits and of_rows.dtype in (torch.float32, torch.float64)
     if of_rows.device.type == "cpu" and fused(of_rows) and entries and fits:
-        indptr, indices, places = pattern.bags(heads)
+        indptr, indices, positions = pattern.head_rows(heads)
         dots = of_rows.new_zeros(len(indices))
         size = (heads * pattern.num_rows, heads * pattern.num_columns)
         matrix = torch.sparse_csr_tensor(indptr, indices, dots, size)
         g, v = (each.contiguous().flatten(0, 1) for each in (of_rows, of_columns))
         torch.sparse.sampled_addmm(matrix, g, v.T, beta=0, out=matrix)
-        if places is not None:
-            dots = torch.empty_like(dots).scatter_(0, places, dots)
+        if positions is not None:
+            dots = torch.empty_like(dots).scatter_(0, positions, dots)
         return dots.view(entries, heads)
     out = of_rows.new_empty(entries, heads)
     for k in range(0, entries, CHUNK):
@@ -283,23 +288,23 @@ def _dots(
 
 
 def entry_sums(
-    numbers: Float[Tensor, "entries heads"], pattern: Pattern, of_columns: bool = False
+    numbers: Float[Tensor, "entries heads"], pattern: Pattern, transposed: bool = False
 ) -> Float[Tensor, "rows heads"]:
     """Return for each row (or column) the sum of its entries' numbers, in each head."""
-    return apply(_EntrySums, numbers, pattern, of_columns)
+    return apply(_EntrySums, numbers, pattern, transposed)
 
 
 class _EntrySums(torch.autograd.Function):
     """See :func:`entry_sums`."""
 
     @staticmethod
-    def forward(ctx: Any, numbers: Tensor, pattern: Pattern, of_columns: bool) -> Tensor:
+    def forward(ctx: Any, numbers: Tensor, pattern: Pattern, transposed: bool) -> Tensor:
         """Args are (entries, heads); returns (rows, heads) or (columns, heads)."""
-        ctx.into = into = pattern.indices if of_columns else pattern.rows
-        size = pattern.num_columns if of_columns else pattern.num_rows
+        ctx.into = into = pattern.indices if transposed else pattern.rows
+        size = pattern.num_columns if transposed else pattern.num_rows
         if not fused(numbers):
             return numbers.new_zeros(size, numbers.shape[1]).index_add_(0, into, numbers)
-        if of_columns:
+        if transposed:
             return weighted_sum(pattern.column_indptr, pattern.order, None, numbers.detach())
         every = torch.arange(len(numbers), device=numbers.device)
         return weighted_sum(pattern.indptr, every, None, numbers.detach())
@@ -307,7 +312,7 @@ class _EntrySums(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:
         """Return for each entry the gradient of its row, or of its column."""
-        return gather(gradient, ctx.into), None, None
+        return select_rows(gradient, ctx.into), None, None
 
 
 def pair_sums(
@@ -326,8 +331,9 @@ class _PairSums(torch.autograd.Function):
     def forward(ctx: Any, of_rows: Tensor, of_columns: Tensor, pattern: Pattern) -> Tensor:
         """Args are (rows, heads) and (columns, heads); returns (entries, heads)."""
         ctx.pattern = pattern
-        sums = gather(of_rows, pattern.rows).add_(gather(of_columns, pattern.indices))
-        return sums.clone() if sums._is_view() else sums  # a LeakyReLU in place may follow
+        sums = select_rows(of_rows, pattern.rows).add_(select_rows(of_columns, pattern.indices))
+        # For one head they are a view, on which autograd forbids the LeakyReLU in place.
+        return sums.clone() if sums.shape[1] == 1 else sums
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:
@@ -343,8 +349,8 @@ def segment_softmax(
     Args:
         scores: One per entry and head.
         pattern: The positions of the entries.
-        largest: A bound of the scores' magnitude, if one is known. If it is small, the largest
-            score of each row need not be subtracted from the others.
+        largest: An upper bound on the scores' magnitude, if one is known. If it is small, the
+            largest score of each row need not be subtracted from the others.
     """
     return apply(_SegmentSoftmax, scores, pattern, largest)
 
@@ -362,14 +368,15 @@ class _SegmentSoftmax(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, scores: Tensor, pattern: Pattern, largest: float) -> Tensor:
         """Args are (entries, heads); returns the same shape."""
-        # Then no sum of exponentials overflows, or is so small that a weight would.
+        # Where no sum of exponentials overflows, or is so small that a weight would:
         if largest <= math.log(torch.finfo(scores.dtype).max) / 4:
             weights = scores.exp()
         else:
-            # Subtracting the largest score of each row leaves the weights unchanged.
+            # Subtracting the largest score of each row leaves the weights unchanged and prevents
+            # overflow.
             maxima = _row_maxima(scores, pattern)
-            weights = gather(maxima, pattern.rows).neg_().add_(scores).exp_()
-        weights /= gather(entry_sums(weights, pattern), pattern.rows)
+            weights = select_rows(maxima, pattern.rows).neg_().add_(scores).exp_()
+        weights /= select_rows(entry_sums(weights, pattern), pattern.rows)
         ctx.save_for_backward(weights)
         ctx.pattern = pattern
         return weights
@@ -381,7 +388,7 @@ class _SegmentSoftmax(torch.autograd.Function):
         pattern = ctx.pattern
         total = entry_sums(weights * gradient, pattern)
         # In place, as the tensors of edges are the largest.
-        return gather(total, pattern.rows).neg_().add_(gradient).mul_(weights), None, None
+        return select_rows(total, pattern.rows).neg_().add_(gradient).mul_(weights), None, None
 
 
 def _row_maxima(numbers: Tensor, pattern: Pattern) -> Tensor:

@@ -55,7 +55,7 @@ def expect_rows(states: States, name: str, rows: int, per: str, sparse: bool = F
 def sources_and_targets(
     states: Kind | tuple[Kind, Kind], graph: Graph | SampledBlock[Graph], sparse: bool = False
 ) -> tuple[Kind, Kind, Graph]:
-    """Return the states of the sources, those of the targets, and the graph, or raise.
+    """Return the states of the sources, those of the targets, and the graph; raise if they misfit.
 
     One set of states is both; a bipartite graph needs a pair. In a block the targets are the first
     of the sources.

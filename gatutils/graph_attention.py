@@ -2,16 +2,17 @@ r"""Graph attention: attention in which the graph is the mask.
 
 Every layer here reads like its formula::
 
-    query, key, value = self.project(states)         # (num_nodes, heads, dim)
-    scores = self.score(query, key, graph)           # (num_edges, heads)
-    out, alpha = attend_edges(scores, value, graph)  # as value, as scores
+    query, key, value = self.project(states)            # (num_nodes, heads, dim)
+    scores = self.score(query, key, graph)              # (num_edges, heads)
+    out, alpha = softmax_and_sum(scores, value, graph)  # (num_nodes, heads, dim); as scores
     return self.join_heads(out)
 
-``torch.compile`` works with graph breaks; ``fullgraph=True`` raises, because the check for NaN and
-infinity branches on the numbers. ``torch.export`` works
-without ``strict``, for a module that holds the graph: the edges are part of the exported program,
-which raises ``RuntimeError`` where the layer would raise ``ValueError`` for NaN or infinity. A
-layer that adds self-loops must have been called once with the graph before it is exported.
+``softmax_and_sum`` is :func:`attend_edges` without most of its checks. ``torch.compile`` works with
+graph breaks; ``fullgraph=True`` raises, because the check for NaN and infinity branches on the
+numbers. ``torch.export`` works without ``strict``, for a module that holds the graph: the edges are
+part of the exported program, which raises ``RuntimeError`` where the layer would raise
+``ValueError`` for NaN or infinity. A layer that adds self-loops must have been called once with the
+graph before it is exported.
 """
 
 import math
@@ -22,7 +23,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 
-from gatutils._attend_edges import attend_checked, attend_edges
+from gatutils._attend_edges import attend_edges, softmax_and_sum
 from gatutils._checks import expect, expect_int
 from gatutils._gatv2 import gatv2_scores
 from gatutils._kernels import block_diagonal, dropout_mask, full_precision, pair_sums
@@ -191,21 +192,21 @@ class GraphAttention(nn.Module):
                 (outside autocast).
             ValueError: If sizes do not match, or a number is NaN or infinite.
         """
-        block = isinstance(graph, SampledBlock)
+        is_block = isinstance(graph, SampledBlock)
         source, target, graph = sources_and_targets(states, graph, sparse=True)
         self._validate(source, target, graph, edge_features)
         if self.add_self_loops:
             graph, edge_features = add_self_loops(graph, edge_features, self.fill_value, keep=False)
-        query, key, value = self.project(source)  # (num_nodes, heads, dim) each
-        if block:
+        query, key, value = self.project(source)  # (num_sources, heads, dim) each
+        if is_block:
             query = query[: graph.num_nodes]
         elif target is not source:
             query = self.project(target)[0]
         scores = self.score(query, key, graph, edge_features)  # (num_edges, heads)
         drops = None
-        if self.training and self.dropout:  # drawn head by head
+        if self.training and self.dropout:  # drawn head by head, on which a seed's runs depend
             drops = dropout_mask(scores.new_empty(scores.T.shape), self.dropout).T
-        out, alpha = attend_checked(scores, value, graph, drops)
+        out, alpha = softmax_and_sum(scores, value, graph, drops)
         joined = self.join_heads(out)
         return (joined, alpha) if return_attention_weights else joined
 

@@ -170,12 +170,12 @@ class GCNConv(MessagePassing):
         Raises:
             TypeError: If ``states`` is not a float tensor, or of another dtype than the weights.
             ValueError: If sizes do not match, a number is NaN or infinite, or the graph is
-                bipartite: a source of such a graph has no degree.
+                bipartite or a block: a source of such a graph has no degree.
         """
         if isinstance(states, tuple) or isinstance(graph, SampledBlock):
-            got = "a pair" if isinstance(states, tuple) else "those of a block"
+            name, got = ("states", "a pair") if isinstance(states, tuple) else ("graph", "a block")
             raise ValueError(
-                f"states: expected those of all nodes, since GCN uses degrees, got {got}"
+                f"{name}: expected one graph of all nodes, as GCN uses degrees, got {got}"
             )
         expect_states(states, graph, sparse=True)
         if edge_weight is not None:
@@ -311,7 +311,7 @@ class GraphNet(nn.Module):
     """Layers one after another, with a nonlinearity between them.
 
     Args:
-        layers: Each is called as ``layer(states, graph)``.
+        layers: Each is called as ``layer(states, graph)``, or with a block in place of the graph.
         dropout: Probability of setting an input of a layer to zero in training. A graph attention
             layer has a dropout of its own, which acts on its attention weights only.
         residual: Add the input of a layer to its output wherever both have the same width

@@ -45,7 +45,7 @@ class SampledBlock(Generic[Kind]):
     """The sampled edges along which one layer computes new states for some nodes.
 
     A layer that accepts bipartite graphs is called with the states of the sources and the block, or
-    with a pair of states and the block's graph; the new states are the same.
+    with a pair of states and the block's graph; the new states are the same, up to dropout.
 
     Attributes:
         graph: A bipartite graph from the sources to the nodes with new states. These nodes are its
@@ -143,7 +143,7 @@ class Sampling:
             blocks = graph.sample(nodes, sizes=[10, 5])
             states = features[blocks[0].sources]
             for layer, block in zip(layers, blocks):
-                states = layer((states, states[: block.graph.num_nodes]), block.graph)
+                states = layer(states, block)
 
         :class:`~gatutils.message_passing.GraphNet` does so, with what is between the layers.
         The targets of a block are the sources of the next one, and those of the last block are

@@ -9,6 +9,8 @@ from helpers import load_script
 
 cost = load_script("benchmarks/attention_cost.py")
 gat = load_script("benchmarks/gat_layer.py")
+sys.modules["gat_layer"] = gat  # as the script finds it, which is run in its folder
+gat_forms = load_script("benchmarks/gat_forms.py")
 growth = load_script("benchmarks/growth.py")
 disk = load_script("benchmarks/out_of_core.py")
 
@@ -49,7 +51,8 @@ def test_gat_layer_measures_each_library_and_writes_whole(tmp_path, monkeypatch)
     gat.main([])
     assert [path.name for path in tmp_path.iterdir()] == ["gat.json"]
     stored = json.loads(gat.OUT.read_text(encoding="utf-8"))
-    (row,) = stored["rows"]
+    row, second = stored["rows"]
+    assert (row["kind"], second["kind"]) == ("GAT", "GATv2")
     assert (row["nodes"], row["edges"], row["heads"], row["width"]) == (300, 80_300, 2, 64)
     assert [grown["heads"] for grown in stored["growth"]] == [1, 2]
     for what in ("forward", "training"):
@@ -129,7 +132,6 @@ def test_gat_layer_stored_what_it_would_measure_again(stored):
         for size, (nodes, edges, pairs) in gat.SIZES.items()
         for kind in gat.KINDS
         for shape in gat.SHAPES
-        if (size, kind) != ("large", "GATv2")
     ]
     grown = [(r["grows"], r["edges"], r["heads"], r["width"]) for r in stored["growth"]]
     assert grown == [
@@ -137,6 +139,65 @@ def test_gat_layer_stored_what_it_would_measure_again(stored):
         for what, rows in gat.GROWTH.items()
         for edges, heads, width in rows
     ]
+
+
+# ---- Forms of the layer --------------------------------------------------------------------------
+
+
+@pytest.fixture(params=[False, True], ids=["without Numba", "as if Numba were there"])
+def forms(request, monkeypatch, tmp_path):
+    """The loops of the fused form run as they are written, without being compiled."""
+    monkeypatch.setattr(gat_forms, "has_numba", lambda: request.param)
+    monkeypatch.setattr(gat_forms, "numba_version", lambda: None)
+    monkeypatch.setattr(gat_forms, "_loops", [gat_forms.forward_loop, gat_forms.backward_loop])
+    monkeypatch.setattr(gat_forms.gat_layer, "SIZES", {"some": (9, 20, 2), "other": (5, 4, 2)})
+    monkeypatch.setattr(gat_forms.gat_layer, "SHAPES", [(2, 3), (1, 4)])
+    monkeypatch.setattr(gat_forms, "OUT", tmp_path / "forms.json")
+    return ["together", "loop", *(["fused"] if request.param else [])]
+
+
+def test_forms_of_the_layer_are_compared_and_stored_whole(forms, tmp_path):
+    """Their outputs and gradients are compared before they are timed."""
+    gat_forms.main([])
+    assert [path.name for path in tmp_path.iterdir()] == ["forms.json"]
+    rows = json.loads(gat_forms.OUT.read_text(encoding="utf-8"))["rows"]
+    assert [(row["edges"], row["heads"], row["width"]) for row in rows] == [
+        (edges, *shape) for edges in (29, 9) for shape in ((2, 3), (1, 4))
+    ]
+    for row in rows:
+        for what in ("forward", "training"):
+            assert list(row[what]["seconds"]) == [*forms, "floor"]
+            assert all(row[what][form]["ratio"] > 0 for form in forms)
+
+
+def test_forms_are_not_stored_where_only_some_sizes_are_asked_for(forms, tmp_path):
+    gat_forms.main(["--sizes", "some"])
+    assert not list(tmp_path.iterdir())
+
+
+def test_forms_whose_outputs_differ_are_not_timed(forms, monkeypatch):
+    def perturbed(*given):
+        contexts, weights = whole(*given)
+        return contexts + 0.1, weights
+
+    whole = gat_forms.softmax_and_sum
+    monkeypatch.setattr(gat_forms, "softmax_and_sum", perturbed)
+    with pytest.raises(AssertionError, match="not close"):
+        gat_forms.main(["--sizes", "some"])
+
+
+def test_forms_stored_what_they_would_measure_again():
+    stored = json.loads(gat_forms.OUT.read_text(encoding="utf-8"))
+    assert stored["numba"]
+    keys = ("size", "nodes", "edges", "pairs", "heads", "width")
+    assert [tuple(row[key] for key in keys) for row in stored["rows"]] == [
+        (size, nodes, nodes + edges, pairs, *shape)
+        for size, (nodes, edges, pairs) in gat.SIZES.items()
+        for shape in gat.SHAPES
+    ]
+    for row in stored["rows"]:
+        for what in ("forward", "training"):
+            assert {*row[what]} == {"seconds", "together", "loop", "fused"}
 
 
 # ---- Growth, and training from disk --------------------------------------------------------------

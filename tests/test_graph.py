@@ -84,8 +84,8 @@ def test_the_heads_of_a_pattern_are_blocks_of_one_matrix(problem, heads, transpo
     """Its entries in the order of their rows, each with the place of its number."""
     nodes, edges = problem
     pattern = plain(nodes, edges).pattern
-    indptr, indices, places = pattern.bags(heads, transposed)
-    assert pattern.bags(heads, transposed).indices is indices  # made once
+    indptr, indices, places = pattern.head_rows(heads, transposed)
+    assert pattern.head_rows(heads, transposed).indices is indices  # made once
     places = torch.arange(len(indices)) if places is None else places
     numbers = torch.arange(len(edges) * heads).view(-1, heads)
     found = {}
@@ -548,7 +548,7 @@ def uses(graph):
         graph.indptr,
         graph.pattern.order,
         graph.pattern.column_indptr,
-        *(part for transposed in (False, True) for part in graph.pattern.bags(2, transposed)),
+        *(part for transposed in (False, True) for part in graph.pattern.head_rows(2, transposed)),
         looped.source,
         looped.indptr,
     ]

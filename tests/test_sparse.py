@@ -316,7 +316,7 @@ def operations(graph, kept=None):
         ),
         "along": (lambda g, v: entry_dots(g, v, pattern), (more, rows)),
         "row sums": (lambda e: entry_sums(e, pattern), (at_edges,)),
-        "column sums": (lambda e: entry_sums(e, pattern, of_columns=True), (at_edges,)),
+        "column sums": (lambda e: entry_sums(e, pattern, transposed=True), (at_edges,)),
         "pair sums": (
             lambda q, k: pair_sums(q, k, pattern),
             (at_nodes, normal(nodes, heads, seed=4)),

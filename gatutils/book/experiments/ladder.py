@@ -32,8 +32,8 @@ class AuthorsGATConv(GATConv):
     r"""A GAT layer with what the authors' code has and the paper does not mention.
 
     With every option off it is :class:`~gatutils.graph_attention.GATConv`, except that it drops
-    out its inputs itself. Of a bipartite graph the targets must be the first of the sources, as in
-    the blocks of :meth:`~gatutils.graph.Graph.sample`.
+    out its inputs itself. Given a pair of states, a node that is in both is dropped out twice, with
+    different masks; in a block of :meth:`~gatutils.graph.Graph.sample` once.
 
     Args:
         in_features: Width of a state.

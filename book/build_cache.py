@@ -1,7 +1,7 @@
-"""What a build of the book would compute thousands of times, computed once: a Sphinx extension.
+"""Caches for what a build of the book would compute thousands of times: a Sphinx extension.
 
-For each message that it translates, MyST makes a parser, and docutils the default settings of a
-document that MyST does not use. For each citation, pybtex asks every installed package for plugins.
+For each translated message MyST makes a new parser, and docutils a new set of default settings; for
+each citation pybtex searches all installed packages for plugins.
 """
 
 import copy
@@ -13,7 +13,7 @@ from docutils import frontend
 
 
 def setup(app: Any) -> dict[str, Any]:
-    """Let these functions keep what they return."""
+    """Cache what these functions return."""
     settings = cache(frontend.get_default_settings)
     frontend.get_default_settings = lambda *components: copy.copy(settings(*components))
 
@@ -21,7 +21,7 @@ def setup(app: Any) -> dict[str, Any]:
     make, parsers = markdown.create_md_parser, dict[tuple[int, Any], tuple[Any, Any]]()
 
     def create_md_parser(config: Any, renderer: Any) -> Any:
-        # With the configuration, which cannot be hashed, so that its id remains its own.
+        # The configuration is kept alive, as its id could be reused otherwise.
         key = id(config), renderer
         if key not in parsers:
             parsers[key] = make(config, renderer), config
