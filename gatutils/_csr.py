@@ -123,8 +123,8 @@ class Pattern:
         """Return the rows of all heads, or with ``transposed`` their columns; cached.
 
         One product with this matrix serves all heads. Node states (nodes, heads, dim) are read
-        where they are; numbers (entries, heads) are brought into its order. Per entry and head it
-        holds an int32 index and an int64 position.
+        where they are; numbers (entries, heads) are brought into its order. For several heads it
+        holds two integers per entry and head.
         """
         if (heads, transposed) in self._head_rows:
             return self._head_rows[heads, transposed]
@@ -149,14 +149,17 @@ class Pattern:
 def _interleave(one: HeadRows, heads: int, dtype: torch.dtype) -> HeadRows:
     """Return the rows of several heads, those of each row next to each other, given one head's."""
     num_rows, entries = len(one.indptr) - 1, len(one.indices)
-    indptr, indices = one.indptr.to(dtype), one.indices.to(dtype)
+    indptr, device = one.indptr.to(dtype), one.indptr.device
     sizes = indptr.diff().repeat_interleave(heads)
     new_indptr = torch.cat([indptr[:1], sizes.cumsum(0, dtype=dtype)])
     shift = new_indptr[:-1] - indptr[:-1].repeat_interleave(heads)
-    every = torch.arange(heads * entries, device=indptr.device, dtype=dtype)
-    entry = every - shift.repeat_interleave(sizes, output_size=len(every))
-    head = torch.arange(heads, device=indptr.device, dtype=dtype).repeat(num_rows)
-    head = head.repeat_interleave(sizes, output_size=len(every))
-    indices = indices.index_select(0, entry).mul_(heads).add_(head)
-    position = entry if one.positions is None else one.positions.index_select(0, entry).to(dtype)
-    return HeadRows(new_indptr, indices, position.mul_(heads).add_(head).long())
+    # In place where possible, since these are the largest tensors that a graph keeps.
+    row = torch.arange(num_rows * heads, device=device, dtype=dtype)
+    row = row.repeat_interleave(sizes, output_size=entries * heads)
+    entry = torch.arange(entries * heads, device=device, dtype=dtype)
+    entry -= shift.index_select(0, row)
+    head = row.remainder_(heads)
+    indices = one.indices.to(dtype).index_select(0, entry).mul_(heads).add_(head)
+    if one.positions is not None:
+        entry = one.positions.to(dtype).index_select(0, entry)
+    return HeadRows(new_indptr, indices, entry.mul_(heads).add_(head))

@@ -190,7 +190,7 @@ class _WeightedSums(torch.autograd.Function):
         carried = (weights if mask is None else weights * mask).detach()
         values = values.detach()
         if not fused(values):
-            return _scattered(carried, values, pattern, transposed)
+            return _head_by_head(carried, values, pattern, transposed)
         heads, dim = values.shape[1:]
         indptr, indices, positions = pattern.head_rows(heads, transposed)
         carried = carried.flatten()
@@ -204,17 +204,17 @@ class _WeightedSums(torch.autograd.Function):
         """Return the gradients of the weights and of the values."""
         weights, values, mask = ctx.saved_tensors
         pattern, of_weights, of_values = ctx.pattern, None, None
+        if ctx.needs_input_grad[1]:
+            back = weighted_row_sums if ctx.transposed else weighted_column_sums
+            of_values = back(weights, gradient, pattern, mask)
         if ctx.needs_input_grad[0]:
             ends = (values, gradient) if ctx.transposed else (gradient, values)
             of_weights = entry_dots(ends[0], ends[1], pattern)
             of_weights = of_weights if mask is None else of_weights * mask
-        if ctx.needs_input_grad[1]:
-            back = weighted_row_sums if ctx.transposed else weighted_column_sums
-            of_values = back(weights, gradient, pattern, mask)
         return of_weights, of_values, None, None, None
 
 
-def _scattered(weights: Tensor, values: Tensor, pattern: Pattern, transposed: bool) -> Tensor:
+def _head_by_head(weights: Tensor, values: Tensor, pattern: Pattern, transposed: bool) -> Tensor:
     """Return the weighted sums of each head, without the fused reductions."""
     ends = (pattern.rows, pattern.num_rows), (pattern.indices, pattern.num_columns)
     (into, size), (out_of, _) = ends[::-1] if transposed else ends
@@ -277,13 +277,20 @@ def _dots(
         matrix = torch.sparse_csr_tensor(indptr, indices, dots, size)
         g, v = (each.contiguous().flatten(0, 1) for each in (of_rows, of_columns))
         torch.sparse.sampled_addmm(matrix, g, v.T, beta=0, out=matrix)
-        if positions is not None:
-            dots = torch.empty_like(dots).scatter_(0, positions, dots)
-        return dots.view(entries, heads)
+        return (dots if positions is None else _scattered(dots, positions)).view(entries, heads)
     out = of_rows.new_empty(entries, heads)
     for k in range(0, entries, CHUNK):
         i, j = pattern.rows[k : k + CHUNK], pattern.indices[k : k + CHUNK]
         out[k : k + CHUNK] = (of_rows[i] * of_columns[j]).sum(dim=2)
+    return out
+
+
+def _scattered(numbers: Tensor, positions: Tensor) -> Tensor:
+    """Return the numbers in another order, the first of them at the first position."""
+    out = torch.empty_like(numbers)
+    some = 2**22  # at a time, as torch scatters only to int64 positions
+    for k in range(0, len(numbers), some):
+        out.scatter_(0, positions[k : k + some].long(), numbers[k : k + some])
     return out
 
 
