@@ -114,6 +114,12 @@ class Pattern:
         return self.indices.argsort(stable=True)
 
     @derived
+    def ends(self) -> Int[Tensor, " twice_entries"]:
+        """The row and the column of each entry in turn, the columns counted on from the rows."""
+        ends = torch.stack([self.rows, self.indices + self.num_rows], dim=1).flatten()
+        return ends.int() if self.num_rows + self.num_columns < 2**31 else ends
+
+    @derived
     def column_indptr(self) -> Int[Tensor, " columns_and_one"]:
         """Where the entries of each column begin in :attr:`order`."""
         counts = self.indices.bincount(minlength=self.num_columns)
