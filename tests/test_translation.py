@@ -1,16 +1,22 @@
 """The book in other languages: catalogues, and what Sphinx does not translate by itself."""
 
 import html
+import importlib
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from babel.messages.pofile import read_po
+from docutils import frontend
+from docutils.parsers.rst import Parser
 from helpers import ROOT, html_of, load_script, not_none
 from hypothesis import given
 from hypothesis import strategies as st
+from markdown_it.renderer import RendererHTML
+from myst_parser.config.main import MdParserConfig
 
 from gatutils.book.figures import (
     decoder,
@@ -422,3 +428,31 @@ def test_without_the_messages_of_the_pages_no_catalogue_is_lost(tmp_path, monkey
     with pytest.raises(FileNotFoundError, match="no messages of the pages"):
         translate.refresh()
     assert kept.is_file()
+
+
+# ---- What a build caches ------------------------------------------------------------------------
+
+
+def test_what_a_build_caches_is_what_it_would_compute(monkeypatch):
+    """And what differs between calls is not shared."""
+    markdown: Any = importlib.import_module("myst_parser.parsers.sphinx_")
+    plugins: Any = importlib.import_module("pybtex.plugin")
+    kept = (frontend, "get_default_settings"), (markdown, "create_md_parser")
+    for module, name in (*kept, (plugins, "entry_points")):
+        monkeypatch.setattr(module, name, getattr(module, name))  # to be put back afterwards
+    settings = frontend.get_default_settings(Parser)
+    found = list(plugins.entry_points(group="pybtex.backends"))
+    load_script("book/build_cache.py").setup(None)
+
+    one, other = (frontend.get_default_settings(Parser) for _ in range(2))
+    assert vars(one).keys() == vars(settings).keys()
+    one.language_code = "ko"
+    assert other.language_code == settings.language_code == "en"
+    assert list(plugins.entry_points(group="pybtex.backends")) == found
+    assert list(plugins.entry_points(group="pybtex.style.names")) != found
+
+    plain, formulas = MdParserConfig(), MdParserConfig(enable_extensions={"dollarmath"})
+    parsers = [markdown.create_md_parser(config, RendererHTML) for config in (plain, formulas)]
+    assert markdown.create_md_parser(plain, RendererHTML) is parsers[0]
+    assert parsers[0].render("$x$") == "<p>$x$</p>\n"
+    assert "math" in parsers[1].render("$x$")
