@@ -3,6 +3,8 @@
     OMP_NUM_THREADS=1 python benchmarks/gat_forms.py
     OMP_NUM_THREADS=1 python benchmarks/gat_forms.py --sizes small     print these, store nothing
 
+Without Numba (see below) nothing is stored either.
+
 The projections and the scores of the nodes are the same in all; what differs is how the softmax
 over each node's edges and the weighted sums are computed.
 
@@ -101,7 +103,7 @@ def forward_loop(
     """Write contexts, largest scores and sums of exponentials."""
     for i in range(len(q)):
         for h in range(q.shape[1]):
-            high, summed = np.float32(-np.inf), np.float32(0)
+            high, summed = np.float32(-3e38), np.float32(0)
             for e in range(ptr[i], ptr[i + 1]):
                 z = q[i, h] + k[source[e], h]
                 high = max(high, z if z > 0 else slope * z)
@@ -217,7 +219,7 @@ def main(arguments: list[str] | None = None) -> None:
         row |= compare(nodes, edges, heads, width, pairs)
         rows.append(row | {"pairs": pairs, "load": round(os.getloadavg()[0], 1)})
         print(json.dumps(rows[-1]), flush=True)
-    if chosen == list(sizes):
+    if chosen == list(sizes) and has_numba():
         result = {
             "what": "Forms of the GAT layer: median processor seconds of a forward pass and of a "
             "training step; the ratio form / floor of paired runs (median, quartiles)",

@@ -16,8 +16,8 @@ there. DGL takes part if it is installed: 1.1.3, the last that runs beside this 
 installs without its dependencies (``pip install --no-deps --target FOLDER dgl==1.1.3 psutil``, with
 FOLDER on PYTHONPATH).
 
-**The floor** is the time of the operations without which such a layer cannot be computed, each by
-the fastest operator of torch that we know, on tensors that lie ready: of a forward pass, the dense
+**The floor** is the time of the operations without which such a layer cannot be computed, each as
+one call of torch for all heads, on tensors that lie ready: of a forward pass, the dense
 projections, one exponential per edge and head, and one sparse product for all heads; of a training
 step also the sparse product with the transpose, one dot product per edge and head (a sampled
 product), and the two products that give the gradients of each projection. GATv2 has one more

@@ -80,7 +80,7 @@ def softmax_and_sum(
     scores: Float[Tensor, "num_edges heads"],
     values: Float[Tensor, "num_sources heads dim"],
     graph: Graph,
-    mask: Float[Tensor, "num_edges heads"] | None,
+    mask: Float[Tensor, "num_edges heads"] | None = None,
 ) -> tuple[Float[Tensor, "num_nodes heads dim"], Float[Tensor, "num_edges heads"]]:
     """Attend as :func:`attend_edges` does; of its checks, only that the scores are finite."""
     largest = expect_finite(scores, "scores")

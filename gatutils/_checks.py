@@ -160,7 +160,8 @@ def expect_finite(value: Tensor, name: str, expected: str = "finite numbers") ->
     """Raise ``ValueError`` if a number is NaN or infinite, in one pass over minimum and maximum.
 
     Returns:
-        The largest magnitude; infinity where ``torch.export`` traces without knowing the numbers.
+        The largest magnitude, 0 if there is no number; infinity where ``torch.export`` traces
+        without knowing the numbers.
     """
     if not value.numel():  # an empty tensor has no minimum
         return 0.0

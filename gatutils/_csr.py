@@ -1,4 +1,4 @@
-"""The sparsity pattern of a matrix in compressed sparse rows, and its transpose.
+"""The sparsity pattern of a matrix in compressed sparse rows, also as the rows of several heads.
 
 Both a graph's adjacency matrix and one bag of words per node are such matrices. The operations on
 them are in :mod:`gatutils._kernels`.
@@ -97,6 +97,12 @@ class Pattern:
         if rows is not None:
             self.__dict__["rows"] = rows
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in ("indptr", "indices", "num_columns")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        Pattern.__init__(self, state["indptr"], state["indices"], state["num_columns"])
+
     @property
     def num_rows(self) -> int:
         """The number of rows."""
@@ -143,7 +149,7 @@ class Pattern:
                 most = heads * max(self.num_rows, self.num_columns, len(self.indices))
                 # Smaller integers take half the memory, and the kernels less time.
                 found = _interleave(found, heads, torch.int32 if most < 2**31 else torch.int64)
-        if is_real(found.indptr):
+        if all(is_real(part) for part in found if part is not None):
             self._head_rows[heads, transposed] = found
         return found
 

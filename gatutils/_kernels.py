@@ -148,7 +148,8 @@ def weighted_row_sums(
         pattern: The positions (i, j) of the entries.
         mask: :math:`m_{ij}`, the factors by which dropout multiplies the weights; None for ones.
     """
-    return apply(_WeightedSums, weights, values, pattern, mask, False)
+    sums = apply(_WeightedSums, weights, values, pattern, mask, False)
+    return cast(Tensor, sums.unflatten(0, (-1, values.shape[1])))
 
 
 def weighted_column_sums(
@@ -158,7 +159,8 @@ def weighted_column_sums(
     mask: Float[Tensor, "entries heads"] | None = None,
 ) -> Float[Tensor, "columns heads dim"]:
     r"""Return :math:`\sum_i m_{ij} w_{ij} v_i`, column j's weighted sum of the rows' values."""
-    return apply(_WeightedSums, weights, values, pattern, mask, True)
+    sums = apply(_WeightedSums, weights, values, pattern, mask, True)
+    return cast(Tensor, sums.unflatten(0, (-1, values.shape[1])))
 
 
 class _WeightedSums(torch.autograd.Function):
@@ -183,7 +185,10 @@ class _WeightedSums(torch.autograd.Function):
         mask: Tensor | None,
         transposed: bool,
     ) -> Tensor:
-        """Sum the rows or the columns of each head."""
+        """Return the sums of the rows or of the columns, (rows x heads, dim).
+
+        Not as (rows, heads, dim): autograd forbids changing a view in place if it was made here.
+        """
         ctx.save_for_backward(weights, values, mask)
         ctx.pattern, ctx.transposed = pattern, transposed
         # Detached, since embedding_bag would prepare for a backward pass of its own.
@@ -191,12 +196,11 @@ class _WeightedSums(torch.autograd.Function):
         values = values.detach()
         if not fused(values):
             return _head_by_head(carried, values, pattern, transposed)
-        heads, dim = values.shape[1:]
-        indptr, indices, positions = pattern.head_rows(heads, transposed)
+        indptr, indices, positions = pattern.head_rows(values.shape[1], transposed)
         carried = carried.flatten()
         carried = carried if positions is None else carried.index_select(0, positions)
         rows = values.contiguous().flatten(0, 1)
-        return weighted_sum(indptr, indices, carried, rows).view(-1, heads, dim)
+        return weighted_sum(indptr, indices, carried, rows)
 
     @staticmethod
     @full_precision
@@ -204,6 +208,7 @@ class _WeightedSums(torch.autograd.Function):
         """Return the gradients of the weights and of the values."""
         weights, values, mask = ctx.saved_tensors
         pattern, of_weights, of_values = ctx.pattern, None, None
+        gradient = gradient.unflatten(0, (-1, values.shape[1]))
         if ctx.needs_input_grad[1]:
             back = weighted_row_sums if ctx.transposed else weighted_column_sums
             of_values = back(weights, gradient, pattern, mask)
@@ -218,13 +223,12 @@ def _head_by_head(weights: Tensor, values: Tensor, pattern: Pattern, transposed:
     """Return the weighted sums of each head, without the fused reductions."""
     ends = (pattern.rows, pattern.num_rows), (pattern.indices, pattern.num_columns)
     (into, size), (out_of, _) = ends[::-1] if transposed else ends
-    sums = []
-    for w, v in zip(
-        weights.unbind(1), values.unbind(1), strict=True
-    ):  # one at a time needs less memory
-        terms = v.index_select(0, out_of) * w.unsqueeze(1)
-        sums.append(v.new_zeros(size, v.shape[1]).index_add_(0, into, terms))
-    return torch.stack(sums, dim=1)
+    heads, dim = values.shape[1:]
+    out = values.new_zeros(size * heads, dim)
+    for h in range(heads):  # one at a time needs less memory
+        terms = values[:, h].index_select(0, out_of) * weights[:, h].unsqueeze(1)
+        out.index_add_(0, into * heads + h, terms)
+    return out
 
 
 def entry_dots(
@@ -375,8 +379,9 @@ class _SegmentSoftmax(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, scores: Tensor, pattern: Pattern, largest: float) -> Tensor:
         """Args are (entries, heads); returns the same shape."""
-        # Where no sum of exponentials overflows, or is so small that a weight would:
-        if largest <= math.log(torch.finfo(scores.dtype).max) / 4:
+        # Where no sum of exponentials overflows, or is so small that a weight would. In float16 a
+        # few thousand edges of one node suffice for that.
+        if scores.dtype != torch.float16 and largest <= math.log(torch.finfo(scores.dtype).max) / 4:
             weights = scores.exp()
         else:
             # Subtracting the largest score of each row leaves the weights unchanged and prevents

@@ -202,6 +202,8 @@ class GraphAttention(nn.Module):
             query = query[: graph.num_nodes]
         elif target is not source:
             query = self.project(target)[0]
+        if value is not key:  # keys are checked with the scores that they enter
+            expect_finite_states(value)
         scores = self.score(query, key, graph, edge_features)  # (num_edges, heads)
         drops = None
         if self.training and self.dropout:  # drawn head by head, on which a seed's runs depend

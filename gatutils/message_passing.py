@@ -172,11 +172,11 @@ class GCNConv(MessagePassing):
             ValueError: If sizes do not match, a number is NaN or infinite, or the graph is
                 bipartite or a block: a source of such a graph has no degree.
         """
-        if isinstance(states, tuple) or isinstance(graph, SampledBlock):
-            name, got = ("states", "a pair") if isinstance(states, tuple) else ("graph", "a block")
-            raise ValueError(
-                f"{name}: expected one graph of all nodes, as GCN uses degrees, got {got}"
-            )
+        degrees = "since GCN uses degrees"
+        if isinstance(graph, SampledBlock):
+            raise ValueError(f"graph: expected a graph of all nodes, {degrees}, got a block")
+        if isinstance(states, tuple):
+            raise ValueError(f"states: expected one set of states, {degrees}, got a pair")
         expect_states(states, graph, sparse=True)
         if edge_weight is not None:
             expect_edge_data(edge_weight, "edge_weight", graph, 1, self.W.weight)

@@ -159,6 +159,9 @@ def forms(request, monkeypatch, tmp_path):
 def test_forms_of_the_layer_are_compared_and_stored_whole(forms, tmp_path):
     """Their outputs and gradients are compared before they are timed."""
     gat_forms.main([])
+    if "fused" not in forms:
+        assert not list(tmp_path.iterdir())
+        return
     assert [path.name for path in tmp_path.iterdir()] == ["forms.json"]
     rows = json.loads(gat_forms.OUT.read_text(encoding="utf-8"))["rows"]
     assert [(row["edges"], row["heads"], row["width"]) for row in rows] == [

@@ -1,3 +1,4 @@
+import contextlib
 import copy
 import io
 import itertools
@@ -81,17 +82,17 @@ def test_the_way_back_finds_the_edges_of_a_source(problem):
 @few
 @given(multigraphs(), st.integers(1, 3), st.booleans())
 def test_the_heads_of_a_pattern_are_blocks_of_one_matrix(problem, heads, transposed):
-    """Its entries in the order of their rows, each with the place of its number."""
+    """Its entries in the order of their rows, each with the position of its number."""
     nodes, edges = problem
     pattern = plain(nodes, edges).pattern
-    indptr, indices, places = pattern.head_rows(heads, transposed)
-    assert pattern.head_rows(heads, transposed).indices is indices  # made once
-    places = torch.arange(len(indices)) if places is None else places
+    indptr, indices, positions = made = pattern.head_rows(heads, transposed)
+    assert pattern.head_rows(heads, transposed) is made
+    positions = torch.arange(len(indices)) if positions is None else positions
     numbers = torch.arange(len(edges) * heads).view(-1, heads)
     found = {}
-    for bag, (first, end) in enumerate(itertools.pairwise(indptr.tolist())):
+    for row, (first, end) in enumerate(itertools.pairwise(indptr.tolist())):
         for k in range(first, end):
-            found[int(places[k])] = (bag, int(indices[k]))
+            found[int(positions[k])] = (row, int(indices[k]))
     ends = pattern.rows.tolist(), pattern.indices.tolist()
     rows, columns = ends[::-1] if transposed else ends
     assert found == {
@@ -549,6 +550,7 @@ def uses(graph):
         graph.pattern.order,
         graph.pattern.column_indptr,
         *(part for transposed in (False, True) for part in graph.pattern.head_rows(2, transposed)),
+        *graph.pattern.head_rows(1, transposed=True),
         looped.source,
         looped.indptr,
     ]
@@ -562,7 +564,11 @@ def exported(graph, make, strict):
 
 
 def faked(graph):
+    _ = graph.pattern.column_indptr  # as after training; the rest is not there yet
     with FakeTensorMode(allow_non_fake_inputs=True):
+        for heads, transposed in ((1, True), (2, True), (2, False)):
+            with contextlib.suppress(Exception):
+                graph.pattern.head_rows(heads, transposed)
         for use in ("pattern.order", "indptr", "pattern.column_indptr", "with_self_loops"):
             try:
                 found = attrgetter(use)(graph)

@@ -423,6 +423,7 @@ def test_errors_name_the_nodes(unchecked, method, graph, nodes, error, words):
 
 
 NET, X = GraphNet([SAGEConv(1, 1)]), torch.zeros(5, 1)
+(BLOCK,) = G.sample(ONE, [1])
 
 
 @pytest.mark.parametrize(
@@ -440,6 +441,8 @@ NET, X = GraphNet([SAGEConv(1, 1)]), torch.zeros(5, 1)
         (lambda: NET([0.0], G.sample(ONE, [1])), TypeError, "states: expected a float tensor"),
         (lambda: NET(X, None), TypeError, "graph: expected a .*None"),
         (lambda: NET(X, G.sample(ONE, [1])), ValueError, "states: expected 2 rows, one per source"),
+        (lambda: SAGEConv(1, 1)((X, X), BLOCK), ValueError, "states: expected one set.*got a pair"),
+        (lambda: GCNConv(1, 1)(X, BLOCK), ValueError, "graph: .*all nodes.*got a block"),
     ],
 )
 def test_errors_name_the_argument(unchecked, call, error, words):

@@ -402,7 +402,7 @@ def test_other_devices_take_no_step_that_only_the_cpu_and_cuda_have():
             met.add(str(func))
             return func(*args, **(kwargs or {}))
 
-    bad = ("segment_reduce", "embedding_bag", "sampled_addmm", "sparse")
+    bad = ("embedding_bag", "sampled_addmm", "sparse")
     for fused in ({"cpu"}, set()):
         met: set[str] = set()
         with pytest.MonkeyPatch.context() as patch, Names():
@@ -428,6 +428,30 @@ def test_the_softmax_is_that_of_torch_whether_or_not_the_maximum_is_subtracted(
     for i in range(graph.num_nodes):
         own = graph.target == i
         torch.testing.assert_close(weights[own], scores[own].softmax(dim=0))
+
+
+@pytest.mark.parametrize("heads", [1, 2])
+def test_sums_can_be_changed_in_place(heads, device):
+    """As a nonlinearity in place after a layer does."""
+    weights, values = normal(5, heads).requires_grad_(), normal(4, heads, 2, seed=1)
+    found = []
+    for relu in (torch.relu, torch.relu_):
+        for sums in (weighted_row_sums, weighted_column_sums):
+            out = relu(sums(weights, values, MIXED.pattern))
+            found.append(torch.autograd.grad(out.square().sum(), weights)[0])
+    for one, other in zip(found[:2], found[2:], strict=True):
+        assert_near(one, other)
+
+
+def test_a_pattern_is_pickled_without_what_was_derived():
+    rows = CSRMatrix.from_dense(normal(5, 4))
+    size = len(pickle.dumps(rows))
+    whole = rows.matmul(normal(3, 4, seed=1).requires_grad_())
+    whole.sum().backward()
+    rows.pattern.head_rows(3, transposed=True)
+    other = pickle.loads(pickle.dumps(rows))
+    assert len(pickle.dumps(rows)) <= size
+    assert_near(other.matmul(normal(3, 4, seed=1)), whole)
 
 
 @few
