@@ -63,14 +63,10 @@ def attend_edges(
         fits = dropout_mask.shape == scores.shape
         wanted = f"shape {tuple(scores.shape)} of scores"
         expect(fits, "dropout_mask", wanted, f"shape {tuple(dropout_mask.shape)}")
-    wider = torch.promote_types(scores.dtype, values.dtype)  # they may differ under autocast
-    values = values.to(wider)
-    mask = None if dropout_mask is None else dropout_mask.to(wider)
-    scores = scores.to(wider)
     expect_finite(values, "values")
     if heads:
-        return softmax_and_sum(scores, values, graph, mask)
-    mask = None if mask is None else mask.unsqueeze(1)
+        return softmax_and_sum(scores, values, graph, dropout_mask)
+    mask = None if dropout_mask is None else dropout_mask.unsqueeze(1)
     context, weights = softmax_and_sum(scores.unsqueeze(1), values.unsqueeze(1), graph, mask)
     return context.squeeze(1), weights.squeeze(1)
 
@@ -82,7 +78,17 @@ def softmax_and_sum(
     graph: Graph,
     mask: Float[Tensor, "num_edges heads"] | None = None,
 ) -> tuple[Float[Tensor, "num_nodes heads dim"], Float[Tensor, "num_edges heads"]]:
-    """Attend as :func:`attend_edges` does; of its checks, only that the scores are finite."""
+    """Attend as :func:`attend_edges` does, without a look at the values.
+
+    Shapes must fit, and the scores be finite.
+    """
+    n, m, heads = graph.num_sources, graph.num_edges, values.shape[1]
+    fits = scores.shape == (m, heads) and len(values) == n
+    wanted = f"shape ({m}, {heads}), and {n} values"
+    expect(fits, "scores", wanted, f"{tuple(scores.shape)}, and {len(values)}")
+    wider = torch.promote_types(scores.dtype, values.dtype)  # they may differ under autocast
+    scores, values = scores.to(wider), values.to(wider)
+    mask = None if mask is None else mask.to(wider)
     largest = expect_finite(scores, "scores")
     weights = segment_softmax(scores, graph.pattern, largest)
     return weighted_row_sums(weights, values, graph.pattern, mask), weights

@@ -387,7 +387,7 @@ class _SegmentSoftmax(torch.autograd.Function):
             # Subtracting the largest score of each row leaves the weights unchanged and prevents
             # overflow.
             maxima = _row_maxima(scores, pattern)
-            weights = select_rows(maxima, pattern.rows).neg_().add_(scores).exp_()
+            weights = scores.sub(select_rows(maxima, pattern.rows)).exp_()
         weights /= select_rows(entry_sums(weights, pattern), pattern.rows)
         ctx.save_for_backward(weights)
         ctx.pattern = pattern

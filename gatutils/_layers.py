@@ -80,8 +80,8 @@ def sources_and_targets(
 
 
 def expect_width(states: States, weight: Tensor) -> None:
-    """Raise unless the states have the width and dtype that a weight matrix (out, in) requires."""
-    width = weight.shape[1]
+    """Raise unless the states have the width and dtype that weights (..., in) require."""
+    width = weight.shape[-1]
     expect(states.shape[1] == width, "states", f"width {width}", states.shape[1])
     expect_same_dtype(states, "states", weight, "the weights")
 

@@ -276,8 +276,8 @@ class GraphAttention(nn.Module):
     def _validate(
         self, source: States, target: States, graph: Graph, edge_features: Tensor | None
     ) -> None:
-        expect_width(source, self.W[0])
-        expect_width(target, self.W[0])
+        expect_width(source, self.W)
+        expect_width(target, self.W)
         given = "None" if edge_features is None else "a tensor"
         if self.edge_dim is None:
             expect(edge_features is None, "edge_features", "None, as edge_dim is None", given)

@@ -15,7 +15,7 @@ from torch_geometric.nn import GATv2Conv as TheirGATv2Conv
 
 from gatutils import _kernels
 from gatutils.graph import Graph
-from gatutils.graph_attention import GATConv, GATv2Conv, GraphAttention
+from gatutils.graph_attention import GATConv, GATv2Conv, GraphAttention, attend_edges
 from gatutils.message_passing import (
     GatedGraphConv,
     GCNConv,
@@ -690,3 +690,62 @@ def test_a_kind_of_attention_says_how_it_projects_and_scores():
     """The base class leaves these to its kinds."""
     with pytest.raises(NotImplementedError):
         GraphAttention(2, 2)
+
+
+# ---- Layers of others -------------------------------------------------------------------------
+
+
+class Dotted(GATConv):
+    """Scores by a product, whose dtype autocast lowers; what is wrong with them is chosen."""
+
+    wrong = ""
+
+    def project(self, states):
+        query, key, value = super().project(states)
+        value = value / 0 if self.wrong == "values" else value
+        return query, key, value[1:] if self.wrong == "rows" else value
+
+    def score(self, query, key, graph, edge_features=None):
+        rows, columns = query[graph.target].unsqueeze(2), key[graph.source].unsqueeze(3)
+        scores = (rows @ columns).flatten(1)
+        return scores.repeat(1, 2) if self.wrong == "heads" else scores
+
+
+def test_a_layer_with_scores_of_its_own_runs_under_autocast():
+    layer, x, graph = Dotted(3, 2, 2), normal(6, 3).float(), plain(6, [(0, 1), (2, 1), (1, 5)])
+    with torch.autocast("cpu", torch.bfloat16):
+        lowered = layer(x, graph)
+    assert lowered.dtype == torch.float32
+    torch.testing.assert_close(lowered, layer(x, graph), rtol=0.05, atol=0.05)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [("values", "states: expected finite"), ("rows", "scores: expected"), ("heads", "scores: .*4")],
+)
+def test_what_a_layer_of_ones_own_gets_wrong_is_named(unchecked, wrong, words):
+    layer = Dotted(3, 2, 2)
+    layer.wrong = wrong
+    with pytest.raises(ValueError, match=words):
+        layer(normal(6, 3).float(), plain(6, [(0, 1), (2, 1), (1, 5)]))
+
+
+@every_kind
+@pytest.mark.parametrize("scale", [1, 1e4])
+def test_what_a_layer_returns_can_be_changed_in_place(kind, scale):
+    """Whether or not a maximum was subtracted."""
+    x, graph = scale * normal(6, 3).float(), plain(6, [(0, 1), (2, 1), (1, 5)])
+    for heads in (1, 2):
+        layer = kind(3, 2, heads, bias=False)
+        layer(x, graph).relu_().sum().backward()
+        found = [not_none(each.grad).clone() for each in layer.parameters()]
+        layer.zero_grad()
+        layer(x, graph).relu().sum().backward()
+        for one, each in zip(found, layer.parameters(), strict=True):
+            assert_near(one, each.grad)
+
+
+def test_values_without_width_have_contexts_without_width():
+    graph = plain(3, [(0, 1), (2, 1)])
+    context, alpha = attend_edges(torch.randn(2, 2), torch.randn(3, 2, 0), graph)
+    assert (context.shape, alpha.shape) == ((3, 2, 0), (2, 2))
