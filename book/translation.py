@@ -384,7 +384,7 @@ def setup(app: Any) -> dict[str, Any]:
     """Tell Sphinx when to call it."""
     # A build makes millions of objects that live to its end: looking for garbage among them again
     # and again takes a sixth of its time.
-    gc.set_threshold(200_000, 50, 1000)
+    gc.set_threshold(1_000_000, 50, 1000)
     _set_language(app)
     app.add_search_language(Korean)
     app.add_transform(Formulas)
