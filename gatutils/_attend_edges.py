@@ -78,10 +78,7 @@ def softmax_and_sum(
     graph: Graph,
     mask: Float[Tensor, "num_edges heads"] | None = None,
 ) -> tuple[Float[Tensor, "num_nodes heads dim"], Float[Tensor, "num_edges heads"]]:
-    """Attend as :func:`attend_edges` does, without a look at the values.
-
-    Shapes must fit, and the scores be finite.
-    """
+    """Attend as :func:`attend_edges` does, without checking that the values are finite."""
     n, m, heads = graph.num_sources, graph.num_edges, values.shape[1]
     fits = scores.shape == (m, heads) and len(values) == n
     wanted = f"shape ({m}, {heads}), and {n} values"

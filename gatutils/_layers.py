@@ -55,9 +55,9 @@ def expect_rows(states: States, name: str, rows: int, per: str, sparse: bool = F
 def sources_and_targets(
     states: Kind | tuple[Kind, Kind], graph: Graph | SampledBlock[Graph], sparse: bool = False
 ) -> tuple[Kind, Kind, Graph]:
-    """Return the states of the sources, those of the targets, and the graph; raise if they misfit.
+    """Return the states of the sources, those of the targets, and the graph.
 
-    One set of states is both; a bipartite graph needs a pair. In a block the targets are the first
+    Raises if they do not fit. One set of states is both; a bipartite graph needs a pair. In a block the targets are the first
     of the sources.
     """
     if isinstance(graph, SampledBlock):

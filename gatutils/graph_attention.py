@@ -7,7 +7,7 @@ Every layer here reads like its formula::
     out, alpha = softmax_and_sum(scores, value, graph)  # (num_nodes, heads, dim); as scores
     return self.join_heads(out)
 
-``softmax_and_sum`` is :func:`attend_edges` without most of its checks. ``torch.compile`` works with
+``softmax_and_sum`` is :func:`attend_edges` without some of its checks. ``torch.compile`` works with
 graph breaks; ``fullgraph=True`` raises, because the check for NaN and infinity branches on the
 numbers. ``torch.export`` works without ``strict``, for a module that holds the graph: the edges are
 part of the exported program, which raises ``RuntimeError`` where the layer would raise
