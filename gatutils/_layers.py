@@ -57,8 +57,8 @@ def sources_and_targets(
 ) -> tuple[Kind, Kind, Graph]:
     """Return the states of the sources, those of the targets, and the graph.
 
-    Raises if they do not fit. One set of states is both; a bipartite graph needs a pair. In a block the targets are the first
-    of the sources.
+    Raises if they do not fit. One set of states is both; a bipartite graph needs a pair. In a block
+    the targets are the first of the sources.
     """
     if isinstance(graph, SampledBlock):
         wanted = "one set of states, those of the sources of the block"
