@@ -50,11 +50,11 @@ book: env
 	@echo "$(CURDIR)/_build/html/index.html"
 
 pages-en pages-ko: pages-%: env
-	BOOK_LANGUAGE=$* $(BIN)/jupyter-book build . --all -W -n --keep-going \
+	BOOK_LANGUAGE=$* $(BIN)/python book/build.py build . --all -W -n --keep-going \
 		$(if $(filter-out en,$*),--path-output _build/$*)
 
 translate: env
-	$(BIN)/jupyter-book build . --all --builder custom --custom-builder gettext \
+	$(BIN)/python book/build.py build . --all --builder custom --custom-builder gettext \
 		--path-output _build/messages
 	$(BIN)/python book/translate.py
 

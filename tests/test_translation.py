@@ -5,18 +5,21 @@ import importlib
 import json
 import re
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Any, ClassVar, cast
 
 import pytest
 import torch
 from babel.messages.pofile import read_po
-from docutils import frontend
+from docutils import frontend, nodes
 from docutils.parsers.rst import Parser
 from helpers import ROOT, html_of, load_script, not_none
 from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it.renderer import RendererHTML
 from myst_parser.config.main import MdParserConfig
+from sphinx.environment.collectors.toctree import TocTreeCollector
+from sphinx.errors import PycodeError
 
 from gatutils.book.figures import (
     decoder,
@@ -433,16 +436,34 @@ def test_without_the_messages_of_the_pages_no_catalogue_is_lost(tmp_path, monkey
 # ---- What a build caches ------------------------------------------------------------------------
 
 
+def set_up_cache(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """Put its functions in the place of the libraries', until the test is over."""
+    for name, replaced in {
+        "docutils.frontend": ["get_default_settings"],
+        "docutils.nodes": ["Node._fast_findall", "Node._superfast_findall"],
+        "myst_parser.parsers.sphinx_": ["create_md_parser"],
+        "pybtex.plugin": ["entry_points"],
+        "sphinx.environment.collectors.toctree": ["TocTreeCollector.assign_figure_numbers"],
+        "sphinx.ext.autodoc": ["ModuleAnalyzer"],
+        "sphinx.ext.autodoc.importer": ["ModuleAnalyzer"],
+    }.items():
+        module = importlib.import_module(name)
+        for path in replaced:
+            *owners, attribute = path.split(".")
+            owner = getattr(module, owners[0]) if owners else module
+            monkeypatch.setattr(owner, attribute, getattr(owner, attribute))
+    script = load_script("book/build_cache.py")
+    script.setup(None)
+    return script
+
+
 def test_what_a_build_caches_is_what_it_would_compute(monkeypatch):
     """And what differs between calls is not shared."""
     markdown: Any = importlib.import_module("myst_parser.parsers.sphinx_")
     plugins: Any = importlib.import_module("pybtex.plugin")
-    kept = (frontend, "get_default_settings"), (markdown, "create_md_parser")
-    for module, name in (*kept, (plugins, "entry_points")):
-        monkeypatch.setattr(module, name, getattr(module, name))  # to be put back afterwards
     settings = frontend.get_default_settings(Parser)
     found = list(plugins.entry_points(group="pybtex.backends"))
-    load_script("book/build_cache.py").setup(None)
+    set_up_cache(monkeypatch)
 
     one, other = (frontend.get_default_settings(Parser) for _ in range(2))
     assert vars(one).keys() == vars(settings).keys()
@@ -456,3 +477,59 @@ def test_what_a_build_caches_is_what_it_would_compute(monkeypatch):
     assert markdown.create_md_parser(plain, RendererHTML) is parsers[0]
     assert parsers[0].render("$x$") == "<p>$x$</p>\n"
     assert "math" in parsers[1].render("$x$")
+
+
+@given(st.data())
+def test_a_walk_through_a_page_meets_what_docutils_meets(data):
+    """Also where what has been met is changed on the way, as transforms do."""
+    script = load_script("book/build_cache.py")
+    kinds = [nodes.emphasis, nodes.paragraph, nodes.section]
+
+    def tree(depth: int) -> nodes.Node:
+        if depth == 0 or data.draw(st.integers(0, 3)) == 0:
+            return nodes.Text(data.draw(st.text("ab", max_size=2)))
+        below = [tree(depth - 1) for _ in range(data.draw(st.integers(0, 3)))]
+        return data.draw(st.sampled_from(kinds))("", *below)
+
+    root = tree(4)
+    assert list(script.find_all(root)) == list(nodes.Node._superfast_findall(root))
+    for kind in (*kinds, nodes.Text, nodes.Element):
+        met = list(script.find_instances(root, kind))
+        theirs = list(nodes.Node._fast_findall(root, kind))
+        assert [id(node) for node in met] == [id(node) for node in theirs]
+
+    changed = root.deepcopy()
+    for walk, walked in ((script.find_all, root), (nodes.Node._superfast_findall, changed)):
+        for count, node in enumerate(walk(walked)):
+            if count % 3 == 1 and isinstance(node, nodes.Element):
+                node.children = node.children[::2]
+    assert root.pformat() == changed.pformat()
+
+
+def test_a_page_is_read_from_memory_only_while_figures_are_numbered(monkeypatch):
+    asked: list[object] = []
+
+    def number(_: object, env: Any) -> None:
+        asked.extend(env.get_doctree(page) for page in ("kept", "stored"))
+
+    monkeypatch.setattr(TocTreeCollector, "assign_figure_numbers", number)
+    set_up_cache(monkeypatch)
+
+    class Environment:
+        _write_doc_doctree_cache: ClassVar = {"kept": nodes.section()}
+
+        def get_doctree(self, page: str) -> str:
+            return f"{page}, from the disk"
+
+    collector, environment = TocTreeCollector(), cast(Any, Environment())
+    collector.assign_figure_numbers(environment)
+    assert asked == [Environment._write_doc_doctree_cache["kept"], "stored, from the disk"]
+    assert environment.get_doctree("kept") == "kept, from the disk"
+
+
+def test_autodoc_reads_no_sources_of_others(monkeypatch):
+    set_up_cache(monkeypatch)
+    analyzer = importlib.import_module("sphinx.ext.autodoc").ModuleAnalyzer
+    assert "GATConv" in analyzer.for_module("gatutils.graph_attention").find_tags()
+    with pytest.raises(PycodeError, match="not documented here"):
+        analyzer.for_module("torch.nn.modules.module")
