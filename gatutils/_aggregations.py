@@ -14,7 +14,7 @@ from gatutils._kernels import apply, full_precision, fused, weighted_sum
 
 def row_sums(values: Float[Tensor, "columns dim"], pattern: Pattern) -> Float[Tensor, "rows dim"]:
     """Return for each row the sum of the values of its entries' columns."""
-    return apply(_RowSums, values, pattern, False)
+    return cast(Tensor, apply(_RowSums, values, pattern, False))
 
 
 class _RowSums(torch.autograd.Function):
@@ -39,7 +39,7 @@ def row_maxima(values: Float[Tensor, "columns dim"], pattern: Pattern) -> Float[
 
     A row without entries gets zeros. Among equal values, the first entry receives the gradient.
     """
-    return apply(_RowMaxima, values, pattern)
+    return cast(Tensor, apply(_RowMaxima, values, pattern))
 
 
 class _RowMaxima(torch.autograd.Function):

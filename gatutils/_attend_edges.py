@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gatutils._checks import expect, expect_finite, expect_same_dtype, expect_tensor
-from gatutils._kernels import full_precision, segment_softmax, weighted_row_sums
+from gatutils._kernels import full_precision, softmax_and_sums
 from gatutils._layers import expect_graph
 from gatutils.graph import Graph
 
@@ -87,5 +87,4 @@ def softmax_and_sum(
     scores, values = scores.to(wider), values.to(wider)
     mask = None if mask is None else mask.to(wider)
     largest = expect_finite(scores, "scores")
-    weights = segment_softmax(scores, graph.pattern, largest)
-    return weighted_row_sums(weights, values, graph.pattern, mask), weights
+    return softmax_and_sums(scores, values, graph.pattern, mask, largest)

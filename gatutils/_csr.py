@@ -115,6 +115,11 @@ class Pattern:
         return every.repeat_interleave(self.indptr.diff(), output_size=len(self.indices))
 
     @derived
+    def every(self) -> Int[Tensor, " entries"]:
+        """The number of each entry: 0, 1, 2, ..."""
+        return torch.arange(len(self.indices), device=self.indices.device)
+
+    @derived
     def order(self) -> Int[Tensor, " entries"]:
         """The entries in the order of their columns, which is that of the transpose."""
         return self.indices.argsort(stable=True)

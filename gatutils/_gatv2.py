@@ -36,7 +36,8 @@ def gatv2_scores(
         edges: :math:`x_{ij}`, the features of the entries; without them the sum has two terms.
         W_e: Their projection; given if ``edges`` is.
     """
-    return apply(_GATv2Scores, queries, keys, a, edges, W_e, slope, pattern)
+    scores: Tensor = apply(_GATv2Scores, queries, keys, a, edges, W_e, slope, pattern)
+    return scores
 
 
 class _GATv2Scores(torch.autograd.Function):
@@ -61,11 +62,13 @@ class _GATv2Scores(torch.autograd.Function):
         pattern: Pattern,
     ) -> Tensor:
         """Args are (nodes, heads x dim) twice and (heads, dim); returns (edges, heads)."""
-        ctx.save_for_backward(queries, keys, a, edges, W_e)
+        # The sum of two rows of one table is one operation, several times as fast as three.
+        table = torch.cat([queries, keys]) if fused(queries) else None
+        ctx.save_for_backward(queries, keys, a, edges, W_e, table)
         ctx.slope, ctx.pattern = slope, pattern
         scores = queries.new_empty(len(pattern.indices), len(a))
         (blocks,) = block_diagonal(a.unsqueeze(1))  # (heads, heads x dim)
-        sums_at = _sums(queries, keys, edges, W_e, pattern)
+        sums_at = _sums(queries, keys, edges, W_e, table, pattern)
         for at in _chunks(pattern):
             scores[at] = leaky_relu(sums_at(at), slope, inplace=True) @ blocks.T
         return scores
@@ -97,7 +100,7 @@ class _GATv2Scores(torch.autograd.Function):
         """Differentiate the formula, so that the gradients can be differentiated in turn."""
         # Views, so that a tensor passed as two arguments has a gradient for each of them.
         inputs: list[Any] = [
-            None if each is None else each.view_as(each) for each in ctx.saved_tensors
+            None if each is None else each.view_as(each) for each in ctx.saved_tensors[:5]
         ]
         queries, keys, a, edges, W_e = inputs
         scores = _GATv2Scores.formula(queries, keys, a, edges, W_e, ctx.slope, ctx.pattern)
@@ -111,14 +114,14 @@ class _GATv2Scores(torch.autograd.Function):
     @once_differentiable
     def _chunked(ctx: Any, gradient: Tensor) -> Any:
         """Recompute the sums, a few thousand edges at a time."""
-        queries, keys, a, edges, W_e = ctx.saved_tensors
+        queries, keys, a, edges, W_e, table = ctx.saved_tensors
         pattern, slope = ctx.pattern, ctx.slope
         (blocks,) = block_diagonal(a.unsqueeze(1))
         of_queries, of_keys = torch.zeros_like(queries), torch.zeros_like(keys)
         of_blocks = torch.zeros_like(blocks)
         of_edges = None if edges is None else torch.zeros_like(edges)
         of_W_e = None if W_e is None else torch.zeros_like(W_e)
-        sums_at = _sums(queries, keys, edges, W_e, pattern)
+        sums_at = _sums(queries, keys, edges, W_e, table, pattern)
         for at in _chunks(pattern):
             sums = leaky_relu(sums_at(at), slope, inplace=True)  # its sign is that of its input
             of_blocks += gradient[at].T @ sums
@@ -140,22 +143,27 @@ def _chunks(pattern: Pattern) -> list[slice]:
 
 
 def _sums(
-    queries: Tensor, keys: Tensor, edges: Tensor | None, W_e: Tensor | None, pattern: Pattern
+    queries: Tensor,
+    keys: Tensor,
+    edges: Tensor | None,
+    W_e: Tensor | None,
+    table: Float[Tensor, "rows_and_columns width"] | None,
+    pattern: Pattern,
 ) -> Callable[[slice], Float[Tensor, "entries width"]]:
-    r"""Return a function that computes :math:`q_i + k_j + W_e x_{ij}` for some of the entries."""
-    fast = fused(queries)
-    # The sum of two rows of one table is one operation, several times as fast as three.
-    table = torch.cat([queries, keys]) if fast else queries
+    r"""Return a function that computes :math:`q_i + k_j + W_e x_{ij}` for some of the entries.
+
+    ``table`` has the queries and, below them, the keys, where the fused reductions can be used.
+    """
     pairs = torch.arange(0, 2 * _kernels.CHUNK + 1, 2, device=queries.device)
-    pairs = pairs.to(pattern.ends.dtype) if fast else pairs
+    pairs = pairs if table is None else pairs.to(pattern.ends.dtype)
 
     def sums_at(at: slice) -> Tensor:
-        if fast:
-            ends = pattern.ends[2 * at.start : 2 * at.stop]
-            sums = weighted_sum(pairs[: len(ends) // 2 + 1], ends, None, table)
-        else:
+        if table is None:
             sums = queries.index_select(0, pattern.rows[at])
             sums += keys.index_select(0, pattern.indices[at])
+        else:
+            ends = pattern.ends[2 * at.start : 2 * at.stop]
+            sums = weighted_sum(pairs[: len(ends) // 2 + 1], ends, None, table)
         return sums if edges is None or W_e is None else sums.addmm_(edges[at], W_e.T)
 
     return sums_at

@@ -28,7 +28,8 @@ from typing import Any, TypeVar, cast
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn.functional import embedding_bag
+from torch.autograd import forward_ad
+from torch.nn.functional import embedding_bag, leaky_relu
 
 from gatutils._checks import autocasts, exporting
 from gatutils._csr import Pattern
@@ -76,10 +77,24 @@ def full_precision(function: Function) -> Function:
     return cast(Function, run)
 
 
-def apply(function: type[torch.autograd.Function], *args: Any) -> Tensor:
-    """Call an operation with a custom gradient; torch's stubs do not type ``apply``."""
-    out: Tensor = function.apply(*args)
-    return out
+class _Unrecorded:
+    """Stands in for the context of an operation whose gradient nobody will ask for."""
+
+    def save_for_backward(self, *_: Tensor | None) -> None:
+        """Keep nothing."""
+
+    def set_materialize_grads(self, _: bool) -> None:
+        """Change nothing."""
+
+
+def apply(function: type[torch.autograd.Function], *args: Any) -> Any:
+    """Call an operation with a custom gradient, directly where no derivative is recorded.
+
+    Forward-mode differentiation is refused by ``function.apply``; it would be wrong here.
+    """
+    if torch.is_grad_enabled() or forward_ad._current_level >= 0:
+        return function.apply(*args)
+    return function.forward(_Unrecorded(), *args)
 
 
 def weighted_sum(
@@ -116,6 +131,8 @@ def block_diagonal(
     In a state the heads are side by side (width = heads x dim), so that one product with such a
     matrix does for all of them.
     """
+    if len(vectors) == 1:
+        return vectors.transpose(0, 1)
     return torch.diag_embed(vectors.permute(1, 2, 0)).permute(0, 2, 3, 1).flatten(2)
 
 
@@ -130,7 +147,7 @@ def select_rows(
 ) -> Float[Tensor, "some heads"]:
     """Return the rows of ``numbers`` at ``index``."""
     if numbers.shape[1] == 1:  # several times as fast as rows of one number
-        return numbers.flatten().index_select(0, index).unsqueeze(1)
+        return numbers.flatten().index_select(0, index).unsqueeze_(1)
     return numbers.contiguous().index_select(0, index)
 
 
@@ -148,8 +165,7 @@ def weighted_row_sums(
         pattern: The positions (i, j) of the entries.
         mask: :math:`m_{ij}`, the factors by which dropout multiplies the weights; None for ones.
     """
-    sums = apply(_WeightedSums, weights, values, pattern, mask, False)
-    return cast(Tensor, sums.unflatten(0, (-1, values.shape[1])))
+    return cast(Tensor, apply(_WeightedSums, weights, values, pattern, mask, False))
 
 
 def weighted_column_sums(
@@ -159,8 +175,7 @@ def weighted_column_sums(
     mask: Float[Tensor, "entries heads"] | None = None,
 ) -> Float[Tensor, "columns heads dim"]:
     r"""Return :math:`\sum_i m_{ij} w_{ij} v_i`, column j's weighted sum of the rows' values."""
-    sums = apply(_WeightedSums, weights, values, pattern, mask, True)
-    return cast(Tensor, sums.unflatten(0, (-1, values.shape[1])))
+    return cast(Tensor, apply(_WeightedSums, weights, values, pattern, mask, True))
 
 
 class _WeightedSums(torch.autograd.Function):
@@ -185,22 +200,10 @@ class _WeightedSums(torch.autograd.Function):
         mask: Tensor | None,
         transposed: bool,
     ) -> Tensor:
-        """Return the sums of the rows or of the columns, (rows x heads, dim).
-
-        Not as (rows, heads, dim): autograd forbids changing a view in place if it was made here.
-        """
+        """Return the sums of the rows or of the columns, (rows, heads, dim)."""
         ctx.save_for_backward(weights, values, mask)
         ctx.pattern, ctx.transposed = pattern, transposed
-        # Detached, since embedding_bag would prepare for a backward pass of its own.
-        carried = (weights if mask is None else weights * mask).detach()
-        values = values.detach()
-        if not fused(values):
-            return _head_by_head(carried, values, pattern, transposed)
-        indptr, indices, positions = pattern.head_rows(values.shape[1], transposed)
-        carried = carried.flatten()
-        carried = carried if positions is None else carried.index_select(0, positions)
-        rows = values.contiguous().flatten(0, 1)
-        return weighted_sum(indptr, indices, carried, rows)
+        return _sums(weights, values, pattern, mask, transposed)
 
     @staticmethod
     @full_precision
@@ -208,7 +211,6 @@ class _WeightedSums(torch.autograd.Function):
         """Return the gradients of the weights and of the values."""
         weights, values, mask = ctx.saved_tensors
         pattern, of_weights, of_values = ctx.pattern, None, None
-        gradient = gradient.unflatten(0, (-1, values.shape[1]))
         if ctx.needs_input_grad[1]:
             back = weighted_row_sums if ctx.transposed else weighted_column_sums
             of_values = back(weights, gradient, pattern, mask)
@@ -219,15 +221,35 @@ class _WeightedSums(torch.autograd.Function):
         return of_weights, of_values, None, None, None
 
 
+def _sums(
+    weights: Tensor, values: Tensor, pattern: Pattern, mask: Tensor | None, transposed: bool
+) -> Tensor:
+    """Return the weighted sums of the rows or of the columns, (rows, heads, dim)."""
+    # Detached, since embedding_bag would prepare for a backward pass of its own.
+    carried = (weights if mask is None else weights * mask).detach()
+    values = values.detach()
+    if not fused(values):
+        return _head_by_head(carried, values, pattern, transposed)
+    indptr, indices, positions = pattern.head_rows(values.shape[1], transposed)
+    carried = carried.flatten()
+    carried = carried if positions is None else carried.index_select(0, positions)
+    rows = values.contiguous().flatten(0, 1)
+    sums = weighted_sum(indptr, indices, carried, rows)
+    # Not a view: autograd forbids changing one in place if it was made inside an operation, and
+    # adds up gradients in place if they are none.
+    shape = len(sums) // values.shape[1], *values.shape[1:]
+    return cast(Tensor, torch.ops.aten._unsafe_view(sums, shape))
+
+
 def _head_by_head(weights: Tensor, values: Tensor, pattern: Pattern, transposed: bool) -> Tensor:
     """Return the weighted sums of each head, without the fused reductions."""
     ends = (pattern.rows, pattern.num_rows), (pattern.indices, pattern.num_columns)
     (into, size), (out_of, _) = ends[::-1] if transposed else ends
     heads, dim = values.shape[1:]
-    out = values.new_zeros(size * heads, dim)
+    out = values.new_zeros(size, heads, dim)
     for h in range(heads):  # one at a time needs less memory
         terms = values[:, h].index_select(0, out_of) * weights[:, h].unsqueeze(1)
-        out.index_add_(0, into * heads + h, terms)
+        out.flatten(0, 1).index_add_(0, into * heads + h, terms)
     return out
 
 
@@ -237,7 +259,7 @@ def entry_dots(
     pattern: Pattern,
 ) -> Float[Tensor, "entries heads"]:
     r"""Return for each entry (i, j) the dot product :math:`g_i^\top v_j`, in each head."""
-    return apply(_EntryDots, of_rows, of_columns, pattern)
+    return cast(Tensor, apply(_EntryDots, of_rows, of_columns, pattern))
 
 
 class _EntryDots(torch.autograd.Function):
@@ -302,7 +324,7 @@ def entry_sums(
     numbers: Float[Tensor, "entries heads"], pattern: Pattern, transposed: bool = False
 ) -> Float[Tensor, "rows heads"]:
     """Return for each row (or column) the sum of its entries' numbers, in each head."""
-    return apply(_EntrySums, numbers, pattern, transposed)
+    return cast(Tensor, apply(_EntrySums, numbers, pattern, transposed))
 
 
 class _EntrySums(torch.autograd.Function):
@@ -317,8 +339,7 @@ class _EntrySums(torch.autograd.Function):
             return numbers.new_zeros(size, numbers.shape[1]).index_add_(0, into, numbers)
         if transposed:
             return weighted_sum(pattern.column_indptr, pattern.order, None, numbers.detach())
-        every = torch.arange(len(numbers), device=numbers.device)
-        return weighted_sum(pattern.indptr, every, None, numbers.detach())
+        return weighted_sum(pattern.indptr, pattern.every, None, numbers.detach())
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:
@@ -326,36 +347,139 @@ class _EntrySums(torch.autograd.Function):
         return select_rows(gradient, ctx.into), None, None
 
 
-def pair_sums(
+def pair_scores(
     of_rows: Float[Tensor, "rows heads"],
     of_columns: Float[Tensor, "columns heads"],
+    of_entries: Float[Tensor, "entries heads"] | None,
+    slope: float,
     pattern: Pattern,
 ) -> Float[Tensor, "entries heads"]:
-    """Return for each entry (i, j) the sum of row i's and column j's number, in each head."""
-    return apply(_PairSums, of_rows, of_columns, pattern)
+    r"""Return :math:`\mathrm{LeakyReLU}(q_i + k_j + x_{ij})` for each entry (i, j), in each head.
+
+    Args:
+        of_rows: :math:`q_i`.
+        of_columns: :math:`k_j`.
+        of_entries: :math:`x_{ij}`; None for zeros.
+        slope: Slope of the LeakyReLU for negative inputs, not negative itself.
+        pattern: The positions (i, j) of the entries.
+    """
+    return cast(Tensor, apply(_PairScores, of_rows, of_columns, of_entries, slope, pattern))
 
 
-class _PairSums(torch.autograd.Function):
-    """See :func:`pair_sums`."""
+class _PairScores(torch.autograd.Function):
+    """See :func:`pair_scores`."""
 
     @staticmethod
-    def forward(ctx: Any, of_rows: Tensor, of_columns: Tensor, pattern: Pattern) -> Tensor:
-        """Args are (rows, heads) and (columns, heads); returns (entries, heads)."""
-        ctx.pattern = pattern
+    def forward(
+        ctx: Any,
+        of_rows: Tensor,
+        of_columns: Tensor,
+        of_entries: Tensor | None,
+        slope: float,
+        pattern: Pattern,
+    ) -> Tensor:
+        """Args are (rows, heads), (columns, heads) and (entries, heads), which is returned."""
         sums = select_rows(of_rows, pattern.rows).add_(select_rows(of_columns, pattern.indices))
-        # For one head they are a view, on which autograd forbids the LeakyReLU in place.
-        return sums.clone() if sums.shape[1] == 1 else sums
+        sums = sums if of_entries is None else sums.add_(of_entries)
+        scores = leaky_relu(sums, slope, inplace=True)
+        ctx.save_for_backward(scores)  # its sign is that of the sum
+        ctx.slope, ctx.pattern = slope, pattern
+        return scores
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:
-        """Return for each row and for each column the sum of its entries' gradients."""
-        return entry_sums(gradient, ctx.pattern), entry_sums(gradient, ctx.pattern, True), None
+        """Return the gradients of the sums, added up for each row and for each column."""
+        (scores,) = ctx.saved_tensors
+        of_sums = torch.ops.aten.leaky_relu_backward(gradient, scores, ctx.slope, True)
+        of_rows, of_columns, of_entries, *_ = ctx.needs_input_grad
+        return (
+            entry_sums(of_sums, ctx.pattern) if of_rows else None,
+            entry_sums(of_sums, ctx.pattern, True) if of_columns else None,
+            of_sums if of_entries else None,
+            None,
+            None,
+        )
+
+
+def softmax_and_sums(
+    scores: Float[Tensor, "entries heads"],
+    values: Float[Tensor, "columns heads dim"],
+    pattern: Pattern,
+    mask: Float[Tensor, "entries heads"] | None = None,
+    largest: float = math.inf,
+) -> tuple[Float[Tensor, "rows heads dim"], Float[Tensor, "entries heads"]]:
+    r"""Return each row's weighted sum of the columns' values, and the weights: a softmax.
+
+    .. math::
+
+        \alpha_{ij} = \exp(e_{ij}) \big/ \textstyle\sum_k \exp(e_{ik}) \qquad
+        c_i = \sum_j m_{ij} \alpha_{ij} v_j
+
+    Args:
+        scores: :math:`e_{ij}`, one per entry and head.
+        values: :math:`v_j`.
+        pattern: The positions (i, j) of the entries.
+        mask: :math:`m_{ij}`, the factors by which dropout multiplies the weights; None for ones.
+        largest: See :func:`segment_softmax`.
+    """
+    sums, weights = apply(_SoftmaxAndSums, scores, values, pattern, mask, largest)
+    return sums, weights
+
+
+class _SoftmaxAndSums(torch.autograd.Function):
+    r"""See :func:`softmax_and_sums`.
+
+    With the gradients :math:`g_i` of :math:`c_i` and :math:`\tilde\alpha_{ij}` of the weights (if
+    they are used elsewhere too),
+
+    .. math::
+
+        \bar\alpha_{ij} = m_{ij}\, g_i^\top v_j + \tilde\alpha_{ij} \qquad
+        \bar e_{ij} = \alpha_{ij} \big(\bar\alpha_{ij} - \sum_k \alpha_{ik} \bar\alpha_{ik}\big)
+        \qquad \bar v_j = \sum_i m_{ij} \alpha_{ij} g_i
+    """
+
+    @staticmethod
+    @full_precision
+    def forward(
+        ctx: Any,
+        scores: Tensor,
+        values: Tensor,
+        pattern: Pattern,
+        mask: Tensor | None,
+        largest: float,
+    ) -> tuple[Tensor, Tensor]:
+        """Return the sums, (rows, heads, dim), and the weights, (entries, heads)."""
+        weights = segment_softmax(scores, pattern, largest)
+        ctx.save_for_backward(weights, values, mask)
+        ctx.pattern = pattern
+        ctx.set_materialize_grads(False)  # the weights are seldom used elsewhere
+        return _sums(weights, values, pattern, mask, False), weights
+
+    @staticmethod
+    @full_precision
+    def backward(ctx: Any, gradient: Tensor | None, of_weights: Tensor | None) -> Any:
+        """Return the gradients of the scores and of the values."""
+        weights, values, mask = ctx.saved_tensors
+        pattern, of_values, of_scores = ctx.pattern, None, None
+        if gradient is not None:
+            if ctx.needs_input_grad[1]:
+                of_values = weighted_column_sums(weights, gradient, pattern, mask)
+            if ctx.needs_input_grad[0]:
+                dots = entry_dots(gradient, values, pattern)
+                dots = dots if mask is None else dots * mask
+                of_weights = dots if of_weights is None else dots + of_weights
+        if ctx.needs_input_grad[0] and of_weights is not None:
+            total = select_rows(entry_sums(weights * of_weights, pattern), pattern.rows)
+            # In place, as the tensors of edges are the largest.
+            of_scores = total.neg_().add_(of_weights).mul_(weights)
+        return of_scores, of_values, None, None, None
 
 
 def segment_softmax(
     scores: Float[Tensor, "entries heads"], pattern: Pattern, largest: float = math.inf
 ) -> Float[Tensor, "entries heads"]:
-    """Return the softmax over each row's entries, in each head.
+    """Return the softmax over each row's entries, in each head; it is not differentiable.
 
     Args:
         scores: One per entry and head.
@@ -363,22 +487,7 @@ def segment_softmax(
         largest: An upper bound on the scores' magnitude, if one is known. If it is small, the
             largest score of each row need not be subtracted from the others.
     """
-    return apply(_SegmentSoftmax, scores, pattern, largest)
-
-
-class _SegmentSoftmax(torch.autograd.Function):
-    r"""See :func:`segment_softmax`.
-
-    With the gradient :math:`\bar\alpha_{ij}` of the weights,
-
-    .. math::
-
-        \bar e_{ij} = \alpha_{ij} \big(\bar\alpha_{ij} - \sum_k \alpha_{ik} \bar\alpha_{ik}\big)
-    """
-
-    @staticmethod
-    def forward(ctx: Any, scores: Tensor, pattern: Pattern, largest: float) -> Tensor:
-        """Args are (entries, heads); returns the same shape."""
+    with torch.no_grad():
         # Where no sum of exponentials overflows, or is so small that a weight would. In float16 a
         # few thousand edges of one node suffice for that.
         if scores.dtype != torch.float16 and largest <= math.log(torch.finfo(scores.dtype).max) / 4:
@@ -389,18 +498,7 @@ class _SegmentSoftmax(torch.autograd.Function):
             maxima = _row_maxima(scores, pattern)
             weights = scores.sub(select_rows(maxima, pattern.rows)).exp_()
         weights /= select_rows(entry_sums(weights, pattern), pattern.rows)
-        ctx.save_for_backward(weights)
-        ctx.pattern = pattern
-        return weights
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Any:
-        """Return the gradient of the scores."""
-        (weights,) = ctx.saved_tensors
-        pattern = ctx.pattern
-        total = entry_sums(weights * gradient, pattern)
-        # In place, as the tensors of edges are the largest.
-        return select_rows(total, pattern.rows).neg_().add_(gradient).mul_(weights), None, None
+    return weights
 
 
 def _row_maxima(numbers: Tensor, pattern: Pattern) -> Tensor:

@@ -21,12 +21,11 @@ from typing import Literal, overload
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
-from torch.nn.functional import leaky_relu
 
 from gatutils._attend_edges import attend_edges, softmax_and_sum
 from gatutils._checks import expect, expect_int
 from gatutils._gatv2 import gatv2_scores
-from gatutils._kernels import block_diagonal, dropout_mask, full_precision, pair_sums
+from gatutils._kernels import block_diagonal, dropout_mask, full_precision, pair_scores
 from gatutils._layers import (
     Fill,
     Pair,
@@ -126,7 +125,11 @@ class GraphAttention(nn.Module):
         graph: Graph,
         edge_features: Float[Tensor, "num_edges edge_dim"] | None = None,
     ) -> Float[Tensor, "num_edges heads"]:
-        """Return :math:`e_{ij}` for each edge, in each head."""
+        """Return :math:`e_{ij}` for each edge, in each head.
+
+        If queries and keys are one projection, ``query`` has in a block the rows of all sources, of
+        which those of the targets are the first.
+        """
         raise NotImplementedError
 
     @overload
@@ -198,9 +201,9 @@ class GraphAttention(nn.Module):
         if self.add_self_loops:
             graph, edge_features = add_self_loops(graph, edge_features, self.fill_value, keep=False)
         query, key, value = self.project(source)  # (num_sources, heads, dim) each
-        if is_block:
+        if is_block and query is not key:
             query = query[: graph.num_nodes]
-        elif target is not source:
+        elif not is_block and target is not source:
             query = self.project(target)[0]
         if value is not key:  # keys are checked with the scores that they enter
             expect_finite_states(value)
@@ -261,9 +264,15 @@ class GraphAttention(nn.Module):
     def join_heads(
         self, out: Float[Tensor, "num_nodes heads dim"]
     ) -> Float[Tensor, "num_nodes out"]:
-        """Concatenate or average the heads, and add the bias (equations 5 and 6 of GAT)."""
-        joined = out.flatten(1) if self.concat else out.mean(dim=1)
-        return joined if self.b is None else joined + self.b
+        """Concatenate or average the heads, and add the bias (equations 5 and 6 of GAT).
+
+        ``out`` is changed in place, which saves as much memory as the new states take.
+        """
+        if self.b is None:
+            return out.flatten(1) if self.concat else out.mean(dim=1)
+        if self.concat:
+            return out.add_(self.b.view(out.shape[1:])).flatten(1)
+        return out.mean(dim=1).add_(self.b)
 
     def _map(
         self, states: States, weight: Tensor, bias: Tensor | None = None
@@ -346,11 +355,12 @@ class GATConv(GraphAttention):
         With edge features the sum has the third part :math:`a_e^\top W_e x_{ij}`.
         """
         of_query, of_key = self.score_halves(query, key)  # (num_nodes, heads) each
-        sums = pair_sums(of_query, of_key, graph.pattern)  # (num_edges, heads)
+        of_query = of_query[: graph.num_nodes]  # in a block, the sources' are there too
+        of_edges = None
         if edge_features is not None and self.W_e is not None and self.a_e is not None:
             vectors = (self.a_e.unsqueeze(1) @ self.W_e).squeeze(1)  # (heads, edge_dim)
-            sums = sums + edge_features.to(vectors.dtype) @ vectors.T
-        return leaky_relu(sums, self.negative_slope, inplace=True)
+            of_edges = edge_features.to(vectors.dtype) @ vectors.T
+        return pair_scores(of_query, of_key, of_edges, self.negative_slope, graph.pattern)
 
     def score_halves(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
         r"""Return :math:`a_1^\top q_i` and :math:`a_2^\top k_j`, (num_nodes, heads) each."""

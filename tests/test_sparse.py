@@ -16,8 +16,9 @@ from gatutils._kernels import (
     dropout_mask,
     entry_dots,
     entry_sums,
-    pair_sums,
+    pair_scores,
     segment_softmax,
+    softmax_and_sums,
     weighted_column_sums,
     weighted_row_sums,
     weighted_sum,
@@ -302,6 +303,10 @@ def test_a_single_edge_is_read_where_it_stands_in_each_head(heads, aggr, device)
     assert torch.equal(weighted_row_sums(weights, values, pattern)[1], values[0])
 
 
+def side_by_side(parts):
+    return torch.cat([part.flatten() for part in parts])
+
+
 def operations(graph, kept=None):
     """Name -> (the operation, tensors to call it with)."""
     pattern, nodes, edges, heads, dim = graph.pattern, graph.num_nodes, graph.num_edges, 2, 2
@@ -317,11 +322,18 @@ def operations(graph, kept=None):
         "along": (lambda g, v: entry_dots(g, v, pattern), (more, rows)),
         "row sums": (lambda e: entry_sums(e, pattern), (at_edges,)),
         "column sums": (lambda e: entry_sums(e, pattern, transposed=True), (at_edges,)),
-        "pair sums": (
-            lambda q, k: pair_sums(q, k, pattern),
-            (at_nodes, normal(nodes, heads, seed=4)),
+        "pair scores": (
+            lambda q, k, x: pair_scores(q, k, x, 0.2, pattern),
+            (at_nodes, normal(nodes, heads, seed=4), at_edges),
         ),
-        "softmax": (lambda e: segment_softmax(e, pattern), (at_edges,)),
+        "softmax": (
+            lambda e, v: side_by_side(softmax_and_sums(e, v, pattern)),
+            (at_edges, rows),
+        ),
+        "softmax, dropout": (
+            lambda e, v: side_by_side(softmax_and_sums(e, v, pattern, (at_edges > 0) * 2.0)),
+            (at_edges, rows),
+        ),
         "additive scores": (
             lambda q, k, a: gatv2_scores(q, k, a, 0.2, pattern),
             (
@@ -495,8 +507,18 @@ def test_the_first_of_equal_largest_values_receives_the_gradient(device):
 def test_forward_mode_and_transforms_of_functions_are_refused_not_wrong():
     run, inputs = operations(plain(3, [(0, 1), (2, 1), (1, 1)]))["softmax"]
     with pytest.raises(RuntimeError, match="setup_context"):
-        torch.func.grad(lambda e: run(e).pow(2).sum())(*inputs)
+        torch.func.grad(lambda *of: run(*of).pow(2).sum())(*inputs)
     with torch.autograd.forward_ad.dual_level():
         dual = torch.autograd.forward_ad.make_dual(inputs[0], torch.ones_like(inputs[0]))
         with pytest.raises((RuntimeError, NotImplementedError), match=r"jvp|forward"):
-            run(dual)
+            run(dual, inputs[1])
+
+
+@every_operation
+def test_forward_mode_is_refused_also_where_no_gradient_is_recorded(name):
+    run, inputs = operations(MIXED)[name]
+    with torch.no_grad(), torch.autograd.forward_ad.dual_level():
+        for k, given_here in enumerate(inputs):
+            dual = torch.autograd.forward_ad.make_dual(given_here, torch.ones_like(given_here))
+            with pytest.raises((RuntimeError, NotImplementedError), match=r"jvp|forward"):
+                run(*inputs[:k], dual, *inputs[k + 1 :])
