@@ -1,4 +1,4 @@
-"""Time and memory of GAT and GATv2 layers: ours, PyTorch Geometric's, DGL's, and the floor.
+"""Time and memory of GAT and GATv2 layers: ours, bare, PyTorch Geometric's, DGL's, and the floor.
 
     OMP_NUM_THREADS=1 python benchmarks/gat_layer.py
     OMP_NUM_THREADS=1 python benchmarks/gat_layer.py --sizes small      print these, store nothing
@@ -23,6 +23,9 @@ step also the sparse product with the transpose, one dot product per edge and he
 product), and the two products that give the gradients of each projection. GATv2 has one more
 projection, and its scores read both states of every edge: at least another sampled product and, in
 the backward pass, two more sparse products.
+
+**Bare** are the operations that our layer consists of, called by hand (bare.py): without autograd,
+checks and the layer's own Python.
 
 Memory is what one training step adds to what a fresh process holds, as the operating system
 counts it: this is what has to fit into a machine, also where it never passes through torch's
@@ -51,6 +54,7 @@ from typing import Any
 
 import torch
 import torch_geometric
+from bare import bare
 from torch import Tensor, nn
 from torch.sparse import sampled_addmm
 from tqdm import tqdm
@@ -117,8 +121,8 @@ def has_dgl() -> bool:
     return importlib.util.find_spec("dgl") is not None
 
 
-def layers(kind: str, nodes: int, edges: int, heads: int, width: int) -> tuple[Tensor, Any]:
-    """The states, and for each library its layer and the layer as a function of them."""
+def layers(kind: str, nodes: int, edges: int, heads: int, width: int) -> tuple[Tensor, Graph, Any]:
+    """The states, the graph, and for each library its layer and the layer as a function of them."""
     torch.manual_seed(0)
     graph = random_graph(nodes, edges)
     index, states = graph.edge_index, torch.randn(nodes, WIDE, requires_grad=True)
@@ -133,7 +137,7 @@ def layers(kind: str, nodes: int, edges: int, heads: int, width: int) -> tuple[T
 
         third, sorted_edges = to_dgl(ours), dgl.graph((index[0], index[1]), num_nodes=nodes)
         runs["dgl"] = (third, lambda: third(sorted_edges, states).flatten(1))
-    return states, runs
+    return states, graph, runs
 
 
 def forward(layer: nn.Module, states: Tensor, gradient: Tensor, run: Pass) -> None:
@@ -207,10 +211,10 @@ def added_memory(who: str, *problem: Any) -> int:
     """Bytes that one training step adds at its most; to be called in a fresh process."""
     kind, *sizes = problem
     width = sizes[2] * sizes[3]
-    small, runs = layers(kind, 10, 20, *sizes[2:])
+    small, _, runs = layers(kind, 10, 20, *sizes[2:])
     # First, what any step loads once.
     training(runs[who][0], small, torch.ones(10, width), runs[who][1])
-    states, runs = layers(kind, *sizes)
+    states, _, runs = layers(kind, *sizes)
     layer, run = runs[who]
     gradient = torch.ones(len(states), width)
     held, before = filled(), peak()
@@ -246,12 +250,13 @@ def ratios(times: dict[str, list[float]], who: str, to: str) -> dict[str, Any]:
 
 
 def compare(problem: Problem, pairs: int) -> dict[str, dict[str, Any]]:
-    """Median seconds of each; the others' ratios to ours; ours to the floor."""
-    states, runs = layers(*problem)
+    """Median seconds of each; the others' ratios to ours; ours to the floor and to bare."""
+    states, graph, runs = layers(*problem)
     lowest = floor(*problem)
     expected, *others = [run().detach() for _, run in runs.values()]
     gradient = torch.ones_like(expected)
-    for output in others:
+    alone = bare(runs["ours"][0], states, graph, gradient)
+    for output in (*others, alone["forward"]()[0]):
         torch.testing.assert_close(output, expected, rtol=1e-3, atol=1e-4)
     del expected, others
     found: dict[str, dict[str, Any]] = {}
@@ -260,11 +265,12 @@ def compare(problem: Problem, pairs: int) -> dict[str, dict[str, Any]]:
             who: functools.partial(what, layer, states, gradient, run)
             for who, (layer, run) in runs.items()
         }
-        times = turns({**bound, "floor": lowest[what.__name__]}, pairs)
+        by_hand = {"floor": lowest[what.__name__], "bare": alone[what.__name__]}
+        times = turns({**bound, **by_hand}, pairs)
         found[what.__name__] = {
             "seconds": {who: round(statistics.median(taken), 5) for who, taken in times.items()},
             **{who: ratios(times, who, "ours") for who in runs if who != "ours"},
-            "floor": ratios(times, "ours", "floor"),
+            **{who: ratios(times, "ours", who) for who in by_hand},
         }
     return found
 
@@ -330,8 +336,8 @@ def store(rows: list[dict[str, Any]], growth: list[dict[str, Any]]) -> None:
     """Write the result."""
     result = {
         "what": "GAT and GATv2 layers: median processor seconds of a forward pass and of a "
-        "training step; the ratio theirs / ours of paired runs and ours / floor (median, "
-        "quartiles); MB that a training step adds to what a process holds",
+        "training step; the ratio theirs / ours of paired runs, ours / floor and ours / bare "
+        "(median, quartiles); MB that a training step adds to what a process holds",
         "in_features": WIDE,
         "threads": THREADS,
         "shapes": SHAPES,

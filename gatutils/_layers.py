@@ -61,11 +61,8 @@ def sources_and_targets(
     the targets are the first of the sources.
     """
     if isinstance(graph, SampledBlock):
-        wanted = "one set of states, those of the sources of the block"
-        expect(not isinstance(states, tuple), "states", wanted, "a pair")
-        one, n = cast(Kind, states), graph.graph.num_nodes
-        expect_rows(one, "states", graph.graph.num_sources, "source", sparse)
-        return one, cast(Kind, one[:n]), graph.graph
+        one = expect_sources(states, graph, sparse)
+        return one, cast(Kind, one[: graph.graph.num_nodes]), graph.graph
     expect_graph(graph)
     if isinstance(states, tuple):
         wanted = "a pair: states of the sources, states of the targets"
@@ -77,6 +74,16 @@ def sources_and_targets(
     expect(not graph.is_bipartite, "states", wanted, type(states).__name__)
     expect_rows(states, "states", graph.num_nodes, "node", sparse)
     return states, states, graph
+
+
+def expect_sources(
+    states: Kind | tuple[Kind, Kind], block: SampledBlock[Graph], sparse: bool = False
+) -> Kind:
+    """Return the states, or raise unless they are one set, those of the sources of the block."""
+    wanted = "one set of states, those of the sources of the block"
+    expect(not isinstance(states, tuple), "states", wanted, "a pair")
+    expect_rows(cast(Kind, states), "states", block.graph.num_sources, "source", sparse)
+    return cast(Kind, states)
 
 
 def expect_width(states: States, weight: Tensor) -> None:

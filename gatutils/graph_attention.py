@@ -35,6 +35,7 @@ from gatutils._layers import (
     expect_features,
     expect_fill,
     expect_finite_states,
+    expect_sources,
     expect_states,
     expect_width,
     linear,
@@ -196,21 +197,25 @@ class GraphAttention(nn.Module):
             ValueError: If sizes do not match, or a number is NaN or infinite.
         """
         is_block = isinstance(graph, SampledBlock)
-        source, target, graph = sources_and_targets(states, graph, sparse=True)
+        if isinstance(graph, SampledBlock):  # whose targets are the first of its sources
+            source = target = expect_sources(states, graph, sparse=True)
+            graph = graph.graph
+        else:
+            source, target, graph = sources_and_targets(states, graph, sparse=True)
         self._validate(source, target, graph, edge_features)
         if self.add_self_loops:
             graph, edge_features = add_self_loops(graph, edge_features, self.fill_value, keep=False)
         query, key, value = self.project(source)  # (num_sources, heads, dim) each
-        if is_block and query is not key:
-            query = query[: graph.num_nodes]
-        elif not is_block and target is not source:
+        if target is not source:
             query = self.project(target)[0]
+        elif is_block and query is not key:
+            query = query[: graph.num_nodes]
         if value is not key:  # keys are checked with the scores that they enter
             expect_finite_states(value)
         scores = self.score(query, key, graph, edge_features)  # (num_edges, heads)
         drops = None
         if self.training and self.dropout:  # drawn head by head, on which a seed's runs depend
-            drops = dropout_mask(scores.new_empty(scores.T.shape), self.dropout).T
+            drops = dropout_mask(scores.new_empty(scores.T.shape), self.dropout).T.contiguous()
         out, alpha = softmax_and_sum(scores, value, graph, drops)
         joined = self.join_heads(out)
         return (joined, alpha) if return_attention_weights else joined

@@ -8,8 +8,9 @@ import torch
 from helpers import load_script
 
 cost = load_script("benchmarks/attention_cost.py")
-gat = load_script("benchmarks/gat_layer.py")
-sys.modules["gat_layer"] = gat  # as the script finds it, which is run in its folder
+# As the scripts that import them find them, which are run in their folder.
+bare = sys.modules["bare"] = load_script("benchmarks/bare.py")
+gat = sys.modules["gat_layer"] = load_script("benchmarks/gat_layer.py")
 gat_forms = load_script("benchmarks/gat_forms.py")
 growth = load_script("benchmarks/growth.py")
 disk = load_script("benchmarks/out_of_core.py")
@@ -92,6 +93,26 @@ def test_the_floor_takes_each_operation_as_often_as_it_says(monkeypatch):
         met.clear()
         gat.floor(kind, 20, 30, 2, 3)[what]()
         assert (met.count("product"), met.count("sampled")) == counts
+
+
+@pytest.mark.parametrize("kind", ["GAT", "GATv2"])
+@pytest.mark.parametrize("heads", [1, 3])
+def test_the_bare_operations_compute_what_the_layer_computes(kind, heads, monkeypatch):
+    """Its output and all gradients, also in several chunks."""
+    monkeypatch.setattr(bare, "CHUNK", 16)
+    states, graph, runs = gat.layers(kind, 20, 30, heads, 4)
+    layer, states = runs["ours"][0].double(), states.detach().double().requires_grad_()
+    for weights in layer.parameters():  # biases start at zero
+        torch.nn.init.normal_(weights)
+    out = layer(states, graph)
+    gradient = torch.randn_like(out)
+    alone = bare.bare(layer, states, graph, gradient)
+    expected = out, *torch.autograd.grad(out, (states, *layer.parameters()), gradient)
+    found = alone["training"]()
+    torch.testing.assert_close(alone["forward"]()[0], out)
+    assert len(found) == len(expected)
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other)
 
 
 def test_gat_layer_draws_graphs_of_so_many_edges():
