@@ -1,9 +1,9 @@
-"""The operations of our GAT and GATv2 layers and nothing around them, to be timed by gat_layer.py.
+"""The steps of our GAT and GATv2 layers and nothing around them, to be timed by gat_layer.py.
 
-They are the same operations of PyTorch in the same order, but autograd does not record them, the
-gradients are written out by hand, nothing is checked, and what the edges determine lies ready. So
-what a layer takes beyond this is spent on autograd, on checks and in Python, and no faster way of
-calling these operations can do better. The numbers are those of the layer.
+The steps are those of the layers, in their order, and so are the numbers. But autograd does not
+record them, the gradients are written out by hand and added up in place, nothing is checked, and
+what the edges determine lies ready. What a layer takes beyond this is spent on autograd, on checks,
+in Python and on copies.
 """
 
 from collections.abc import Callable
@@ -157,7 +157,7 @@ def gatv2(layer: GATv2Conv, states: Tensor, graph: Graph, gradient: Tensor) -> t
 
 
 def bare(layer: Any, states: Tensor, graph: Graph, gradient: Tensor) -> dict[str, Pass]:
-    """The operations of a layer of several heads that are concatenated, with biases.
+    """The steps of a layer with biases whose heads are concatenated.
 
     A forward pass returns the new states first; a training step these, the gradient of the states,
     and those of the parameters in the order of ``layer.parameters()``.

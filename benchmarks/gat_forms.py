@@ -25,7 +25,7 @@ import os
 import platform
 import statistics
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import gat_layer
 import numpy as np
@@ -65,7 +65,7 @@ class Fused(GATConv):
         query, key, value = self.project(states)
         halves = (half.contiguous() for half in self.score_halves(query, key))
         out: Tensor = FusedAttention.apply(*halves, value, graph, np.float32(self.negative_slope))
-        return out.flatten(1) + cast(Tensor, self.b)  # not in place, as the operation keeps `out`
+        return self.join_heads(out)  # not in place, as the operation keeps it
 
 
 class FusedAttention(torch.autograd.Function):

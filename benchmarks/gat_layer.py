@@ -24,16 +24,16 @@ product), and the two products that give the gradients of each projection. GATv2
 projection, and its scores read both states of every edge: at least another sampled product and, in
 the backward pass, two more sparse products.
 
-**Bare** are the operations that our layer consists of, called by hand (bare.py): without autograd,
-checks and the layer's own Python.
+**Bare** are the steps of our layer, called by hand (bare.py): without autograd, checks and the
+layer's own Python, and with fewer copies.
 
 Memory is what one training step adds to what a fresh process holds, as the operating system
 counts it: this is what has to fit into a machine, also where it never passes through torch's
 allocator. The system tells the most that a process has held, which does not come down: so each
 layer has a process of its own, and before the step the process is filled up to its peak. States,
 weights and edges are there before and are not counted; what ours derives from the edges on its
-first step and keeps is: their order by source, and an index and a position per edge, head and
-direction.
+first step and keeps is: their numbers, their order by source, and for several heads an index and a
+position per edge, head and direction.
 
 The result is ``gatutils/book/results/gat_layer.json``. Seconds are those of one machine.
 """

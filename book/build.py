@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import Any
 
 if __name__ == "__main__":
+    del sys.path[0]  # this folder, whose scripts have names of packages
     modules: dict[str, Any] = sys.modules
     modules["rfc3987_syntax"] = None  # an import of it now fails, which jsonschema expects
     import_module("jupyter_book.cli.main").main()

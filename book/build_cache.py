@@ -1,11 +1,11 @@
-"""What a build of the book would compute needlessly or thousands of times: a Sphinx extension.
+"""Speed up the build of the book: a Sphinx extension.
 
 For each translated message MyST makes a new parser, and docutils a new set of default settings; for
 each citation pybtex searches all installed packages for plugins. Autodoc reads the source of the
 classes from which ours inherit, PyTorch's among them, for comments on attributes that no page
 shows. Sphinx reads each page back from the disk to number its figures, though it is in memory. And
-docutils walks through its trees by a generator for each node, in which each node found is handed
-up through all those above it.
+docutils walks through its trees with nested generators, so that each node found passes through all
+those above it.
 """
 
 import copy
@@ -79,13 +79,13 @@ def setup(app: Any) -> dict[str, Any]:
     number = collector.assign_figure_numbers
 
     def assign_figure_numbers(self: Any, env: Any) -> Any:
-        # Only here, where pages are looked at: whoever asks for one later may change it.
+        # Only here, where pages are only read: whoever asks for one later may change it.
         read, kept = env.get_doctree, env._write_doc_doctree_cache
         env.get_doctree = lambda page: kept.get(page) or read(page)
         try:
             return number(self, env)
         finally:
-            del env.get_doctree
+            env.__dict__.pop("get_doctree", None)
 
     collector.assign_figure_numbers = assign_figure_numbers
 

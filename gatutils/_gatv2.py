@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float
@@ -36,15 +36,15 @@ def gatv2_scores(
         edges: :math:`x_{ij}`, the features of the entries; without them the sum has two terms.
         W_e: Their projection; given if ``edges`` is.
     """
-    scores: Tensor = apply(_GATv2Scores, queries, keys, a, edges, W_e, slope, pattern)
-    return scores
+    return cast(Tensor, apply(_GATv2Scores, queries, keys, a, edges, W_e, slope, pattern))
 
 
 class _GATv2Scores(torch.autograd.Function):
     r"""See :func:`gatv2_scores`.
 
     The sums :math:`q_i + k_j + W_e x_{ij}` are as wide as a state. They are computed for a few
-    thousand edges at a time, and recomputed in the backward pass instead of being stored. If
+    thousand edges at a time, and recomputed in the backward pass instead of being stored; what is
+    stored is one table of queries and keys, from which each sum is made by one operation. If
     gradients of the gradients are required (``create_graph=True``), the sums of all edges are
     computed at once, by :meth:`formula`.
     """

@@ -4,8 +4,9 @@ A graph layer multiplies by two sparse matrices: the attention weights of the ed
 features (a bag of words per node). Zeros are neither stored nor multiplied. For the backward pass
 attention keeps tensors of (edges, heads) and (num_nodes, heads, dim), never (edges, heads, dim).
 
-Three operations suffice, and the gradient of each is computed by the others, so higher derivatives
-need no larger tensors. With a sparse matrix of weights :math:`w_{ij}` they are
+Attention itself is :func:`softmax_and_sums`, of scores such as those of :func:`pair_scores`. Three
+operations suffice for its gradient, and the gradient of each is computed by the others, so higher
+derivatives need no larger tensors. With a sparse matrix of weights :math:`w_{ij}` they are
 
 - :func:`weighted_row_sums`, the matrix times a dense one: :math:`c_i = \sum_j w_{ij} v_j`;
 - :func:`weighted_column_sums`, its transpose times a dense one: :math:`\sum_i w_{ij} g_i`;
@@ -86,13 +87,18 @@ class _Unrecorded:
     def set_materialize_grads(self, _: bool) -> None:
         """Change nothing."""
 
+    def mark_non_differentiable(self, *_: Tensor) -> None:
+        """Mark nothing."""
+
 
 def apply(function: type[torch.autograd.Function], *args: Any) -> Any:
     """Call an operation with a custom gradient, directly where no derivative is recorded.
 
-    Forward-mode differentiation is refused by ``function.apply``; it would be wrong here.
+    Forward-mode differentiation and the transforms of ``torch.func`` are left to
+    ``function.apply``, which refuses them.
     """
-    if torch.is_grad_enabled() or forward_ad._current_level >= 0:
+    forward_mode = getattr(forward_ad, "_current_level", 0) >= 0
+    if torch.is_grad_enabled() or forward_mode or torch._C._are_functorch_transforms_active():
         return function.apply(*args)
     return function.forward(_Unrecorded(), *args)
 
@@ -235,8 +241,8 @@ def _sums(
     carried = carried if positions is None else carried.index_select(0, positions)
     rows = values.contiguous().flatten(0, 1)
     sums = weighted_sum(indptr, indices, carried, rows)
-    # Not a view: autograd forbids changing one in place if it was made inside an operation, and
-    # adds up gradients in place if they are none.
+    # Not a view: autograd forbids changing a view in place if it was made inside an operation, and
+    # accumulates gradients in place only into tensors that are not views.
     shape = len(sums) // values.shape[1], *values.shape[1:]
     return cast(Tensor, torch.ops.aten._unsafe_view(sums, shape))
 
@@ -378,7 +384,7 @@ class _PairScores(torch.autograd.Function):
         slope: float,
         pattern: Pattern,
     ) -> Tensor:
-        """Args are (rows, heads), (columns, heads) and (entries, heads), which is returned."""
+        """Args are (rows, heads), (columns, heads), (entries, heads) or None; returns scores."""
         sums = select_rows(of_rows, pattern.rows).add_(select_rows(of_columns, pattern.indices))
         sums = sums if of_entries is None else sums.add_(of_entries)
         scores = leaky_relu(sums, slope, inplace=True)
@@ -388,7 +394,7 @@ class _PairScores(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:
-        """Return the gradients of the sums, added up for each row and for each column."""
+        """Return the gradients of the sums, added up for each row and each column, and as such."""
         (scores,) = ctx.saved_tensors
         of_sums = torch.ops.aten.leaky_relu_backward(gradient, scores, ctx.slope, True)
         of_rows, of_columns, of_entries, *_ = ctx.needs_input_grad
@@ -454,6 +460,8 @@ class _SoftmaxAndSums(torch.autograd.Function):
         ctx.save_for_backward(weights, values, mask)
         ctx.pattern = pattern
         ctx.set_materialize_grads(False)  # the weights are seldom used elsewhere
+        if not scores.requires_grad:
+            ctx.mark_non_differentiable(weights)
         return _sums(weights, values, pattern, mask, False), weights
 
     @staticmethod
@@ -479,7 +487,7 @@ class _SoftmaxAndSums(torch.autograd.Function):
 def segment_softmax(
     scores: Float[Tensor, "entries heads"], pattern: Pattern, largest: float = math.inf
 ) -> Float[Tensor, "entries heads"]:
-    """Return the softmax over each row's entries, in each head; it is not differentiable.
+    """Return the softmax over each row's entries, in each head; autograd does not record it.
 
     Args:
         scores: One per entry and head.

@@ -16,7 +16,7 @@ graph before it is exported.
 """
 
 import math
-from typing import Literal, overload
+from typing import Literal, cast, overload
 
 import torch
 from jaxtyping import Bool, Float
@@ -121,15 +121,15 @@ class GraphAttention(nn.Module):
 
     def score(
         self,
-        query: Float[Tensor, "num_nodes heads dim"],
+        query: Float[Tensor, "num_queries heads dim"],
         key: Float[Tensor, "num_sources heads dim"],
         graph: Graph,
         edge_features: Float[Tensor, "num_edges edge_dim"] | None = None,
     ) -> Float[Tensor, "num_edges heads"]:
         """Return :math:`e_{ij}` for each edge, in each head.
 
-        If queries and keys are one projection, ``query`` has in a block the rows of all sources, of
-        which those of the targets are the first.
+        There is a query for each node. In a block, if queries and keys are one projection, there is
+        one for each source, and the nodes' are the first.
         """
         raise NotImplementedError
 
@@ -197,7 +197,7 @@ class GraphAttention(nn.Module):
             ValueError: If sizes do not match, or a number is NaN or infinite.
         """
         is_block = isinstance(graph, SampledBlock)
-        if isinstance(graph, SampledBlock):  # whose targets are the first of its sources
+        if isinstance(graph, SampledBlock):  # in a block the targets are the first of the sources
             source = target = expect_sources(states, graph, sparse=True)
             graph = graph.graph
         else:
@@ -217,7 +217,7 @@ class GraphAttention(nn.Module):
         if self.training and self.dropout:  # drawn head by head, on which a seed's runs depend
             drops = dropout_mask(scores.new_empty(scores.T.shape), self.dropout).T.contiguous()
         out, alpha = softmax_and_sum(scores, value, graph, drops)
-        joined = self.join_heads(out)
+        joined = self.join_heads(out, in_place=True)
         return (joined, alpha) if return_attention_weights else joined
 
     def dense(
@@ -267,17 +267,20 @@ class GraphAttention(nn.Module):
         return self.join_heads(out.transpose(0, 1)), alpha
 
     def join_heads(
-        self, out: Float[Tensor, "num_nodes heads dim"]
+        self, out: Float[Tensor, "num_nodes heads dim"], *, in_place: bool = False
     ) -> Float[Tensor, "num_nodes out"]:
         """Concatenate or average the heads, and add the bias (equations 5 and 6 of GAT).
 
-        ``out`` is changed in place, which saves as much memory as the new states take.
+        Args:
+            out: What the heads computed.
+            in_place: Whether ``out`` may be changed, which saves a copy of it.
         """
-        if self.b is None:
-            return out.flatten(1) if self.concat else out.mean(dim=1)
-        if self.concat:
-            return out.add_(self.b.view(out.shape[1:])).flatten(1)
-        return out.mean(dim=1).add_(self.b)
+        if self.b is None or not (self.concat and in_place):
+            joined = out.flatten(1) if self.concat else out.mean(dim=1)
+            return joined if self.b is None else joined + self.b
+        out += self.b.view(out.shape[1:])
+        # Not a view, so that it can be changed in place in turn.
+        return cast(Tensor, torch.ops.aten._unsafe_view(out, (len(out), len(self.b))))
 
     def _map(
         self, states: States, weight: Tensor, bias: Tensor | None = None

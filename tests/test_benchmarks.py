@@ -146,6 +146,9 @@ def test_gat_layer_stored_what_it_would_measure_again(stored):
     assert [tuple(shape) for shape in stored["shapes"]] == gat.SHAPES
     assert (stored["in_features"], stored["threads"]) == (gat.WIDE, gat.THREADS)
     assert stored["compiled_parts"] == []  # with them, theirs may be another
+    compared = {"ours", "pyg", "dgl", "floor", "bare"}
+    for row in stored["rows"] + stored["growth"]:
+        assert all(row[what]["seconds"].keys() == compared for what in ("forward", "training"))
     keys = ("size", "kind", "nodes", "edges", "pairs", "heads", "width")
     found = [tuple(row[key] for key in keys) for row in stored["rows"]]
     assert found == [

@@ -549,6 +549,8 @@ def uses(graph):
         graph.indptr,
         graph.pattern.order,
         graph.pattern.column_indptr,
+        graph.pattern.every,
+        graph.pattern.ends,
         *(part for transposed in (False, True) for part in graph.pattern.head_rows(2, transposed)),
         *graph.pattern.head_rows(1, transposed=True),
         looped.source,
@@ -569,7 +571,8 @@ def faked(graph):
         for heads, transposed in ((1, True), (2, True), (2, False)):
             with contextlib.suppress(Exception):
                 graph.pattern.head_rows(heads, transposed)
-        for use in ("pattern.order", "indptr", "pattern.column_indptr", "with_self_loops"):
+        derived = ("order", "column_indptr", "every", "ends")
+        for use in ("indptr", "with_self_loops", *(f"pattern.{name}" for name in derived)):
             try:
                 found = attrgetter(use)(graph)
                 found = found() if callable(found) else found

@@ -749,3 +749,68 @@ def test_values_without_width_have_contexts_without_width():
     graph = plain(3, [(0, 1), (2, 1)])
     context, alpha = attend_edges(torch.randn(2, 2), torch.randn(3, 2, 0), graph)
     assert (context.shape, alpha.shape) == ((3, 2, 0), (2, 2))
+
+
+# ---- What a layer returns ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("concat", [True, False])
+@pytest.mark.parametrize("bias", [True, False])
+def test_joining_the_heads_changes_what_it_is_given_only_if_it_may(concat, bias):
+    layer = GATConv(3, 4, heads=2, concat=concat, bias=bias)
+    for weights in layer.parameters():
+        torch.nn.init.normal_(weights)
+    given_here = normal(5, 2, 4, dtype=torch.float32)
+    before = given_here.clone()
+    joined = layer.join_heads(given_here)
+    assert torch.equal(given_here, before)
+    assert torch.equal(layer.join_heads(before, in_place=True), joined)
+
+
+@pytest.mark.parametrize("heads", [1, 2])
+@pytest.mark.parametrize("layer", [GATConv, GATv2Conv])
+def test_new_states_can_be_changed_in_place(layer, heads):
+    """As by a nonlinearity, and where no gradient was recorded by adding something that has one."""
+    torch.manual_seed(0)
+    made, graph = layer(3, 4, heads=heads), plain(4, [(0, 1), (2, 1), (3, 3)])
+    states, more = normal(4, 3, dtype=torch.float32), torch.ones(4 * heads, requires_grad=True)
+    expected = torch.autograd.grad(made(states, graph).relu().square().sum(), made.W)
+    found = torch.autograd.grad(made(states, graph).relu_().square().sum(), made.W)
+    assert torch.equal(found[0], expected[0])
+    made(states, graph).detach_()
+    with torch.no_grad():
+        new = made(states, graph)
+    new.add_(more).sum().backward()
+    assert torch.equal(not_none(more.grad), torch.full((4 * heads,), 4.0))
+
+
+def test_weights_of_scores_without_a_gradient_have_none():
+    graph = plain(3, [(0, 1), (2, 1), (1, 1)])
+    values = normal(3, 2).requires_grad_()
+    context, weights = attend_edges(normal(3, seed=1), values, graph)
+    assert context.requires_grad
+    assert not weights.requires_grad
+
+
+@few
+@given(problems(), st.booleans())
+def test_dropout_multiplies_the_weights_that_are_summed(problem, several):
+    """With one set of scores, and with one for each of two heads."""
+    graph, heads = plain(len(problem[0]), problem[1]), (2,) if several else ()
+    scores, values = normal(graph.num_edges, *heads), normal(graph.num_nodes, *heads, 3, seed=1)
+    mask = (normal(graph.num_edges, *heads, seed=2) > 0) * 2.0
+    context, weights = attend_edges(scores, values, graph, mask.double())
+    assert torch.equal(weights, attend_edges(scores, values, graph)[1])
+    by_hand = torch.zeros_like(values).index_add(
+        0, graph.target, (weights * mask).unsqueeze(-1) * values[graph.source]
+    )
+    torch.testing.assert_close(context, by_hand)
+
+
+@pytest.mark.parametrize("concat", [True, False])
+def test_both_forms_have_the_dtype_of_the_weights_under_autocast(concat):
+    layer, mask = GATConv(3, 4, heads=2, concat=concat), torch.ones(5, 5).bool()
+    states = normal(5, 3, dtype=torch.float32)
+    with torch.autocast("cpu", torch.bfloat16):
+        whole = layer.dense(states, mask)[0]
+        assert layer(states, Graph.from_mask(mask)).dtype == whole.dtype == torch.float32

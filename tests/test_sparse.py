@@ -303,7 +303,7 @@ def test_a_single_edge_is_read_where_it_stands_in_each_head(heads, aggr, device)
     assert torch.equal(weighted_row_sums(weights, values, pattern)[1], values[0])
 
 
-def side_by_side(parts):
+def in_one(parts):
     return torch.cat([part.flatten() for part in parts])
 
 
@@ -327,11 +327,11 @@ def operations(graph, kept=None):
             (at_nodes, normal(nodes, heads, seed=4), at_edges),
         ),
         "softmax": (
-            lambda e, v: side_by_side(softmax_and_sums(e, v, pattern)),
+            lambda e, v: in_one(softmax_and_sums(e, v, pattern)),
             (at_edges, rows),
         ),
         "softmax, dropout": (
-            lambda e, v: side_by_side(softmax_and_sums(e, v, pattern, (at_edges > 0) * 2.0)),
+            lambda e, v: in_one(softmax_and_sums(e, v, pattern, (at_edges > 0) * 2.0)),
             (at_edges, rows),
         ),
         "additive scores": (
@@ -451,7 +451,9 @@ def test_sums_can_be_changed_in_place(heads, device):
         for sums in (weighted_row_sums, weighted_column_sums):
             out = relu(sums(weights, values, MIXED.pattern))
             found.append(torch.autograd.grad(out.square().sum(), weights)[0])
-    for one, other in zip(found[:2], found[2:], strict=True):
+        out = relu(softmax_and_sums(weights, values, MIXED.pattern)[0])
+        found.append(torch.autograd.grad(out.square().sum(), weights)[0])
+    for one, other in zip(found[:3], found[3:], strict=True):
         assert_near(one, other)
 
 
@@ -475,6 +477,10 @@ def test_dropout_acts_on_weights_that_are_made(problem):
     kept = dropout_mask(scores.detach(), 0.5)
     weights = segment_softmax(scores, graph.pattern)
     context = weighted_row_sums(weights, values, graph.pattern, kept)
+    for one, other in zip(
+        softmax_and_sums(scores, values, graph.pattern, kept), (context, weights), strict=True
+    ):
+        assert_near(one, other)
     for h, carried in enumerate((weights * kept).T):
         rows = values[:, h].contiguous()
         by_hand = weighted_sum(graph.indptr, graph.source, carried.contiguous(), rows)

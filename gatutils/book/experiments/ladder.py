@@ -107,11 +107,11 @@ class AuthorsGATConv(GATConv):
             of_query, of_key = of_query + self.b_scores[0], of_key + self.b_scores[1]
         return of_query, of_key
 
-    def join_heads(self, out: Tensor) -> Tensor:
+    def join_heads(self, out: Tensor, *, in_place: bool = False) -> Tensor:
         """Add each head's own bias before the heads are joined."""
         if self.b_heads is not None:
             out = out + self.b_heads
-        return super().join_heads(out)
+        return super().join_heads(out, in_place=in_place)
 
 
 def _dropped(states: States, p: float) -> States:
