@@ -1,9 +1,10 @@
 """The steps of our GAT and GATv2 layers and nothing around them, to be timed by gat_layer.py.
 
-The steps are those of the layers, in their order, and so are the numbers. But autograd does not
-record them, the gradients are written out by hand and added up in place, nothing is checked, and
-what the edges determine lies ready. What a layer takes beyond this is spent on autograd, on checks,
-in Python and on copies.
+The steps are those of the layers, in nearly the same order, and a test asserts that the results
+agree. Autograd does not record them, the gradients are written out by hand and accumulated in
+place, nothing is checked, and what depends only on the edges is prepared in advance. The time that
+a layer takes beyond this is a rough estimate of what autograd, checks, its Python and its copies
+cost.
 """
 
 from collections.abc import Callable

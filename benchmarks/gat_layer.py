@@ -3,26 +3,27 @@
     OMP_NUM_THREADS=1 python benchmarks/gat_layer.py
     OMP_NUM_THREADS=1 python benchmarks/gat_layer.py --sizes small      print these, store nothing
 
-All layers have the same weights and see the same edges, sorted by their target. They take turns
-in one process: each run of ours is paired with one of each of the others next to it, so that what
-slows the machine for a while slows all, and what is stored is the median of the ratios of the
-pairs (theirs / ours, above 1 where ours is faster) with its quartiles. A first run of each is not
-counted. Seconds are those that the processor spent on the process, so that waiting for other jobs
-does not count. A forward pass keeps nothing for the backward pass; a training step is a forward
-pass and, for a given gradient of the output, the gradients of states and weights, without a loss
-or an optimizer.
+All layers have the same weights and see the same edges, sorted by their target. They take turns in
+one process: each run of ours is paired with the run of each of the others in the same round, so
+that what slows the machine for a while slows all. The order is reversed from round to round; so
+ours runs directly after itself in every other round, and so does bare, while the libraries and the
+floor never do. What is stored is the median of the ratios of the pairs (theirs / ours, above 1
+where ours is faster) with its quartiles. A first run of each is not counted. Seconds are those that
+the processor spent on the process, so that waiting for other jobs does not count. A forward pass
+keeps nothing for the backward pass; a training step is a forward pass and, for a given gradient of
+the output, the gradients of states and weights, without a loss or an optimizer.
 PyTorch Geometric is as pip installs it; the result says which of its optional compiled parts were
 there. DGL takes part if it is installed: 1.1.3, the last that runs beside this version of torch,
 installs without its dependencies (``pip install --no-deps --target FOLDER dgl==1.1.3 psutil``, with
 FOLDER on PYTHONPATH).
 
-**The floor** is the time of the operations without which such a layer cannot be computed, each as
-one call of torch for all heads, on tensors that lie ready: of a forward pass, the dense
-projections, one exponential per edge and head, and one sparse product for all heads; of a training
-step also the sparse product with the transpose, one dot product per edge and head (a sampled
-product), and the two products that give the gradients of each projection. GATv2 has one more
-projection, and its scores read both states of every edge: at least another sampled product and, in
-the backward pass, two more sparse products.
+**The floor** is the time of the operations that seem unavoidable in such a layer, each as one call
+of torch for all heads, on tensors that lie ready: of a forward pass, the dense projections, one
+exponential per edge and head, and one sparse product for all heads; of a training step also the
+sparse product with the transpose, one dot product per edge and head (a sampled product), and the
+two products that give the gradients of each projection. GATv2 has one more projection, and its
+scores read both states of every edge: at least another sampled product and, in the backward pass,
+two more sparse products.
 
 **Bare** are the steps of our layer, called by hand (bare.py): without autograd, checks and the
 layer's own Python, and with fewer copies.
@@ -32,8 +33,8 @@ counts it: this is what has to fit into a machine, also where it never passes th
 allocator. The system tells the most that a process has held, which does not come down: so each
 layer has a process of its own, and before the step the process is filled up to its peak. States,
 weights and edges are there before and are not counted; what ours derives from the edges on its
-first step and keeps is: their numbers, their order by source, and for several heads an index and a
-position per edge, head and direction.
+first step and keeps is: among it their numbers, their order by source, for GATv2 both ends of each
+edge, and for several heads an index and a position per edge, head and direction.
 
 The result is ``gatutils/book/results/gat_layer.json``. Seconds are those of one machine.
 """
@@ -154,7 +155,7 @@ def training(layer: nn.Module, states: Tensor, gradient: Tensor, run: Pass) -> N
 
 
 def floor(kind: str, nodes: int, edges: int, heads: int, width: int) -> dict[str, Pass]:
-    """The operations that no such layer can do without, for a forward pass and for training."""
+    """The operations that seem unavoidable, for a forward pass and for training."""
     torch.manual_seed(0)
     graph = random_graph(nodes, edges)
     there, back = (graph.pattern.head_rows(heads, transposed) for transposed in (False, True))
