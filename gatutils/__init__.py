@@ -33,6 +33,7 @@ these modules imports only those above it, and private ones.
 ``gatutils.book`` serves the book alone (figures, tasks, experiments); nothing here imports it.
 """
 
+from gatutils._compiled import use_compiled_kernels
 from gatutils.attention import (
     Additive,
     Cosine,
@@ -154,6 +155,7 @@ __all__ = [
     "sinusoidal_encoding",
     "to_networkx",
     "to_pyg",
+    "use_compiled_kernels",
     "write_whole",
 ]
 

@@ -12,8 +12,16 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import leaky_relu
 
 from gatutils import _kernels
+from gatutils._compiled import compiled
 from gatutils._csr import Pattern
-from gatutils._kernels import apply, block_diagonal, full_precision, fused, weighted_sum
+from gatutils._kernels import (
+    apply,
+    block_diagonal,
+    both_ways,
+    full_precision,
+    fused,
+    weighted_sum,
+)
 
 
 def gatv2_scores(
@@ -62,6 +70,14 @@ class _GATv2Scores(torch.autograd.Function):
         pattern: Pattern,
     ) -> Tensor:
         """Args are (nodes, heads x dim) twice and (heads, dim); returns (edges, heads)."""
+        operations = compiled(queries) if edges is None else None
+        if operations is not None:
+            ctx.save_for_backward(queries, keys, a, edges, W_e, None)
+            ctx.slope, ctx.pattern = slope, pattern
+            return cast(
+                Tensor,
+                operations.gatv2_scores(queries, keys, a, slope, pattern.indptr, pattern.indices),
+            )
         # The sum of two rows of one table is one operation, several times as fast as three.
         table = torch.cat([queries, keys]) if fused(queries) else None
         ctx.save_for_backward(queries, keys, a, edges, W_e, table)
@@ -116,6 +132,12 @@ class _GATv2Scores(torch.autograd.Function):
         """Recompute the sums, a few thousand edges at a time."""
         queries, keys, a, edges, W_e, table = ctx.saved_tensors
         pattern, slope = ctx.pattern, ctx.slope
+        operations = compiled(queries) if edges is None else None
+        if operations is not None:
+            found = operations.gatv2_scores_backward(
+                gradient, queries, keys, a, slope, *both_ways(pattern)
+            )
+            return *found, None, None
         (blocks,) = block_diagonal(a.unsqueeze(1))
         of_queries, of_keys = torch.zeros_like(queries), torch.zeros_like(keys)
         of_blocks = torch.zeros_like(blocks)

@@ -33,6 +33,7 @@ from torch.autograd import forward_ad
 from torch.nn.functional import embedding_bag, leaky_relu
 
 from gatutils._checks import autocasts, exporting
+from gatutils._compiled import compiled
 from gatutils._csr import Pattern
 
 with warnings.catch_warnings():  # torch warns once that its sparse CSR support is in beta
@@ -385,9 +386,15 @@ class _PairScores(torch.autograd.Function):
         pattern: Pattern,
     ) -> Tensor:
         """Args are (rows, heads), (columns, heads), (entries, heads) or None; returns scores."""
-        sums = select_rows(of_rows, pattern.rows).add_(select_rows(of_columns, pattern.indices))
-        sums = sums if of_entries is None else sums.add_(of_entries)
-        scores = leaky_relu(sums, slope, inplace=True)
+        operations = compiled(of_rows)
+        if operations is None:
+            sums = select_rows(of_rows, pattern.rows).add_(select_rows(of_columns, pattern.indices))
+            sums = sums if of_entries is None else sums.add_(of_entries)
+            scores = leaky_relu(sums, slope, inplace=True)
+        else:
+            scores = operations.pair_scores(
+                of_rows, of_columns, of_entries, slope, pattern.indptr, pattern.indices
+            )
         ctx.save_for_backward(scores)  # its sign is that of the sum
         ctx.slope, ctx.pattern = slope, pattern
         return scores
@@ -396,8 +403,15 @@ class _PairScores(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> Any:
         """Return the gradients of the sums, added up for each row and each column, and as such."""
         (scores,) = ctx.saved_tensors
-        of_sums = torch.ops.aten.leaky_relu_backward(gradient, scores, ctx.slope, True)
         of_rows, of_columns, of_entries, *_ = ctx.needs_input_grad
+        operations = compiled(gradient) if not torch.is_grad_enabled() else None
+        if operations is not None and of_rows and of_columns:
+            pattern = ctx.pattern
+            found = operations.pair_scores_backward(
+                gradient, scores, ctx.slope, pattern.indptr, pattern.column_indptr, pattern.order
+            )
+            return *found[:2], found[2] if of_entries else None, None, None
+        of_sums = torch.ops.aten.leaky_relu_backward(gradient, scores, ctx.slope, True)
         return (
             entry_sums(of_sums, ctx.pattern) if of_rows else None,
             entry_sums(of_sums, ctx.pattern, True) if of_columns else None,
@@ -456,13 +470,21 @@ class _SoftmaxAndSums(torch.autograd.Function):
         largest: float,
     ) -> tuple[Tensor, Tensor]:
         """Return the sums, (rows, heads, dim), and the weights, (entries, heads)."""
-        weights = segment_softmax(scores, pattern, largest)
+        operations, sums = compiled(values), None
+        if operations is None:
+            weights = segment_softmax(scores, pattern, largest)
+        else:
+            subtract = not overflows_never(scores.dtype, largest)
+            sums, weights = operations.softmax_and_sums(
+                scores, values, mask, subtract, pattern.indptr, pattern.indices
+            )
         ctx.save_for_backward(weights, values, mask)
         ctx.pattern = pattern
         ctx.set_materialize_grads(False)  # the weights are seldom used elsewhere
         if not scores.requires_grad:
             ctx.mark_non_differentiable(weights)
-        return _sums(weights, values, pattern, mask, False), weights
+        sums = _sums(weights, values, pattern, mask, False) if sums is None else sums
+        return sums, weights
 
     @staticmethod
     @full_precision
@@ -470,6 +492,12 @@ class _SoftmaxAndSums(torch.autograd.Function):
         """Return the gradients of the scores and of the values."""
         weights, values, mask = ctx.saved_tensors
         pattern, of_values, of_scores = ctx.pattern, None, None
+        operations = compiled(weights) if not torch.is_grad_enabled() else None
+        if operations is not None and gradient is not None and all(ctx.needs_input_grad[:2]):
+            found = operations.softmax_and_sums_backward(
+                gradient, of_weights, weights, values, mask, *both_ways(pattern)
+            )
+            return *found, None, None, None
         if gradient is not None:
             if ctx.needs_input_grad[1]:
                 of_values = weighted_column_sums(weights, gradient, pattern, mask)
@@ -484,6 +512,12 @@ class _SoftmaxAndSums(torch.autograd.Function):
         return of_scores, of_values, None, None, None
 
 
+def both_ways(pattern: Pattern) -> tuple[Tensor, ...]:
+    """Return a pattern's rows and columns, as the compiled operations take them."""
+    by_column = pattern.head_rows(1, transposed=True)
+    return pattern.indptr, pattern.indices, by_column.indptr, pattern.order, by_column.indices
+
+
 def segment_softmax(
     scores: Float[Tensor, "entries heads"], pattern: Pattern, largest: float = math.inf
 ) -> Float[Tensor, "entries heads"]:
@@ -496,9 +530,7 @@ def segment_softmax(
             largest score of each row need not be subtracted from the others.
     """
     with torch.no_grad():
-        # Where no sum of exponentials overflows, or is so small that a weight would. In float16 a
-        # few thousand edges of one node suffice for that.
-        if scores.dtype != torch.float16 and largest <= math.log(torch.finfo(scores.dtype).max) / 4:
+        if overflows_never(scores.dtype, largest):
             weights = scores.exp()
         else:
             # Subtracting the largest score of each row leaves the weights unchanged and prevents
@@ -507,6 +539,14 @@ def segment_softmax(
             weights = scores.sub(select_rows(maxima, pattern.rows)).exp_()
         weights /= select_rows(entry_sums(weights, pattern), pattern.rows)
     return weights
+
+
+def overflows_never(dtype: torch.dtype, largest: float) -> bool:
+    """Tell for which scores no sum of exponentials overflows, or is so small that a weight would.
+
+    In float16 a few thousand edges of one node suffice for that.
+    """
+    return dtype != torch.float16 and largest <= math.log(torch.finfo(dtype).max) / 4
 
 
 def _row_maxima(numbers: Tensor, pattern: Pattern) -> Tensor:
