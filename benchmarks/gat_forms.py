@@ -1,4 +1,4 @@
-"""Three forms of the GAT layer's sums over edges, each compared with the floor of gat_layer.py.
+"""Forms of the GAT layer's sums over edges, each compared with the floor of gat_layer.py.
 
     OMP_NUM_THREADS=1 python benchmarks/gat_forms.py
     OMP_NUM_THREADS=1 python benchmarks/gat_forms.py --sizes small     print these, store nothing
@@ -11,6 +11,7 @@ place, and *loop* joins the heads with a copy.
 
 - **together**: as :class:`~gatutils.graph_attention.GATConv` does, all heads in one sparse product.
 - **loop**: the same operations for one head after the other.
+- **compiled**: as *together*, but with the layer's compiled kernels.
 - **fused**: a kernel compiled by Numba that iterates over the edges of each node and head, and
   keeps nothing per edge: the backward pass recomputes scores and exponentials. It takes part if
   Numba is installed (``pip install --target FOLDER numba``, with FOLDER on PYTHONPATH).
@@ -35,8 +36,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from gatutils._attend_edges import softmax_and_sum
+from gatutils._gat import score_halves
 from gatutils.graph import Graph
-from gatutils.graph_attention import GATConv
+from gatutils.graph_attention import GATConv, use_compiled_kernels
 
 OUT = gat_layer.OUT.with_name("gat_forms.json")
 
@@ -64,7 +66,7 @@ class Fused(GATConv):
     def forward(self, states: Tensor, graph: Graph) -> Tensor:  # type: ignore[override]
         """Attend with all heads, and join them."""
         query, key, value = self.project(states)
-        halves = (half.contiguous() for half in self.score_halves(query, key))
+        halves = (half.contiguous() for half in score_halves(query, key, self.a))
         out: Tensor = FusedAttention.apply(*halves, value, graph, np.float32(self.negative_slope))
         return self.join_heads(out)  # not in place, as the operation keeps it
 
@@ -171,7 +173,8 @@ def loops() -> list[Any]:
 
 def forms() -> dict[str, type[GATConv]]:
     """Name -> the layer."""
-    return {"together": GATConv, "loop": Looped} | ({"fused": Fused} if has_numba() else {})
+    kinds = {"together": GATConv, "loop": Looped, "compiled": GATConv}
+    return kinds | ({"fused": Fused} if has_numba() else {})
 
 
 def compare(nodes: int, edges: int, heads: int, width: int, pairs: int) -> dict[str, Any]:
@@ -182,10 +185,12 @@ def compare(nodes: int, edges: int, heads: int, width: int, pairs: int) -> dict[
     states.requires_grad_()
     layers = {name: kind(gat_layer.WIDE, width, heads) for name, kind in forms().items()}
     expected: list[Tensor] = []
-    for layer in layers.values():
+    for name, layer in layers.items():
         layer.load_state_dict(layers["together"].state_dict())
+        use_compiled_kernels(name == "compiled")
         out = layer(states, graph)
         found = [out, *torch.autograd.grad(out, [states, *layer.parameters()], gradient)]
+        use_compiled_kernels(False)
         expected = expected or found
         for one, other in zip(found, expected, strict=True):
             scale = float(other.detach().abs().max())
@@ -197,6 +202,7 @@ def compare(nodes: int, edges: int, heads: int, width: int, pairs: int) -> dict[
             name: partial(what, layer, states, gradient, partial(layer, states, graph))
             for name, layer in layers.items()
         }
+        runs["compiled"] = gat_layer.compiled(runs["compiled"])
         times = gat_layer.turns({**runs, "floor": lowest[what.__name__]}, pairs)
         rows[what.__name__] = {
             "seconds": {who: round(statistics.median(taken), 5) for who, taken in times.items()},

@@ -1,17 +1,17 @@
-"""Time and memory of GAT and GATv2 layers: ours, bare, PyTorch Geometric's, DGL's, and the floor.
+"""Time and memory of GAT and GATv2 layers: ours, PyTorch Geometric's, DGL's, and the floor.
 
     OMP_NUM_THREADS=1 python benchmarks/gat_layer.py
     OMP_NUM_THREADS=1 python benchmarks/gat_layer.py --sizes small      print these, store nothing
 
-All layers have the same weights and see the same edges, sorted by their target. They take turns in
-one process: each run of ours is paired with the run of each of the others in the same round, so
-that what slows the machine for a while slows all. The order is reversed from round to round; so
-ours runs directly after itself in every other round, and so does bare, while the libraries and the
-floor never do. What is stored is the median of the ratios of the pairs (theirs / ours, above 1
-where ours is faster) with its quartiles. A first run of each is not counted. Seconds are those that
-the processor spent on the process, so that waiting for other jobs does not count. A forward pass
-keeps nothing for the backward pass; a training step is a forward pass and, for a given gradient of
-the output, the gradients of states and weights, without a loss or an optimizer.
+All layers have the same weights and see the same edges, sorted by their target. Ours is measured
+as it is and with its compiled kernels (``gatutils.use_compiled_kernels``). They take turns in one
+process, in an order that is drawn anew for each round: each run of ours is paired with the run of
+each of the others in the same round, so that what slows the machine for a while slows all. What is
+stored is the median of the ratios of the pairs (theirs / ours, above 1 where ours is faster) with
+its quartiles. A first run of each is not counted. Seconds are those that the processor spent on the
+process, so that waiting for other jobs does not count. A forward pass keeps nothing for the
+backward pass; a training step is a forward pass and, for a given gradient of the output, the
+gradients of states and weights, without a loss or an optimizer.
 PyTorch Geometric is as pip installs it; the result says which of its optional compiled parts were
 there. DGL takes part if it is installed: 1.1.3, the last that runs beside this version of torch,
 installs without its dependencies (``pip install --no-deps --target FOLDER dgl==1.1.3 psutil``, with
@@ -24,9 +24,6 @@ sparse product with the transpose, one dot product per edge and head (a sampled 
 two products that give the gradients of each projection. GATv2 has one more projection, and its
 scores read both states of every edge: at least another sampled product and, in the backward pass,
 two more sparse products.
-
-**Bare** are the steps of our layer, called by hand (bare.py): without autograd, checks and the
-layer's own Python, and with fewer copies.
 
 Memory is what one training step adds to what a fresh process holds, as the operating system
 counts it: this is what has to fit into a machine, also where it never passes through torch's
@@ -45,6 +42,7 @@ import importlib.util
 import json
 import os
 import platform
+import random
 import statistics
 import subprocess
 import sys
@@ -55,7 +53,6 @@ from typing import Any
 
 import torch
 import torch_geometric
-from bare import bare
 from torch import Tensor, nn
 from torch.sparse import sampled_addmm
 from tqdm import tqdm
@@ -63,7 +60,7 @@ from tqdm import tqdm
 from gatutils._csr import HeadRows
 from gatutils._kernels import weighted_sum
 from gatutils.graph import Graph
-from gatutils.graph_attention import GATConv, GATv2Conv
+from gatutils.graph_attention import GATConv, GATv2Conv, use_compiled_kernels
 from gatutils.interop import to_pyg
 
 Problem = tuple[str, int, int, int, int]
@@ -154,6 +151,19 @@ def training(layer: nn.Module, states: Tensor, gradient: Tensor, run: Pass) -> N
     run().backward(gradient)
 
 
+def compiled(run: Pass) -> Pass:
+    """The same with our compiled kernels."""
+
+    def faster() -> Any:
+        use_compiled_kernels()
+        try:
+            return run()
+        finally:
+            use_compiled_kernels(False)
+
+    return faster
+
+
 def floor(kind: str, nodes: int, edges: int, heads: int, width: int) -> dict[str, Pass]:
     """The operations that seem unavoidable, for a forward pass and for training."""
     torch.manual_seed(0)
@@ -213,10 +223,11 @@ def added_memory(who: str, *problem: Any) -> int:
     kind, *sizes = problem
     width = sizes[2] * sizes[3]
     small, _, runs = layers(kind, 10, 20, *sizes[2:])
-    # First, what any step loads once.
-    training(runs[who][0], small, torch.ones(10, width), runs[who][1])
+    use_compiled_kernels(who == "compiled")
+    layer, run = runs["ours" if who == "compiled" else who]
+    training(layer, small, torch.ones(10, width), run)  # first, what any step loads once
     states, _, runs = layers(kind, *sizes)
-    layer, run = runs[who]
+    layer, run = runs["ours" if who == "compiled" else who]
     gradient = torch.ones(len(states), width)
     held, before = filled(), peak()
     training(layer, states, gradient, run)
@@ -235,8 +246,10 @@ def memory(who: str, *problem: Any) -> float:
 def turns(runs: dict[str, Pass], pairs: int) -> dict[str, list[float]]:
     """Processor seconds of each, in rounds in which each has its turn; the first is left out."""
     times: dict[str, list[float]] = {who: [] for who in runs}
-    for pair in range(pairs + 1):
-        for who in list(runs) if pair % 2 else list(runs)[::-1]:
+    order, draw = list(runs), random.Random(0)
+    for _ in range(pairs + 1):
+        draw.shuffle(order)  # else one might always follow itself, and find its data in the cache
+        for who in order:
             start = time.process_time()
             runs[who]()
             times[who].append(time.process_time() - start)
@@ -251,27 +264,31 @@ def ratios(times: dict[str, list[float]], who: str, to: str) -> dict[str, Any]:
 
 
 def compare(problem: Problem, pairs: int) -> dict[str, dict[str, Any]]:
-    """Median seconds of each; the others' ratios to ours; ours to the floor and to bare."""
-    states, graph, runs = layers(*problem)
+    """Median seconds of each; the ratios of the others' times to ours, and of ours to the floor."""
+    states, _, runs = layers(*problem)
     lowest = floor(*problem)
     expected, *others = [run().detach() for _, run in runs.values()]
     gradient = torch.ones_like(expected)
-    alone = bare(runs["ours"][0], states, graph, gradient)
-    for output in (*others, alone["forward"]()[0]):
+    for output in (*others, compiled(runs["ours"][1])()):
         torch.testing.assert_close(output, expected, rtol=1e-3, atol=1e-4)
-    del expected, others
+    del expected, others, output
     found: dict[str, dict[str, Any]] = {}
     for what in (forward, training):
         bound: dict[str, Pass] = {
             who: functools.partial(what, layer, states, gradient, run)
             for who, (layer, run) in runs.items()
         }
-        by_hand = {"floor": lowest[what.__name__], "bare": alone[what.__name__]}
-        times = turns({**bound, **by_hand}, pairs)
+        bound |= {"compiled": compiled(bound["ours"]), "floor": lowest[what.__name__]}
+        times = turns(bound, pairs)
+        libraries = [who for who in runs if who != "ours"]
         found[what.__name__] = {
             "seconds": {who: round(statistics.median(taken), 5) for who, taken in times.items()},
-            **{who: ratios(times, who, "ours") for who in runs if who != "ours"},
-            **{who: ratios(times, "ours", who) for who in by_hand},
+            **{who: ratios(times, who, "ours") for who in libraries},
+            "floor": ratios(times, "ours", "floor"),
+            "compiled": {
+                **{who: ratios(times, who, "compiled") for who in ("ours", *libraries)},
+                "floor": ratios(times, "compiled", "floor"),
+            },
         }
     return found
 
@@ -299,7 +316,7 @@ def measure(sizes: list[str]) -> list[dict[str, Any]]:
         problem = (kind, nodes, edges, *shape)
         row = {"size": size, **measured(problem, pairs)}
         if size == list(SIZES)[-1]:
-            row["memory"] = {who: memory(who, *problem) for who in ("ours", "pyg")}
+            row["memory"] = {who: memory(who, *problem) for who in ("ours", "compiled", "pyg")}
         rows.append(row)
         print(json.dumps(row), flush=True)
     return rows
@@ -337,8 +354,9 @@ def store(rows: list[dict[str, Any]], growth: list[dict[str, Any]]) -> None:
     """Write the result."""
     result = {
         "what": "GAT and GATv2 layers: median processor seconds of a forward pass and of a "
-        "training step; the ratio theirs / ours of paired runs, ours / floor and ours / bare "
-        "(median, quartiles); MB that a training step adds to what a process holds",
+        "training step; the ratio theirs / ours of paired runs and ours / floor (median, "
+        "quartiles), and the same with our compiled kernels; MB that a training step adds to what "
+        "a process holds",
         "in_features": WIDE,
         "threads": THREADS,
         "shapes": SHAPES,

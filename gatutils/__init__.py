@@ -33,7 +33,6 @@ these modules imports only those above it, and private ones.
 ``gatutils.book`` serves the book alone (figures, tasks, experiments); nothing here imports it.
 """
 
-from gatutils._compiled import use_compiled_kernels
 from gatutils.attention import (
     Additive,
     Cosine,
@@ -46,7 +45,13 @@ from gatutils.attention import (
 )
 from gatutils.decoding import Hypothesis, Translator, beam_search, greedy
 from gatutils.graph import Graph
-from gatutils.graph_attention import GATConv, GATv2Conv, GraphAttention, attend_edges
+from gatutils.graph_attention import (
+    GATConv,
+    GATv2Conv,
+    GraphAttention,
+    attend_edges,
+    use_compiled_kernels,
+)
 from gatutils.interop import NetworkxData, from_networkx, from_pyg, to_networkx, to_pyg
 from gatutils.message_passing import (
     Aggr,

@@ -80,11 +80,12 @@ def softmax_and_sum(
 ) -> tuple[Float[Tensor, "num_nodes heads dim"], Float[Tensor, "num_edges heads"]]:
     """Attend as :func:`attend_edges` does, without checking that the values are finite."""
     n, m, heads = graph.num_sources, graph.num_edges, values.shape[1]
-    fits = scores.shape == (m, heads) and len(values) == n
+    fits = scores.shape == (m, heads) and values.shape[0] == n
     wanted = f"shape ({m}, {heads}), and {n} values"
     expect(fits, "scores", wanted, f"{tuple(scores.shape)}, and {len(values)}")
-    wider = torch.promote_types(scores.dtype, values.dtype)  # they may differ under autocast
-    scores, values = scores.to(wider), values.to(wider)
-    mask = None if mask is None else mask.to(wider)
+    if scores.dtype != values.dtype:  # as they may under autocast
+        wider = torch.promote_types(scores.dtype, values.dtype)
+        scores, values = scores.to(wider), values.to(wider)
+    mask = None if mask is None else mask.to(scores.dtype)
     largest = expect_finite(scores, "scores")
     return softmax_and_sums(scores, values, graph.pattern, mask, largest)

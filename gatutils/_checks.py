@@ -140,7 +140,8 @@ def autocasts(value: _Numbers) -> bool:
     """Tell whether autocast is enabled on the device of ``value``."""
     device = value.device.type
     # Some devices, such as "meta", have no autocast, and it is an error to ask if it is enabled.
-    return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+    available = device == "cpu" or torch.amp.is_autocast_available(device)
+    return available and torch.is_autocast_enabled(device)
 
 
 def expect_same_dtype(value: _Numbers, name: str, other: _Numbers, other_name: str) -> None:

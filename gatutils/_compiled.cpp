@@ -6,14 +6,16 @@
 // from column_indptr[j] to column_indptr[j + 1] - 1, and `rows` has the row of each of these.
 // Entries have one number per head; rows and columns have `dim` numbers per head, side by side.
 //
-// A thread computes whole rows, or whole columns, so that no two write to the same place and a
-// result does not depend on how many there are; but that of `a` is added up by thread.
+// A thread computes whole rows, or whole columns, so that no two write to the same place, and a
+// result does not depend on how many there are. Only the gradient of `a` does, up to rounding: each
+// thread adds up its own part.
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <torch/library.h>
 
 #include <algorithm>
+#include <cstring>
 #include <limits>
 #include <optional>
 #include <tuple>
@@ -25,23 +27,40 @@ namespace {
 using at::Tensor;
 using Perhaps = std::optional<Tensor>;
 
-#if defined(_MSC_VER)
-#define RESTRICT __restrict
-#define SIMD
-#define SIMD_SUM
-inline void fetch(const void*) {}
-#else
 #define RESTRICT __restrict__
 #define SIMD _Pragma("omp simd")
 #define SIMD_SUM _Pragma("omp simd reduction(+ : sum)")
-inline void fetch(const void* address) { __builtin_prefetch(address); }
-#endif
 
 // How many entries ahead the rows are fetched into the cache: they lie anywhere in memory.
 constexpr int64_t kAhead = 6;
 
 // How many numbers a thread should have to work on at least.
 constexpr int64_t kGrain = 32768;
+
+// Raises unless a tensor lies on the CPU and its sizes are those: otherwise a loop would read
+// beyond its end.
+void expect(const Tensor& tensor, const char* name, at::IntArrayRef sizes) {
+  TORCH_CHECK(tensor.device().is_cpu(), name, ": expected a tensor on the CPU, got ",
+              tensor.device());
+  TORCH_CHECK(tensor.sizes() == sizes, name, ": expected shape ", sizes, ", got ", tensor.sizes());
+}
+
+void expect(const Perhaps& tensor, const char* name, at::IntArrayRef sizes) {
+  if (tensor) expect(*tensor, name, sizes);
+}
+
+void expect_rows(const Tensor& indptr, const Tensor& indices) {
+  TORCH_CHECK(indptr.dim() == 1 && indptr.numel() > 0, "indptr: expected one axis");
+  expect(indptr, "indptr", indptr.sizes());
+  expect(indices, "indices", {indices.numel()});
+}
+
+void expect_columns(const Tensor& indptr, const Tensor& order, const Tensor& rows,
+                    int64_t columns, int64_t entries) {
+  expect(indptr, "column_indptr", {columns + 1});
+  expect(order, "order", {entries});
+  expect(rows, "rows", {entries});
+}
 
 template <typename T>
 const T* numbers(const Tensor& tensor) {
@@ -56,7 +75,7 @@ const T* numbers(const Perhaps& tensor) {
 template <typename T>
 void fetch_row(const T* row, int64_t width) {
   constexpr int64_t kLine = 64 / sizeof(T);
-  for (int64_t k = 0; k < width; k += kLine) fetch(row + k);
+  for (int64_t k = 0; k < width; k += kLine) __builtin_prefetch(row + k);
 }
 
 // Calls a function with a size, which for the common ones the compiler knows.
@@ -72,6 +91,9 @@ void with_size(int64_t size, F function) {
     default: return function(size);
   }
 }
+
+template <typename Size>
+constexpr bool kKnown = !std::is_same_v<Size, int64_t>;
 
 // Calls a function for ranges of rows; `work` is the size of what belongs to an entry.
 template <typename F>
@@ -101,26 +123,165 @@ inline void add_scaled(T* RESTRICT to, T factor, const T* RESTRICT from, Size si
   for (int64_t d = 0; d < size; ++d) to[d] += factor * from[d];
 }
 
+// 32 bytes of numbers, with which the compiler calculates at once.
+template <typename T>
+struct Lanes {
+  typedef T Vector __attribute__((vector_size(32)));
+  static constexpr int64_t kCount = 32 / sizeof(T);
+};
+
+// Some entries of a row or of a column: their numbers, and where the states at their other ends
+// begin. Without `members`, entry n is the n-th.
+template <typename T>
+struct Entries {
+  const int64_t* members;
+  const int64_t* ends;
+  const T* weights;
+  const T* states;
+  int64_t count, heads, width;
+
+  const T* weights_of(int64_t n) const { return weights + (members ? members[n] : n) * heads; }
+  const T* state_of(int64_t n) const { return states + ends[n] * width; }
+
+  // What comes soon is fetched into the cache: it lies anywhere in memory.
+  void fetch_after(int64_t n) const {
+    if (n + kAhead >= count) return;
+    fetch_row(state_of(n + kAhead), width);
+    if (members) __builtin_prefetch(weights_of(n + kAhead));
+  }
+};
+
+// The part of a weighted sum of states that fits into `vectors` registers.
+template <int64_t vectors, typename T, typename Size>
+inline void sum_part(
+    const Entries<T>& entries, int64_t from, int64_t until, int64_t at, Size dim, T* to) {
+  using Vector = typename Lanes<T>::Vector;
+  constexpr int64_t kCount = Lanes<T>::kCount;
+  Vector sums[vectors];
+  int64_t head[vectors];
+  for (int64_t k = 0; k < vectors; ++k) {
+    sums[k] = Vector{};
+    head[k] = (at + k * kCount) / dim;
+  }
+  for (int64_t n = from; n < until; ++n) {
+    if (at == 0) entries.fetch_after(n);
+    const T *weights = entries.weights_of(n), *state = entries.state_of(n) + at;
+    for (int64_t k = 0; k < vectors; ++k) {
+      Vector values;
+      std::memcpy(&values, state + k * kCount, sizeof(values));
+      sums[k] += weights[head[k]] * values;
+    }
+  }
+  for (int64_t k = 0; k < vectors; ++k) std::memcpy(to + at + k * kCount, &sums[k], sizeof(Vector));
+}
+
+// sum_n w_n s_n over the entries of each row, or of each column, in each head.
+template <typename T>
+void weighted_sums(const Tensor& bounds, const Entries<T>& entries, int64_t dim, T* sums) {
+  const int64_t* first = numbers<int64_t>(bounds);
+  with_size(dim, [=, &bounds](auto dim) {
+    for_rows(bounds, entries.count, entries.width, [=](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        const int64_t from = first[i], until = first[i + 1];
+        T* to = sums + i * entries.width;
+        if (kKnown<decltype(dim)> && dim % Lanes<T>::kCount == 0) {
+          constexpr int64_t kCount = Lanes<T>::kCount;
+          int64_t at = 0;
+          for (; at + 8 * kCount <= entries.width; at += 8 * kCount)
+            sum_part<8>(entries, from, until, at, dim, to);
+          for (; at + 2 * kCount <= entries.width; at += 2 * kCount)
+            sum_part<2>(entries, from, until, at, dim, to);
+          for (; at < entries.width; at += kCount)
+            sum_part<1>(entries, from, until, at, dim, to);
+          continue;
+        }
+        clear(to, entries.width);
+        for (int64_t n = from; n < until; ++n) {
+          entries.fetch_after(n);
+          for (int64_t h = 0; h < entries.heads; ++h)
+            add_scaled(
+                to + h * dim, entries.weights_of(n)[h], entries.state_of(n) + h * dim, dim);
+        }
+      }
+    });
+  });
+}
+
+// What one thread has added up of the gradient of `a`. In double precision, since there are as many
+// terms as entries: in single precision, a sum of 2^24 equal terms no longer grows.
+class ThreadSum {
+ public:
+  ThreadSum(const Tensor& by_thread, int64_t width)
+      : to_(by_thread.mutable_data_ptr<double>() + at::get_thread_num() * width), width_(width) {
+    TORCH_CHECK(at::get_thread_num() < by_thread.size(0), "more threads than PyTorch has");
+  }
+
+  // Adds some terms' sum, and clears it.
+  template <typename T>
+  void add(std::vector<T>& terms) {
+    for (int64_t k = 0; k < width_; ++k) to_[k] += terms[k];
+    std::fill(terms.begin(), terms.end(), 0);
+  }
+
+ private:
+  double* to_;
+  int64_t width_;
+};
+
+Tensor thread_sums(int64_t heads, int64_t width) {
+  return at::zeros({at::get_num_threads(), heads, width}, at::kDouble);
+}
+
 template <typename T>
 inline T leaky_relu(T x, T slope) {
   return std::max(x, T(0)) + slope * std::min(x, T(0));
 }
 
-// LeakyReLU(q_i + k_j + x_ij) for each entry (i, j), in each head.
-Tensor pair_scores(
-    const Tensor& of_rows, const Tensor& of_columns, const Perhaps& of_entries,
+// a^T s_n for each node's state s_n, in each head; `a` has `stride` numbers per head.
+template <typename T>
+void products(const T* states, const T* a, int64_t stride, int64_t nodes, int64_t heads,
+              int64_t dim, T* to) {
+  with_size(dim, [=](auto dim) {
+    at::parallel_for(0, nodes, kGrain / (heads * dim) + 1, [=](int64_t from, int64_t until) {
+      for (int64_t n = from; n < until; ++n)
+        for (int64_t h = 0; h < heads; ++h)
+          to[n * heads + h] = dot(states + (n * heads + h) * dim, a + h * stride, dim);
+    });
+  });
+}
+
+// LeakyReLU(a_1^T q_i + a_2^T k_j + x_ij) for each entry (i, j), in each head; then all products
+// with queries and keys. Without keys the queries are the keys too, and may be more than there are
+// rows.
+std::tuple<Tensor, Tensor> gat_scores(
+    const Tensor& queries, const Perhaps& keys, const Tensor& a, const Perhaps& terms,
     double negative_slope, const Tensor& indptr, const Tensor& indices) {
-  const int64_t entries = indices.numel();
-  const Tensor queries = of_rows.contiguous(), keys = of_columns.contiguous();
-  const Perhaps terms = of_entries ? Perhaps(of_entries->contiguous()) : std::nullopt;
-  Tensor scores = at::empty({entries, queries.size(1)}, queries.options());
+  expect_rows(indptr, indices);
+  TORCH_CHECK(queries.dim() == 3, "queries: expected (nodes, heads, dim), got ", queries.sizes());
+  const int64_t entries = indices.numel(), rows = indptr.numel() - 1;
+  const int64_t heads = queries.size(1), dim = queries.size(2);
+  TORCH_CHECK(queries.size(0) >= rows, "queries: expected ", rows, " or more, got ",
+              queries.size(0));
+  expect(queries, "queries", queries.sizes());
+  if (keys) expect(keys, "keys", {keys->size(0), heads, dim});
+  expect(a, "a", {heads, 2 * dim});
+  expect(terms, "terms", {entries, heads});
+  const Tensor of_rows = queries.contiguous(), vectors = a.contiguous();
+  const Tensor of_columns = keys ? keys->contiguous() : of_rows;
+  const Perhaps of_entries = terms ? Perhaps(terms->contiguous()) : std::nullopt;
+  Tensor scores = at::empty({entries, heads}, queries.options());
+  Tensor halves = at::empty({(rows + of_columns.size(0)) * heads}, queries.options());
   const int64_t *first = numbers<int64_t>(indptr), *column = numbers<int64_t>(indices);
-  AT_DISPATCH_FLOATING_TYPES(queries.scalar_type(), "pair_scores", [&] {
-    const scalar_t *q = numbers<scalar_t>(queries), *k = numbers<scalar_t>(keys);
-    const scalar_t* x = numbers<scalar_t>(terms);
+  AT_DISPATCH_FLOATING_TYPES(queries.scalar_type(), "gat_scores", [&] {
+    const scalar_t *vector = numbers<scalar_t>(vectors), *x = numbers<scalar_t>(of_entries);
     const scalar_t slope = negative_slope;
+    scalar_t* q = halves.mutable_data_ptr<scalar_t>();
+    scalar_t* k = q + rows * heads;
     scalar_t* to = scores.mutable_data_ptr<scalar_t>();
-    with_size(queries.size(1), [=, &indptr](auto heads) {
+    products(numbers<scalar_t>(of_rows), vector, 2 * dim, rows, heads, dim, q);
+    products(
+        numbers<scalar_t>(of_columns), vector + dim, 2 * dim, of_columns.size(0), heads, dim, k);
+    with_size(heads, [=, &indptr](auto heads) {
       for_rows(indptr, entries, heads, [=](int64_t from, int64_t until) {
         for (int64_t i = from; i < until; ++i) {
           for (int64_t e = first[i]; e < first[i + 1]; ++e) {
@@ -136,32 +297,75 @@ Tensor pair_scores(
       });
     });
   });
-  return scores;
+  return {scores, halves};
 }
 
-// The gradients of q, k and x: those of the sums, added up for each row and for each column, and
-// as such. A score has the sign of its sum.
-std::tuple<Tensor, Tensor, Tensor> pair_scores_backward(
-    const Tensor& of_scores, const Tensor& scores, double negative_slope, const Tensor& indptr,
-    const Tensor& column_indptr, const Tensor& order) {
-  const Tensor given = of_scores.contiguous();
-  const int64_t entries = given.size(0), heads = given.size(1);
-  Tensor of_rows = at::empty({indptr.numel() - 1, heads}, given.options());
-  Tensor of_columns = at::empty({column_indptr.numel() - 1, heads}, given.options());
-  Tensor of_entries = at::empty_like(given);
+// Given the gradient f_n of a^T s_n and, if there is a second, that of a_2^T s_n: the gradient of
+// s_n, which is f_n a (plus the other f_n a_2), and those of a and a_2, which are sum_n f_n s_n.
+// `a` and `a_2` are at these offsets among the 2 dim numbers of each head.
+template <typename T>
+void products_backward(
+    const T* f, const T* f_2, const T* states, const T* vectors, int64_t a, int64_t a_2,
+    int64_t nodes, int64_t heads, int64_t dim, T* of_states, const Tensor& of_vectors) {
+  constexpr int64_t kNodes = 256;  // whose terms are added up before they enter the sums
+  with_size(dim, [=, &of_vectors](auto dim) {
+    const int64_t width = 2 * heads * dim;
+    at::parallel_for(0, nodes, kGrain / width + 1, [=, &of_vectors](int64_t from, int64_t until) {
+      ThreadSum sum(of_vectors, width);
+      std::vector<T> terms(width);
+      for (int64_t n = from; n < until; ++n) {
+        for (int64_t h = 0; h < heads; ++h) {
+          const T factor = f[n * heads + h];
+          const T* RESTRICT state = states + (n * heads + h) * dim;
+          const T* RESTRICT vector = vectors + 2 * h * dim + a;
+          T* RESTRICT of_state = of_states + (n * heads + h) * dim;
+          T* RESTRICT of_vector = terms.data() + 2 * h * dim + a;
+          SIMD
+          for (int64_t d = 0; d < dim; ++d) {
+            of_state[d] = factor * vector[d];
+            of_vector[d] += factor * state[d];
+          }
+          if (f_2 == nullptr) continue;
+          add_scaled(of_state, f_2[n * heads + h], vectors + 2 * h * dim + a_2, dim);
+          add_scaled(terms.data() + 2 * h * dim + a_2, f_2[n * heads + h], state, dim);
+        }
+        if (n % kNodes == 0 || n + 1 == until) sum.add(terms);
+      }
+    });
+  });
+}
+
+// The gradients of queries, keys, a and x. A score has the sign of the sum, whose gradient is added
+// up for each row and for each column. Without keys, the gradient of the queries is that of both.
+std::tuple<Tensor, Perhaps, Tensor, Tensor> gat_scores_backward(
+    const Tensor& of_scores, const Tensor& scores, const Tensor& queries, const Perhaps& keys,
+    const Tensor& a, double negative_slope, const Tensor& indptr, const Tensor& indices,
+    const Tensor& column_indptr, const Tensor& order, const Tensor& rows) {
+  const int64_t entries = indices.numel(), heads = queries.size(1), dim = queries.size(2);
+  expect(of_scores, "gradient", {entries, heads});
+  expect(scores, "scores", {entries, heads});
+  expect_columns(column_indptr, order, rows, keys ? keys->size(0) : queries.size(0), entries);
+  const Tensor given = of_scores.contiguous(), vectors = a.contiguous();
+  const Tensor of_rows = queries.contiguous(), kept = scores.contiguous();
+  const Tensor of_columns = keys ? keys->contiguous() : of_rows;
+  // In a block there are more queries than rows, and the gradient of the others is zero.
+  Tensor by_query = at::zeros({of_rows.size(0), heads}, queries.options());
+  Tensor by_key = at::empty({of_columns.size(0), heads}, queries.options());
+  Tensor of_terms = at::empty_like(given), of_queries = at::empty_like(of_rows);
+  const Tensor of_a = thread_sums(heads, 2 * dim);
+  Perhaps of_keys = keys ? Perhaps(at::empty_like(of_columns)) : std::nullopt;
   const int64_t *first = numbers<int64_t>(indptr), *entry = numbers<int64_t>(order);
   const int64_t* first_of_column = numbers<int64_t>(column_indptr);
-  AT_DISPATCH_FLOATING_TYPES(given.scalar_type(), "pair_scores_backward", [&] {
-    const scalar_t *g = numbers<scalar_t>(given), *s = numbers<scalar_t>(scores);
-    const scalar_t slope = negative_slope;
-    scalar_t* of_q = of_rows.mutable_data_ptr<scalar_t>();
-    scalar_t* of_k = of_columns.mutable_data_ptr<scalar_t>();
-    scalar_t* of_x = of_entries.mutable_data_ptr<scalar_t>();
+  AT_DISPATCH_FLOATING_TYPES(queries.scalar_type(), "gat_scores_backward", [&] {
+    const scalar_t *g = numbers<scalar_t>(given), *s = numbers<scalar_t>(kept);
+    const scalar_t *vector = numbers<scalar_t>(vectors), slope = negative_slope;
+    scalar_t* of_q = by_query.mutable_data_ptr<scalar_t>();
+    scalar_t* of_k = by_key.mutable_data_ptr<scalar_t>();
+    scalar_t* of_x = of_terms.mutable_data_ptr<scalar_t>();
     with_size(heads, [=, &indptr, &column_indptr](auto heads) {
       for_rows(indptr, entries, heads, [=](int64_t from, int64_t until) {
         for (int64_t i = from; i < until; ++i) {
           scalar_t* RESTRICT sum = of_q + i * heads;
-          clear(sum, heads);
           for (int64_t e = first[i]; e < first[i + 1]; ++e) {
             const scalar_t *of_e = g + e * heads, *score = s + e * heads;
             scalar_t* RESTRICT to = of_x + e * heads;
@@ -178,14 +382,22 @@ std::tuple<Tensor, Tensor, Tensor> pair_scores_backward(
         for (int64_t j = from; j < until; ++j) {
           clear(of_k + j * heads, heads);
           for (int64_t n = first_of_column[j]; n < first_of_column[j + 1]; ++n) {
-            if (n + kAhead < entries) fetch(of_x + entry[n + kAhead] * heads);
+            if (n + kAhead < entries) __builtin_prefetch(of_x + entry[n + kAhead] * heads);
             add_scaled(of_k + j * heads, scalar_t(1), of_x + entry[n] * heads, heads);
           }
         }
       });
     });
+    const scalar_t* none = nullptr;
+    products_backward(
+        of_q, keys ? none : of_k, numbers<scalar_t>(of_rows), vector, 0, dim, of_rows.size(0),
+        heads, dim, of_queries.mutable_data_ptr<scalar_t>(), of_a);
+    if (keys)
+      products_backward(
+          of_k, none, numbers<scalar_t>(of_columns), vector, dim, dim, of_columns.size(0), heads,
+          dim, of_keys->mutable_data_ptr<scalar_t>(), of_a);
   });
-  return {of_rows, of_columns, of_entries};
+  return {of_queries, of_keys, of_a.sum(0).to(a.scalar_type()), of_terms};
 }
 
 // The scores, from which each row's largest is subtracted.
@@ -212,43 +424,47 @@ Tensor below_maxima(const Tensor& scores, const Tensor& indptr) {
   return shifted;
 }
 
+// Divides the numbers of each row's entries by their sum.
+void normalise(Tensor& weights, const Tensor& indptr) {
+  const int64_t* first = numbers<int64_t>(indptr);
+  AT_DISPATCH_FLOATING_TYPES(weights.scalar_type(), "normalise", [&] {
+    scalar_t* w = weights.mutable_data_ptr<scalar_t>();
+    with_size(weights.size(1), [=, &indptr, &weights](auto heads) {
+      for_rows(indptr, weights.size(0), heads, [=](int64_t from, int64_t until) {
+        std::vector<scalar_t> total(heads);
+        for (int64_t i = from; i < until; ++i) {
+          clear(total.data(), heads);
+          for (int64_t e = first[i]; e < first[i + 1]; ++e)
+            add_scaled(total.data(), scalar_t(1), w + e * heads, heads);
+          // Divided, not multiplied by the inverse, so that the weight of an only entry is 1.
+          for (int64_t e = first[i]; e < first[i + 1]; ++e)
+            for (int64_t h = 0; h < heads; ++h) w[e * heads + h] /= total[h];
+        }
+      });
+    });
+  });
+}
+
 // alpha_ij = exp(e_ij) / sum_k exp(e_ik) and c_i = sum_j m_ij alpha_ij v_j, in each head.
 std::tuple<Tensor, Tensor> softmax_and_sums(
     const Tensor& scores, const Tensor& values, const Perhaps& mask, bool subtract_maxima,
     const Tensor& indptr, const Tensor& indices) {
-  const int64_t entries = indices.numel(), rows = indptr.numel() - 1;
+  expect_rows(indptr, indices);
+  TORCH_CHECK(values.dim() == 3, "values: expected (nodes, heads, dim), got ", values.sizes());
   const int64_t heads = values.size(1), dim = values.size(2);
+  expect(values, "values", values.sizes());
+  expect(scores, "scores", {indices.numel(), heads});
+  expect(mask, "mask", {indices.numel(), heads});
   const Tensor given = scores.contiguous(), of_columns = values.contiguous();
-  const Perhaps kept = mask ? Perhaps(mask->contiguous()) : std::nullopt;
   Tensor weights = subtract_maxima ? below_maxima(given, indptr).exp_() : at::exp(given);
-  Tensor sums = at::empty({rows, heads, dim}, values.options());
-  const int64_t *first = numbers<int64_t>(indptr), *column = numbers<int64_t>(indices);
+  normalise(weights, indptr);
+  const Tensor carried = mask ? weights * mask->to(weights.scalar_type()) : weights;
+  Tensor sums = at::empty({indptr.numel() - 1, heads, dim}, values.options());
   AT_DISPATCH_FLOATING_TYPES(values.scalar_type(), "softmax_and_sums", [&] {
-    const scalar_t *v = numbers<scalar_t>(of_columns), *m = numbers<scalar_t>(kept);
-    scalar_t* alpha = weights.mutable_data_ptr<scalar_t>();
-    scalar_t* c = sums.mutable_data_ptr<scalar_t>();
-    with_size(dim, [=, &indptr](auto dim) {
-      const int64_t width = heads * dim;
-      for_rows(indptr, entries, width, [=](int64_t from, int64_t until) {
-        std::vector<scalar_t> inverse(heads);
-        for (int64_t i = from; i < until; ++i) {
-          clear(inverse.data(), heads);
-          for (int64_t e = first[i]; e < first[i + 1]; ++e)
-            for (int64_t h = 0; h < heads; ++h) inverse[h] += alpha[e * heads + h];
-          for (scalar_t& total : inverse) total = 1 / total;
-          clear(c + i * width, width);
-          for (int64_t e = first[i]; e < first[i + 1]; ++e) {
-            if (e + kAhead < entries) fetch_row(v + column[e + kAhead] * width, width);
-            for (int64_t h = 0; h < heads; ++h) {
-              const scalar_t weight = alpha[e * heads + h] * inverse[h];
-              alpha[e * heads + h] = weight;
-              const scalar_t factor = m ? m[e * heads + h] * weight : weight;
-              add_scaled(c + i * width + h * dim, factor, v + column[e] * width + h * dim, dim);
-            }
-          }
-        }
-      });
-    });
+    const Entries<scalar_t> entries{
+        nullptr, numbers<int64_t>(indices), numbers<scalar_t>(carried),
+        numbers<scalar_t>(of_columns), indices.numel(), heads, heads * dim};
+    weighted_sums(indptr, entries, dim, sums.mutable_data_ptr<scalar_t>());
   });
   return {sums, weights};
 }
@@ -260,20 +476,23 @@ std::tuple<Tensor, Tensor> softmax_and_sums_backward(
     const Perhaps& mask, const Tensor& indptr, const Tensor& indices,
     const Tensor& column_indptr, const Tensor& order, const Tensor& rows) {
   const int64_t entries = indices.numel(), heads = values.size(1), dim = values.size(2);
+  expect(of_sums, "gradient", {indptr.numel() - 1, heads, dim});
+  expect(of_weights, "gradient of the weights", {entries, heads});
+  expect(weights, "weights", {entries, heads});
+  expect_columns(column_indptr, order, rows, values.size(0), entries);
   const Tensor given = of_sums.contiguous(), of_columns = values.contiguous();
-  const Perhaps kept = mask ? Perhaps(mask->contiguous()) : std::nullopt;
+  const Tensor shares = weights.contiguous();
+  const Perhaps kept = mask ? Perhaps(mask->to(weights.scalar_type()).contiguous()) : std::nullopt;
   const Perhaps used = of_weights ? Perhaps(of_weights->contiguous()) : std::nullopt;
-  Tensor of_scores = at::empty_like(weights), of_values = at::empty_like(of_columns);
+  const Tensor carried = kept ? shares * *kept : shares;
+  Tensor of_scores = at::empty_like(shares), of_values = at::empty_like(of_columns);
   const int64_t *first = numbers<int64_t>(indptr), *column = numbers<int64_t>(indices);
-  const int64_t *first_of_column = numbers<int64_t>(column_indptr);
-  const int64_t *entry = numbers<int64_t>(order), *row = numbers<int64_t>(rows);
   AT_DISPATCH_FLOATING_TYPES(values.scalar_type(), "softmax_and_sums_backward", [&] {
     const scalar_t *g = numbers<scalar_t>(given), *v = numbers<scalar_t>(of_columns);
-    const scalar_t *alpha = numbers<scalar_t>(weights), *m = numbers<scalar_t>(kept);
+    const scalar_t *alpha = numbers<scalar_t>(shares), *m = numbers<scalar_t>(kept);
     const scalar_t* more = numbers<scalar_t>(used);
     scalar_t* of_e = of_scores.mutable_data_ptr<scalar_t>();
-    scalar_t* of_v = of_values.mutable_data_ptr<scalar_t>();
-    with_size(dim, [=, &indptr, &column_indptr](auto dim) {
+    with_size(dim, [=, &indptr](auto dim) {
       const int64_t width = heads * dim;
       for_rows(indptr, entries, width, [=](int64_t from, int64_t until) {
         std::vector<scalar_t> mean(heads);  // sum_k alpha_ik times the gradient of alpha_ik
@@ -296,23 +515,11 @@ std::tuple<Tensor, Tensor> softmax_and_sums_backward(
               of_e[e * heads + h] = alpha[e * heads + h] * (of_e[e * heads + h] - mean[h]);
         }
       });
-      for_rows(column_indptr, entries, width, [=](int64_t from, int64_t until) {
-        for (int64_t j = from; j < until; ++j) {
-          clear(of_v + j * width, width);
-          for (int64_t n = first_of_column[j]; n < first_of_column[j + 1]; ++n) {
-            if (n + kAhead < entries) {
-              fetch_row(g + row[n + kAhead] * width, width);
-              fetch(alpha + entry[n + kAhead] * heads);
-            }
-            for (int64_t h = 0; h < heads; ++h) {
-              const int64_t at = entry[n] * heads + h;
-              const scalar_t factor = m ? m[at] * alpha[at] : alpha[at];
-              add_scaled(of_v + j * width + h * dim, factor, g + row[n] * width + h * dim, dim);
-            }
-          }
-        }
-      });
     });
+    const Entries<scalar_t> by_column{
+        numbers<int64_t>(order), numbers<int64_t>(rows), numbers<scalar_t>(carried), g,
+        entries, heads, heads * dim};
+    weighted_sums(column_indptr, by_column, dim, of_values.mutable_data_ptr<scalar_t>());
   });
   return {of_scores, of_values};
 }
@@ -321,7 +528,12 @@ std::tuple<Tensor, Tensor> softmax_and_sums_backward(
 Tensor gatv2_scores(
     const Tensor& queries, const Tensor& keys, const Tensor& a, double negative_slope,
     const Tensor& indptr, const Tensor& indices) {
+  expect_rows(indptr, indices);
+  TORCH_CHECK(a.dim() == 2, "a: expected (heads, dim), got ", a.sizes());
   const int64_t entries = indices.numel(), heads = a.size(0);
+  expect(a, "a", a.sizes());
+  expect(queries, "queries", {indptr.numel() - 1, a.numel()});
+  expect(keys, "keys", {keys.size(0), a.numel()});
   const Tensor of_rows = queries.contiguous(), of_columns = keys.contiguous();
   const Tensor vectors = a.contiguous();
   Tensor scores = at::empty({entries, heads}, queries.options());
@@ -361,10 +573,12 @@ std::tuple<Tensor, Tensor, Tensor> gatv2_scores_backward(
     double negative_slope, const Tensor& indptr, const Tensor& indices,
     const Tensor& column_indptr, const Tensor& order, const Tensor& rows) {
   const int64_t entries = indices.numel(), heads = a.size(0);
+  expect(of_scores, "gradient", {entries, heads});
+  expect_columns(column_indptr, order, rows, keys.size(0), entries);
   const Tensor given = of_scores.contiguous(), vectors = a.contiguous();
   const Tensor of_rows = queries.contiguous(), of_columns = keys.contiguous();
   Tensor of_queries = at::empty_like(of_rows), of_keys = at::empty_like(of_columns);
-  Tensor of_a = at::zeros({at::get_num_threads(), heads, a.size(1)}, a.options());
+  const Tensor of_a = thread_sums(heads, a.size(1));
   const int64_t *first = numbers<int64_t>(indptr), *column = numbers<int64_t>(indices);
   const int64_t *first_of_column = numbers<int64_t>(column_indptr);
   const int64_t *entry = numbers<int64_t>(order), *row = numbers<int64_t>(rows);
@@ -374,11 +588,11 @@ std::tuple<Tensor, Tensor, Tensor> gatv2_scores_backward(
     const scalar_t slope = negative_slope;
     scalar_t* of_q = of_queries.mutable_data_ptr<scalar_t>();
     scalar_t* of_k = of_keys.mutable_data_ptr<scalar_t>();
-    scalar_t* of_vector = of_a.mutable_data_ptr<scalar_t>();
-    with_size(a.size(1), [=, &indptr, &column_indptr](auto dim) {
+    with_size(a.size(1), [=, &indptr, &column_indptr, &of_a](auto dim) {
       const int64_t width = heads * dim;
-      for_rows(indptr, entries, width, [=](int64_t from, int64_t until) {
-        scalar_t* own = of_vector + at::get_thread_num() * width;
+      for_rows(indptr, entries, width, [=, &of_a](int64_t from, int64_t until) {
+        ThreadSum sum_of_a(of_a, width);
+        std::vector<scalar_t> of_vector(width);
         for (int64_t i = from; i < until; ++i) {
           clear(of_q + i * width, width);
           for (int64_t e = first[i]; e < first[i + 1]; ++e) {
@@ -388,7 +602,7 @@ std::tuple<Tensor, Tensor, Tensor> gatv2_scores_backward(
               const scalar_t* RESTRICT of_i = q + i * width + h * dim;
               const scalar_t* RESTRICT of_j = k + column[e] * width + h * dim;
               scalar_t* RESTRICT sum = of_q + i * width + h * dim;
-              scalar_t* RESTRICT weighted = own + h * dim;
+              scalar_t* RESTRICT weighted = of_vector.data() + h * dim;
               SIMD
               for (int64_t d = 0; d < dim; ++d) {
                 const scalar_t z = of_i[d] + of_j[d], factor = z > 0 ? above : below;
@@ -397,6 +611,7 @@ std::tuple<Tensor, Tensor, Tensor> gatv2_scores_backward(
               }
             }
           }
+          sum_of_a.add(of_vector);
           scalar_t* RESTRICT sum = of_q + i * width;
           SIMD
           for (int64_t d = 0; d < width; ++d) sum[d] *= vector[d];
@@ -408,7 +623,7 @@ std::tuple<Tensor, Tensor, Tensor> gatv2_scores_backward(
           for (int64_t n = first_of_column[j]; n < first_of_column[j + 1]; ++n) {
             if (n + kAhead < entries) {
               fetch_row(q + row[n + kAhead] * width, width);
-              fetch(f + entry[n + kAhead] * heads);
+              __builtin_prefetch(f + entry[n + kAhead] * heads);
             }
             for (int64_t h = 0; h < heads; ++h) {
               const scalar_t above = f[entry[n] * heads + h], below = slope * above;
@@ -426,14 +641,14 @@ std::tuple<Tensor, Tensor, Tensor> gatv2_scores_backward(
       });
     });
   });
-  return {of_queries, of_keys, of_a.sum(0)};
+  return {of_queries, of_keys, of_a.sum(0).to(a.scalar_type())};
 }
 
 }  // namespace
 
 TORCH_LIBRARY(gatutils, library) {
-  library.def("pair_scores", &pair_scores);
-  library.def("pair_scores_backward", &pair_scores_backward);
+  library.def("gat_scores", &gat_scores);
+  library.def("gat_scores_backward", &gat_scores_backward);
   library.def("softmax_and_sums", &softmax_and_sums);
   library.def("softmax_and_sums_backward", &softmax_and_sums_backward);
   library.def("gatv2_scores", &gatv2_scores);

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+import platform
 import shutil
+import subprocess
 import sys
 import tempfile
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,8 +24,22 @@ __all__ = ["use_compiled_kernels"]
 
 SOURCE = Path(__file__).with_suffix(".cpp")
 
-_operations: Any = None
+
+class Operations(NamedTuple):
+    """The compiled operations; see _compiled.cpp."""
+
+    gat_scores: Callable[..., Any]
+    gat_scores_backward: Callable[..., Any]
+    gatv2_scores: Callable[..., Any]
+    gatv2_scores_backward: Callable[..., Any]
+    softmax_and_sums: Callable[..., Any]
+    softmax_and_sums_backward: Callable[..., Any]
+
+
+_operations: Operations | None = None
 """The compiled operations, while they are to be used."""
+
+_loading = threading.Lock()
 
 
 def use_compiled_kernels(enabled: bool = True) -> None:
@@ -32,12 +51,14 @@ def use_compiled_kernels(enabled: bool = True) -> None:
     :class:`~gatutils.graph_attention.GATConv` and
     :class:`~gatutils.graph_attention.GATv2Conv`, with their gradients, for float32 and float64 on
     a CPU. All else is computed as before: other devices and dtypes, the scores of GATv2 with edge
-    features, gradients of gradients, and what ``torch.compile`` and ``torch.export`` trace.
+    features, gradients of gradients, the gradient of scores or values where the other needs none,
+    and what PyTorch traces (``torch.compile``, ``torch.export``).
 
-    The first call on a machine compiles them, which takes about a minute and needs a C++ compiler
-    and Ninja (``pip install "gatutils[compiled]"`` installs Ninja). The result is kept in PyTorch's
-    folder of extensions (``TORCH_EXTENSIONS_DIR`` says where), for this version of PyTorch and the
-    instructions of this processor; later calls load it.
+    The first call on a machine compiles them, which takes about a minute and needs Linux with GCC,
+    or macOS with Clang (where they use one thread), and Ninja (``pip install
+    "gatutils[compiled]"``). The result is kept in PyTorch's folder of extensions
+    (``TORCH_EXTENSIONS_DIR`` says where), for this build of PyTorch and the instructions of this
+    processor; later calls load it. Processes that start together compile it each for itself.
 
     Args:
         enabled: Whether to use them.
@@ -46,44 +67,55 @@ def use_compiled_kernels(enabled: bool = True) -> None:
         RuntimeError: If they cannot be compiled. Nothing has changed then.
     """
     global _operations
-    if enabled and _operations is None:
-        _load()
-    _operations = torch.ops.gatutils if enabled else None
+    if not enabled:
+        _operations = None
+        return
+    _operations = _load()
 
 
-def compiled(numbers: Tensor) -> Any:
-    """Return the compiled operations if they are to be used for a tensor, else None."""
+def compiled(numbers: Tensor, indptr: Tensor) -> Operations | None:
+    """Return the compiled operations if they are to be used for numbers and a graph, else None."""
     if _operations is None or numbers.dtype not in (torch.float32, torch.float64):
         return None
-    traced = exporting() or torch.compiler.is_compiling() or type(numbers) not in PLAIN
-    return None if traced or numbers.device.type != "cpu" else _operations
+    if not (numbers.device.type == indptr.device.type == "cpu"):
+        return None
+    # What records or replaces operations does not know these.
+    traced = exporting() or torch.compiler.is_compiling() or torch._C._get_tracing_state()
+    return None if traced or torch._C._len_torch_dispatch_stack() else _operations
 
 
-PLAIN = (Tensor, torch.nn.Parameter)
-"""The types of tensors that hold numbers, rather than standing for some."""
-
-
-def _load() -> None:
+def _load() -> Operations:
     """Load the compiled operations, after compiling them if that has not been done."""
-    if hasattr(torch.ops.gatutils, "gatv2_scores"):  # loaded before, then switched off
-        return
-    # A folder may be shared by machines, so a library is for one kind of processor.
-    flags = _flags(torch.backends.cpu.get_cpu_capability())
-    key = repr((SOURCE.read_bytes(), torch.__version__, sys.platform, flags)).encode()
+    with _loading:  # PyTorch ends the process if a library is loaded twice
+        if not hasattr(torch.ops.gatutils, "gat_scores"):
+            try:
+                _find_or_compile()
+            except (OSError, RuntimeError, ImportError, subprocess.SubprocessError) as error:
+                raise RuntimeError(
+                    "use_compiled_kernels: expected GCC (on macOS Clang), Ninja, which "
+                    'pip install "gatutils[compiled]" installs, and a folder for what they '
+                    f"compile; got: {error}"
+                ) from error
+    found = torch.ops.gatutils
+    return Operations(*(getattr(found, name).default for name in Operations._fields))
+
+
+def _find_or_compile() -> None:
+    """Load the library for this machine, or compile it."""
+    if sys.platform == "win32":
+        raise OSError("Windows, for whose compilers they are not written")
     from torch.utils import cpp_extension
 
-    folder = Path(os.environ.get("TORCH_EXTENSIONS_DIR") or cpp_extension.get_default_build_root())
-    library = folder / f"gatutils-{hashlib.sha256(key).hexdigest()[:16]}.so"
-    try:
-        if library.exists():
-            torch.ops.load_library(library)
-        else:
-            _compile(library, flags)
-    except (OSError, RuntimeError, ImportError) as error:
-        raise RuntimeError(
-            "use_compiled_kernels: expected a C++ compiler and Ninja, with which "
-            f'{SOURCE.name} compiles (pip install "gatutils[compiled]" installs Ninja), got: {error}'
-        ) from error
+    root = os.environ.get("TORCH_EXTENSIONS_DIR") or cpp_extension.get_default_build_root()
+    # A folder may be shared by machines, so a library is for one kind of them.
+    flags = _flags(torch.backends.cpu.get_cpu_capability())
+    machine = platform.system(), platform.machine(), platform.libc_ver()
+    key = repr((SOURCE.read_bytes(), torch.__config__.show(), machine, flags))
+    library = Path(root, f"gatutils-{hashlib.sha256(key.encode()).hexdigest()[:16]}.so")
+    if library.exists():
+        torch.ops.load_library(library)
+    else:
+        _compile(library, flags)
 
 
 def _compile(library: Path, flags: list[str]) -> None:
@@ -94,26 +126,39 @@ def _compile(library: Path, flags: list[str]) -> None:
     folder = tempfile.mkdtemp(prefix="gatutils-", dir=library.parent)
     print("gatutils: compiling the kernels, once on this machine", file=sys.stderr, flush=True)
     try:
-        # Not in the folder that it would choose: there a lock of a process that was killed is
-        # waited for without end.
-        cpp_extension.load(
-            "gatutils_compiled",
-            [str(SOURCE)],
-            extra_cflags=flags,
-            build_directory=folder,
-            is_python_module=False,
-        )
-        (built,) = (each for each in Path(folder).iterdir() if each.suffix in (".so", ".pyd"))
-        os.replace(built, library)
+        with _ninja_in_path():
+            # Not in the folder that it would choose: if a process was killed while it compiled
+            # there, all later ones would wait for its lock.
+            cpp_extension.load(
+                "gatutils_compiled",
+                [str(SOURCE)],
+                extra_cflags=flags,
+                build_directory=folder,
+                is_python_module=False,
+            )
+        for built in Path(folder).glob("*.so"):
+            os.replace(built, library)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def _ninja_in_path() -> Iterator[None]:
+    """Let PyTorch find a Ninja beside this Python, also if its environment is not activated."""
+    before = os.environ.get("PATH")
+    beside = str(Path(sys.executable).parent) if sys.executable else None
+    os.environ["PATH"] = os.pathsep.join(filter(None, (before, beside)))
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PATH"]
+        else:
+            os.environ["PATH"] = before
+
+
 def _flags(capability: str) -> list[str]:
     """Return what the compiler is told: to use the instructions that PyTorch itself uses here."""
-    if sys.platform == "win32":
-        arch = {"AVX2": ["/arch:AVX2"], "AVX512": ["/arch:AVX512"]}
-        return ["/O2", "/openmp", *arch.get(capability, [])]
     avx2 = ["-mavx2", "-mfma"]
     arch = {"AVX2": avx2, "AVX512": [*avx2, "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl"]}
     # Apple's compiler has no OpenMP, but its directives for vectors.

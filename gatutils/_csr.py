@@ -106,7 +106,7 @@ class Pattern:
     @property
     def num_rows(self) -> int:
         """The number of rows."""
-        return len(self.indptr) - 1
+        return self.indptr.shape[0] - 1
 
     @derived
     def rows(self) -> Int[Tensor, " entries"]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
 import torch
@@ -20,12 +21,13 @@ from gatutils._kernels import (
     both_ways,
     full_precision,
     fused,
+    gradients,
     weighted_sum,
 )
 
 
 def gatv2_scores(
-    queries: Float[Tensor, "rows width"],
+    queries: Float[Tensor, "queries width"],
     keys: Float[Tensor, "columns width"],
     a: Float[Tensor, "heads dim"],
     slope: float,
@@ -36,7 +38,8 @@ def gatv2_scores(
     r"""Return :math:`a^\top \mathrm{LeakyReLU}(q_i + k_j + W_e x_{ij})` for each entry (i, j).
 
     Args:
-        queries: :math:`q_i`, the heads side by side (width = heads x dim).
+        queries: :math:`q_i`, the heads side by side (width = heads x dim); of these, those of the
+            rows are the first.
         keys: :math:`k_j`, likewise.
         a: One vector per head.
         slope: Slope of the LeakyReLU for negative inputs.
@@ -44,6 +47,7 @@ def gatv2_scores(
         edges: :math:`x_{ij}`, the features of the entries; without them the sum has two terms.
         W_e: Their projection; given if ``edges`` is.
     """
+    queries = queries if len(queries) == pattern.num_rows else queries[: pattern.num_rows]
     return cast(Tensor, apply(_GATv2Scores, queries, keys, a, edges, W_e, slope, pattern))
 
 
@@ -70,7 +74,8 @@ class _GATv2Scores(torch.autograd.Function):
         pattern: Pattern,
     ) -> Tensor:
         """Args are (nodes, heads x dim) twice and (heads, dim); returns (edges, heads)."""
-        operations = compiled(queries) if edges is None else None
+        operations = compiled(queries, pattern.indptr) if edges is None else None
+        ctx.operations = operations
         if operations is not None:
             ctx.save_for_backward(queries, keys, a, edges, W_e, None)
             ctx.slope, ctx.pattern = slope, pattern
@@ -114,17 +119,8 @@ class _GATv2Scores(torch.autograd.Function):
     @staticmethod
     def _again(ctx: Any, gradient: Tensor) -> Any:
         """Differentiate the formula, so that the gradients can be differentiated in turn."""
-        # Views, so that a tensor passed as two arguments has a gradient for each of them.
-        inputs: list[Any] = [
-            None if each is None else each.view_as(each) for each in ctx.saved_tensors[:5]
-        ]
-        queries, keys, a, edges, W_e = inputs
-        scores = _GATv2Scores.formula(queries, keys, a, edges, W_e, ctx.slope, ctx.pattern)
-        wanted = [each for each in inputs if each is not None and each.requires_grad]
-        found = iter(torch.autograd.grad(scores, wanted, gradient, create_graph=True))
-        return tuple(
-            next(found) if each is not None and each.requires_grad else None for each in inputs
-        )
+        formula = partial(_GATv2Scores.formula, slope=ctx.slope, pattern=ctx.pattern)
+        return gradients(formula, list(ctx.saved_tensors[:5]), gradient)
 
     @staticmethod
     @once_differentiable
@@ -132,9 +128,8 @@ class _GATv2Scores(torch.autograd.Function):
         """Recompute the sums, a few thousand edges at a time."""
         queries, keys, a, edges, W_e, table = ctx.saved_tensors
         pattern, slope = ctx.pattern, ctx.slope
-        operations = compiled(queries) if edges is None else None
-        if operations is not None:
-            found = operations.gatv2_scores_backward(
+        if ctx.operations is not None:
+            found = ctx.operations.gatv2_scores_backward(
                 gradient, queries, keys, a, slope, *both_ways(pattern)
             )
             return *found, None, None

@@ -4,9 +4,9 @@ A graph layer multiplies by two sparse matrices: the attention weights of the ed
 features (a bag of words per node). Zeros are neither stored nor multiplied. For the backward pass
 attention keeps tensors of (edges, heads) and (num_nodes, heads, dim), never (edges, heads, dim).
 
-Attention itself is :func:`softmax_and_sums`, of scores such as those of :func:`pair_scores`. Three
-operations suffice for its gradient, and the gradient of each is computed by the others, so higher
-derivatives need no larger tensors. With a sparse matrix of weights :math:`w_{ij}` they are
+Attention itself is :func:`softmax_and_sums`. Three operations suffice for its gradient, and the
+gradient of each is computed by the others, so higher derivatives need no larger tensors. With a
+sparse matrix of weights :math:`w_{ij}` they are
 
 - :func:`weighted_row_sums`, the matrix times a dense one: :math:`c_i = \sum_j w_{ij} v_j`;
 - :func:`weighted_column_sums`, its transpose times a dense one: :math:`\sum_i w_{ij} g_i`;
@@ -30,7 +30,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd import forward_ad
-from torch.nn.functional import embedding_bag, leaky_relu
+from torch.nn.functional import embedding_bag
 
 from gatutils._checks import autocasts, exporting
 from gatutils._compiled import compiled
@@ -102,6 +102,23 @@ def apply(function: type[torch.autograd.Function], *args: Any) -> Any:
     if torch.is_grad_enabled() or forward_mode or torch._C._are_functorch_transforms_active():
         return function.apply(*args)
     return function.forward(_Unrecorded(), *args)
+
+
+def gradients(
+    formula: Callable[..., Tensor], inputs: list[Tensor | None], gradient: Tensor
+) -> tuple[Tensor | None, ...]:
+    """Return the gradients of a formula's inputs, which can be differentiated in turn.
+
+    None for inputs that need no gradient.
+    """
+    with torch.enable_grad():
+        # Views, so that a tensor passed as two arguments has a gradient for each of them.
+        inputs = [None if each is None else each.view_as(each) for each in inputs]
+        wanted = [each for each in inputs if each is not None and each.requires_grad]
+        found = iter(torch.autograd.grad(formula(*inputs), wanted, gradient, create_graph=True))
+    return tuple(
+        next(found) if each is not None and each.requires_grad else None for each in inputs
+    )
 
 
 def weighted_sum(
@@ -354,73 +371,6 @@ class _EntrySums(torch.autograd.Function):
         return select_rows(gradient, ctx.into), None, None
 
 
-def pair_scores(
-    of_rows: Float[Tensor, "rows heads"],
-    of_columns: Float[Tensor, "columns heads"],
-    of_entries: Float[Tensor, "entries heads"] | None,
-    slope: float,
-    pattern: Pattern,
-) -> Float[Tensor, "entries heads"]:
-    r"""Return :math:`\mathrm{LeakyReLU}(q_i + k_j + x_{ij})` for each entry (i, j), in each head.
-
-    Args:
-        of_rows: :math:`q_i`.
-        of_columns: :math:`k_j`.
-        of_entries: :math:`x_{ij}`; None for zeros.
-        slope: Slope of the LeakyReLU for negative inputs, not negative itself.
-        pattern: The positions (i, j) of the entries.
-    """
-    return cast(Tensor, apply(_PairScores, of_rows, of_columns, of_entries, slope, pattern))
-
-
-class _PairScores(torch.autograd.Function):
-    """See :func:`pair_scores`."""
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        of_rows: Tensor,
-        of_columns: Tensor,
-        of_entries: Tensor | None,
-        slope: float,
-        pattern: Pattern,
-    ) -> Tensor:
-        """Args are (rows, heads), (columns, heads), (entries, heads) or None; returns scores."""
-        operations = compiled(of_rows)
-        if operations is None:
-            sums = select_rows(of_rows, pattern.rows).add_(select_rows(of_columns, pattern.indices))
-            sums = sums if of_entries is None else sums.add_(of_entries)
-            scores = leaky_relu(sums, slope, inplace=True)
-        else:
-            scores = operations.pair_scores(
-                of_rows, of_columns, of_entries, slope, pattern.indptr, pattern.indices
-            )
-        ctx.save_for_backward(scores)  # its sign is that of the sum
-        ctx.slope, ctx.pattern = slope, pattern
-        return scores
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Any:
-        """Return the gradients of the sums, added up for each row and each column, and as such."""
-        (scores,) = ctx.saved_tensors
-        of_rows, of_columns, of_entries, *_ = ctx.needs_input_grad
-        operations = compiled(gradient) if not torch.is_grad_enabled() else None
-        if operations is not None and of_rows and of_columns:
-            pattern = ctx.pattern
-            found = operations.pair_scores_backward(
-                gradient, scores, ctx.slope, pattern.indptr, pattern.column_indptr, pattern.order
-            )
-            return *found[:2], found[2] if of_entries else None, None, None
-        of_sums = torch.ops.aten.leaky_relu_backward(gradient, scores, ctx.slope, True)
-        return (
-            entry_sums(of_sums, ctx.pattern) if of_rows else None,
-            entry_sums(of_sums, ctx.pattern, True) if of_columns else None,
-            of_sums if of_entries else None,
-            None,
-            None,
-        )
-
-
 def softmax_and_sums(
     scores: Float[Tensor, "entries heads"],
     values: Float[Tensor, "columns heads dim"],
@@ -470,7 +420,7 @@ class _SoftmaxAndSums(torch.autograd.Function):
         largest: float,
     ) -> tuple[Tensor, Tensor]:
         """Return the sums, (rows, heads, dim), and the weights, (entries, heads)."""
-        operations, sums = compiled(values), None
+        operations, sums = compiled(values, pattern.indptr), None
         if operations is None:
             weights = segment_softmax(scores, pattern, largest)
         else:
@@ -479,7 +429,7 @@ class _SoftmaxAndSums(torch.autograd.Function):
                 scores, values, mask, subtract, pattern.indptr, pattern.indices
             )
         ctx.save_for_backward(weights, values, mask)
-        ctx.pattern = pattern
+        ctx.pattern, ctx.operations = pattern, operations
         ctx.set_materialize_grads(False)  # the weights are seldom used elsewhere
         if not scores.requires_grad:
             ctx.mark_non_differentiable(weights)
@@ -492,7 +442,7 @@ class _SoftmaxAndSums(torch.autograd.Function):
         """Return the gradients of the scores and of the values."""
         weights, values, mask = ctx.saved_tensors
         pattern, of_values, of_scores = ctx.pattern, None, None
-        operations = compiled(weights) if not torch.is_grad_enabled() else None
+        operations = None if torch.is_grad_enabled() else ctx.operations
         if operations is not None and gradient is not None and all(ctx.needs_input_grad[:2]):
             found = operations.softmax_and_sums_backward(
                 gradient, of_weights, weights, values, mask, *both_ways(pattern)

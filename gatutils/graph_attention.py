@@ -24,8 +24,10 @@ from torch import Tensor, nn
 
 from gatutils._attend_edges import attend_edges, softmax_and_sum
 from gatutils._checks import expect, expect_int
+from gatutils._compiled import use_compiled_kernels
+from gatutils._gat import gat_scores
 from gatutils._gatv2 import gatv2_scores
-from gatutils._kernels import block_diagonal, dropout_mask, full_precision, pair_scores
+from gatutils._kernels import dropout_mask, full_precision
 from gatutils._layers import (
     Fill,
     Pair,
@@ -45,7 +47,7 @@ from gatutils.attention import attend
 from gatutils.graph import Graph
 from gatutils.sampling import SampledBlock
 
-__all__ = ["GATConv", "GATv2Conv", "GraphAttention", "attend_edges"]
+__all__ = ["GATConv", "GATv2Conv", "GraphAttention", "attend_edges", "use_compiled_kernels"]
 
 
 class GraphAttention(nn.Module):
@@ -275,26 +277,30 @@ class GraphAttention(nn.Module):
             out: What the heads computed.
             in_place: Whether ``out`` may be changed, which saves a copy of it.
         """
-        if self.b is None or not (self.concat and in_place):
+        bias = self.b
+        if bias is None or not (self.concat and in_place):
             joined = out.flatten(1) if self.concat else out.mean(dim=1)
-            return joined if self.b is None else joined + self.b
-        out += self.b.view(out.shape[1:])
+            return joined if bias is None else joined + bias
         # Not a view, so that it can be changed in place in turn.
-        return cast(Tensor, torch.ops.aten._unsafe_view(out, (len(out), len(self.b))))
+        joined = cast(Tensor, torch.ops.aten._unsafe_view(out, (out.shape[0], bias.shape[0])))
+        return joined.add_(bias)
 
     def _map(
-        self, states: States, weight: Tensor, bias: Tensor | None = None
+        self, states: States, weight: Tensor, bias: Tensor | None = None, check: bool = True
     ) -> Float[Tensor, "num_nodes heads dim"]:
         """Apply each head's matrix to the states; autocast lowers the product, not its result."""
         mapped = linear(states, weight.flatten(0, 1), bias)
-        expect_finite_states(mapped)
-        return mapped.to(weight.dtype).view(-1, self.heads, self.out_features)
+        if check:
+            expect_finite_states(mapped)
+        mapped = mapped if mapped.dtype == weight.dtype else mapped.to(weight.dtype)
+        return mapped.view(-1, self.heads, self.out_features)
 
     def _validate(
         self, source: States, target: States, graph: Graph, edge_features: Tensor | None
     ) -> None:
         expect_width(source, self.W)
-        expect_width(target, self.W)
+        if target is not source:
+            expect_width(target, self.W)
         given = "None" if edge_features is None else "a tensor"
         if self.edge_dim is None:
             expect(edge_features is None, "edge_features", "None, as edge_dim is None", given)
@@ -351,7 +357,8 @@ class GATConv(GraphAttention):
 
     def project(self, states: States) -> tuple[Tensor, Tensor, Tensor]:
         """Return :math:`W h` three times: query, key and value are the same projection."""
-        projected = self._map(states, self.W)
+        # Our score finds NaN and infinity in its halves, which are far fewer numbers.
+        projected = self._map(states, self.W, check=type(self).score is not GATConv.score)
         return projected, projected, projected
 
     @full_precision
@@ -362,21 +369,11 @@ class GATConv(GraphAttention):
 
         With edge features the sum has the third part :math:`a_e^\top W_e x_{ij}`.
         """
-        of_query, of_key = self.score_halves(query, key)  # (num_nodes, heads) each
-        of_query = of_query[: graph.num_nodes]  # in a block, the sources' are there too
         of_edges = None
         if edge_features is not None and self.W_e is not None and self.a_e is not None:
             vectors = (self.a_e.unsqueeze(1) @ self.W_e).squeeze(1)  # (heads, edge_dim)
             of_edges = edge_features.to(vectors.dtype) @ vectors.T
-        return pair_scores(of_query, of_key, of_edges, self.negative_slope, graph.pattern)
-
-    def score_halves(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
-        r"""Return :math:`a_1^\top q_i` and :math:`a_2^\top k_j`, (num_nodes, heads) each."""
-        blocks = block_diagonal(self.a.view(self.heads, 2, -1))  # (2, heads, heads x dim)
-        if query is key:  # one product instead of two
-            of_query, of_key = (key.flatten(1) @ blocks.flatten(0, 1).T).chunk(2, dim=1)
-            return of_query, of_key
-        return query.flatten(1) @ blocks[0].T, key.flatten(1) @ blocks[1].T
+        return gat_scores(query, key, self.a, of_edges, self.negative_slope, graph.pattern)
 
 
 class GATv2Conv(GraphAttention):

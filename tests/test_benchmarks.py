@@ -9,7 +9,6 @@ from helpers import load_script
 
 cost = load_script("benchmarks/attention_cost.py")
 # As the scripts that import them find them, which are run in their folder.
-bare = sys.modules["bare"] = load_script("benchmarks/bare.py")
 gat = sys.modules["gat_layer"] = load_script("benchmarks/gat_layer.py")
 gat_forms = load_script("benchmarks/gat_forms.py")
 growth = load_script("benchmarks/growth.py")
@@ -95,26 +94,6 @@ def test_the_floor_takes_each_operation_as_often_as_it_says(monkeypatch):
         assert (met.count("product"), met.count("sampled")) == counts
 
 
-@pytest.mark.parametrize("kind", ["GAT", "GATv2"])
-@pytest.mark.parametrize("heads", [1, 3])
-def test_the_bare_operations_compute_what_the_layer_computes(kind, heads, monkeypatch):
-    """Its output and all gradients, also in several chunks."""
-    monkeypatch.setattr(bare, "CHUNK", 16)
-    states, graph, runs = gat.layers(kind, 20, 30, heads, 4)
-    layer, states = runs["ours"][0].double(), states.detach().double().requires_grad_()
-    for weights in layer.parameters():  # biases start at zero
-        torch.nn.init.normal_(weights)
-    out = layer(states, graph)
-    gradient = torch.randn_like(out)
-    alone = bare.bare(layer, states, graph, gradient)
-    expected = out, *torch.autograd.grad(out, (states, *layer.parameters()), gradient)
-    found = alone["training"]()
-    torch.testing.assert_close(alone["forward"]()[0], out)
-    assert len(found) == len(expected)
-    for one, other in zip(found, expected, strict=True):
-        torch.testing.assert_close(one, other)
-
-
 def test_gat_layer_draws_graphs_of_so_many_edges():
     graph = gat.random_graph(30, 100)
     assert (graph.num_nodes, graph.num_edges) == (30, 130)
@@ -146,7 +125,7 @@ def test_gat_layer_stored_what_it_would_measure_again(stored):
     assert [tuple(shape) for shape in stored["shapes"]] == gat.SHAPES
     assert (stored["in_features"], stored["threads"]) == (gat.WIDE, gat.THREADS)
     assert stored["compiled_parts"] == []  # with them, theirs may be another
-    compared = {"ours", "pyg", "dgl", "floor", "bare"}
+    compared = {"ours", "compiled", "pyg", "dgl", "floor"}
     for row in stored["rows"] + stored["growth"]:
         assert all(row[what]["seconds"].keys() == compared for what in ("forward", "training"))
     keys = ("size", "kind", "nodes", "edges", "pairs", "heads", "width")
@@ -177,7 +156,7 @@ def forms(request, monkeypatch, tmp_path):
     monkeypatch.setattr(gat_forms.gat_layer, "SIZES", {"some": (9, 20, 2), "other": (5, 4, 2)})
     monkeypatch.setattr(gat_forms.gat_layer, "SHAPES", [(2, 3), (1, 4)])
     monkeypatch.setattr(gat_forms, "OUT", tmp_path / "forms.json")
-    return ["together", "loop", *(["fused"] if request.param else [])]
+    return ["together", "loop", "compiled", *(["fused"] if request.param else [])]
 
 
 def test_forms_of_the_layer_are_compared_and_stored_whole(forms, tmp_path):
@@ -224,7 +203,7 @@ def test_forms_stored_what_they_would_measure_again():
     ]
     for row in stored["rows"]:
         for what in ("forward", "training"):
-            assert {*row[what]} == {"seconds", "together", "loop", "fused"}
+            assert {*row[what]} == {"seconds", "together", "loop", "compiled", "fused"}
 
 
 # ---- Growth, and training from disk --------------------------------------------------------------

@@ -11,12 +11,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from gatutils import _kernels
 from gatutils._aggregations import row_maxima, row_sums
 from gatutils._checks import expect_finite
+from gatutils._gat import pair_scores
 from gatutils._gatv2 import gatv2_scores
 from gatutils._kernels import (
     dropout_mask,
     entry_dots,
     entry_sums,
-    pair_scores,
     segment_softmax,
     softmax_and_sums,
     weighted_column_sums,

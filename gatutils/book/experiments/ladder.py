@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from gatutils._gat import pair_scores, score_halves
 from gatutils._kernels import dropout_mask, weighted_row_sums
 from gatutils._layers import States
 from gatutils.book.experiments.published import (
@@ -18,6 +19,7 @@ from gatutils.book.experiments.published import (
     scores_on,
     seen_from,
 )
+from gatutils.graph import Graph
 from gatutils.graph_attention import GATConv
 from gatutils.message_passing import GraphNet
 from gatutils.planetoid import Planetoid
@@ -100,12 +102,16 @@ class AuthorsGATConv(GATConv):
         by_head = (copies * dropout_mask(copies, self.dropout)) @ self.W.transpose(1, 2)
         return by_head.transpose(0, 1)
 
-    def score_halves(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
-        """Return both halves of the score, each with its bias."""
-        of_query, of_key = super().score_halves(query, key)
-        if self.b_scores is not None:
-            of_query, of_key = of_query + self.b_scores[0], of_key + self.b_scores[1]
-        return of_query, of_key
+    def score(
+        self, query: Tensor, key: Tensor, graph: Graph, edge_features: Tensor | None = None
+    ) -> Tensor:
+        """Add a bias to each half of the score."""
+        if self.b_scores is None:
+            return super().score(query, key, graph, edge_features)
+        of_query, of_key = score_halves(query, key, self.a)
+        of_query = of_query[: graph.num_nodes] + self.b_scores[0]  # in a block there are more
+        of_key = of_key + self.b_scores[1]
+        return pair_scores(of_query, of_key, None, self.negative_slope, graph.pattern)
 
     def join_heads(self, out: Tensor, *, in_place: bool = False) -> Tensor:
         """Add each head's own bias before the heads are joined."""
