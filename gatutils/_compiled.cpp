@@ -30,9 +30,10 @@ using Perhaps = std::optional<Tensor>;
 #define RESTRICT __restrict__
 #define SIMD _Pragma("omp simd")
 #define SIMD_SUM _Pragma("omp simd reduction(+ : sum)")
+#define UNROLL _Pragma("GCC unroll 16")
 
-// How many entries ahead the rows are fetched into the cache: they lie anywhere in memory.
-constexpr int64_t kAhead = 6;
+// How many entries ahead a state is fetched into the cache.
+constexpr int64_t kAhead = 16;
 
 // How many numbers a thread should have to work on at least.
 constexpr int64_t kGrain = 32768;
@@ -72,10 +73,12 @@ const T* numbers(const Perhaps& tensor) {
   return tensor ? tensor->const_data_ptr<T>() : nullptr;
 }
 
-template <typename T>
-void fetch_row(const T* row, int64_t width) {
+// Fetches numbers into the cache that will be needed soon: they lie anywhere in memory.
+template <typename T, typename Size>
+inline void fetch(const T* from, Size size) {
   constexpr int64_t kLine = 64 / sizeof(T);
-  for (int64_t k = 0; k < width; k += kLine) __builtin_prefetch(row + k);
+  UNROLL
+  for (int64_t k = 0; k < size; k += kLine) __builtin_prefetch(from + k);
 }
 
 // Calls a function with a size, which for the common ones the compiler knows.
@@ -142,36 +145,34 @@ struct Entries {
 
   const T* weights_of(int64_t n) const { return weights + (members ? members[n] : n) * heads; }
   const T* state_of(int64_t n) const { return states + ends[n] * width; }
-
-  // What comes soon is fetched into the cache: it lies anywhere in memory.
-  void fetch_after(int64_t n) const {
-    if (n + kAhead >= count) return;
-    fetch_row(state_of(n + kAhead), width);
-    if (members) __builtin_prefetch(weights_of(n + kAhead));
-  }
 };
 
-// The part of a weighted sum of states that fits into `vectors` registers.
+// The part of a weighted sum of states that fits into `vectors` registers; the part begins with a
+// head, or lies in one.
 template <int64_t vectors, typename T, typename Size>
 inline void sum_part(
-    const Entries<T>& entries, int64_t from, int64_t until, int64_t at, Size dim, T* to) {
+    const Entries<T>& given, int64_t from, int64_t until, int64_t at, Size dim, T* to) {
   using Vector = typename Lanes<T>::Vector;
   constexpr int64_t kCount = Lanes<T>::kCount;
+  const Entries<T> entries = given;  // a copy, which stays in registers
+  const int64_t head = at / dim;
   Vector sums[vectors];
-  int64_t head[vectors];
-  for (int64_t k = 0; k < vectors; ++k) {
-    sums[k] = Vector{};
-    head[k] = (at + k * kCount) / dim;
-  }
+  UNROLL
+  for (int64_t k = 0; k < vectors; ++k) sums[k] = Vector{};
   for (int64_t n = from; n < until; ++n) {
-    if (at == 0) entries.fetch_after(n);
-    const T *weights = entries.weights_of(n), *state = entries.state_of(n) + at;
+    if (n + kAhead < entries.count) {
+      fetch(entries.state_of(n + kAhead) + at, std::integral_constant<int64_t, vectors * kCount>{});
+      if (entries.members && at == 0) __builtin_prefetch(entries.weights_of(n + kAhead));
+    }
+    const T *weights = entries.weights_of(n) + head, *state = entries.state_of(n) + at;
+    UNROLL
     for (int64_t k = 0; k < vectors; ++k) {
       Vector values;
       std::memcpy(&values, state + k * kCount, sizeof(values));
-      sums[k] += weights[head[k]] * values;
+      sums[k] += weights[k * kCount / dim] * values;
     }
   }
+  UNROLL
   for (int64_t k = 0; k < vectors; ++k) std::memcpy(to + at + k * kCount, &sums[k], sizeof(Vector));
 }
 
@@ -197,7 +198,6 @@ void weighted_sums(const Tensor& bounds, const Entries<T>& entries, int64_t dim,
         }
         clear(to, entries.width);
         for (int64_t n = from; n < until; ++n) {
-          entries.fetch_after(n);
           for (int64_t h = 0; h < entries.heads; ++h)
             add_scaled(
                 to + h * dim, entries.weights_of(n)[h], entries.state_of(n) + h * dim, dim);
@@ -237,15 +237,17 @@ inline T leaky_relu(T x, T slope) {
   return std::max(x, T(0)) + slope * std::min(x, T(0));
 }
 
-// a^T s_n for each node's state s_n, in each head; `a` has `stride` numbers per head.
+// a^T s_n for each node's state s_n, in each head. The numbers of `a` are those at an offset among
+// the 2 dim numbers of each head.
 template <typename T>
-void products(const T* states, const T* a, int64_t stride, int64_t nodes, int64_t heads,
+void products(const T* states, const T* vectors, int64_t a, int64_t nodes, int64_t heads,
               int64_t dim, T* to) {
   with_size(dim, [=](auto dim) {
     at::parallel_for(0, nodes, kGrain / (heads * dim) + 1, [=](int64_t from, int64_t until) {
       for (int64_t n = from; n < until; ++n)
         for (int64_t h = 0; h < heads; ++h)
-          to[n * heads + h] = dot(states + (n * heads + h) * dim, a + h * stride, dim);
+          to[n * heads + h] =
+              dot(states + (n * heads + h) * dim, vectors + 2 * h * dim + a, dim);
     });
   });
 }
@@ -278,13 +280,14 @@ std::tuple<Tensor, Tensor> gat_scores(
     scalar_t* q = halves.mutable_data_ptr<scalar_t>();
     scalar_t* k = q + rows * heads;
     scalar_t* to = scores.mutable_data_ptr<scalar_t>();
-    products(numbers<scalar_t>(of_rows), vector, 2 * dim, rows, heads, dim, q);
-    products(
-        numbers<scalar_t>(of_columns), vector + dim, 2 * dim, of_columns.size(0), heads, dim, k);
+    const int64_t nodes = of_columns.size(0);
+    products(numbers<scalar_t>(of_rows), vector, 0, rows, heads, dim, q);
+    products(numbers<scalar_t>(of_columns), vector, dim, nodes, heads, dim, k);
     with_size(heads, [=, &indptr](auto heads) {
       for_rows(indptr, entries, heads, [=](int64_t from, int64_t until) {
         for (int64_t i = from; i < until; ++i) {
           for (int64_t e = first[i]; e < first[i + 1]; ++e) {
+            fetch(k + column[std::min(e + kAhead, entries - 1)] * heads, heads);
             const scalar_t *of_i = q + i * heads, *of_j = k + column[e] * heads;
             scalar_t* RESTRICT score = to + e * heads;
             SIMD
@@ -499,8 +502,9 @@ std::tuple<Tensor, Tensor> softmax_and_sums_backward(
         for (int64_t i = from; i < until; ++i) {
           clear(mean.data(), heads);
           for (int64_t e = first[i]; e < first[i + 1]; ++e) {
-            if (e + kAhead < entries) fetch_row(v + column[e + kAhead] * width, width);
+            const scalar_t* next = v + column[std::min(e + kAhead, entries - 1)] * width;
             for (int64_t h = 0; h < heads; ++h) {
+              fetch(next + h * dim, dim);
               const int64_t at = e * heads + h;
               scalar_t of_alpha =
                   dot(g + i * width + h * dim, v + column[e] * width + h * dim, dim);
@@ -547,8 +551,9 @@ Tensor gatv2_scores(
       for_rows(indptr, entries, width, [=](int64_t from, int64_t until) {
         for (int64_t i = from; i < until; ++i) {
           for (int64_t e = first[i]; e < first[i + 1]; ++e) {
-            if (e + kAhead < entries) fetch_row(k + column[e + kAhead] * width, width);
+            const scalar_t* next = k + column[std::min(e + kAhead, entries - 1)] * width;
             for (int64_t h = 0; h < heads; ++h) {
+              fetch(next + h * dim, dim);
               const scalar_t *of_i = q + i * width + h * dim, *of_h = vector + h * dim;
               const scalar_t* of_j = k + column[e] * width + h * dim;
               scalar_t sum = 0;
@@ -596,8 +601,9 @@ std::tuple<Tensor, Tensor, Tensor> gatv2_scores_backward(
         for (int64_t i = from; i < until; ++i) {
           clear(of_q + i * width, width);
           for (int64_t e = first[i]; e < first[i + 1]; ++e) {
-            if (e + kAhead < entries) fetch_row(k + column[e + kAhead] * width, width);
+            const scalar_t* next = k + column[std::min(e + kAhead, entries - 1)] * width;
             for (int64_t h = 0; h < heads; ++h) {
+              fetch(next + h * dim, dim);
               const scalar_t above = f[e * heads + h], below = slope * above;
               const scalar_t* RESTRICT of_i = q + i * width + h * dim;
               const scalar_t* RESTRICT of_j = k + column[e] * width + h * dim;
@@ -621,11 +627,11 @@ std::tuple<Tensor, Tensor, Tensor> gatv2_scores_backward(
         for (int64_t j = from; j < until; ++j) {
           clear(of_k + j * width, width);
           for (int64_t n = first_of_column[j]; n < first_of_column[j + 1]; ++n) {
-            if (n + kAhead < entries) {
-              fetch_row(q + row[n + kAhead] * width, width);
-              __builtin_prefetch(f + entry[n + kAhead] * heads);
-            }
+            const int64_t soon = std::min(n + kAhead, entries - 1);
+            const scalar_t* next = q + row[soon] * width;
+            __builtin_prefetch(f + entry[soon] * heads);
             for (int64_t h = 0; h < heads; ++h) {
+              fetch(next + h * dim, dim);
               const scalar_t above = f[entry[n] * heads + h], below = slope * above;
               const scalar_t* RESTRICT of_i = q + row[n] * width + h * dim;
               const scalar_t* RESTRICT of_j = k + j * width + h * dim;
