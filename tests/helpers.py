@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -34,6 +35,12 @@ def load_script(path: str) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     not_none(spec.loader).exec_module(module)
     return module
+
+
+needs_compiler = pytest.mark.skipif(
+    sys.platform == "win32" or not shutil.which("c++"),
+    reason="the compiled kernels need a C++ compiler: GCC, on macOS Clang",
+)
 
 
 def slow_but(fast, values):

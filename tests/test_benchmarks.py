@@ -5,7 +5,7 @@ import sys
 
 import pytest
 import torch
-from helpers import load_script
+from helpers import load_script, needs_compiler
 
 cost = load_script("benchmarks/attention_cost.py")
 # As the scripts that import them find them, which are run in their folder.
@@ -39,6 +39,7 @@ def test_attention_cost_writes_whole(tmp_path, monkeypatch):
     assert json.loads(cost.OUT.read_text(encoding="utf-8"))["lengths"] == [4, 8]
 
 
+@needs_compiler
 @pytest.mark.slow
 def test_gat_layer_measures_each_library_and_writes_whole(tmp_path, monkeypatch):
     """Its memory too, in processes of their own."""
@@ -57,13 +58,17 @@ def test_gat_layer_measures_each_library_and_writes_whole(tmp_path, monkeypatch)
     assert [grown["heads"] for grown in stored["growth"]] == [1, 2]
     for what in ("forward", "training"):
         assert min(row[what]["seconds"].values()) > 0
-        for other in {*row[what]["seconds"]} - {"ours"}:
-            low, high = row[what][other]["quartiles"]
-            assert 0 < low <= row[what][other]["ratio"] <= high
+        found = row[what] | {f"compiled {who}": of for who, of in row[what]["compiled"].items()}
+        for other in {*found} - {"seconds", "compiled"}:
+            low, high = found[other]["quartiles"]
+            assert 0 < low <= found[other]["ratio"] <= high
+        assert {*row[what]["compiled"]} == {*row[what]["seconds"]} - {"compiled"}
     # Theirs keeps a row of floats for each edge; ours does not.
-    assert row["memory"]["pyg"] > 80_300 * 2 * 64 * 4 / 1e6 > row["memory"]["ours"] > 0
+    for who in ("ours", "compiled"):
+        assert row["memory"]["pyg"] > 80_300 * 2 * 64 * 4 / 1e6 > row["memory"][who] > 0
 
 
+@needs_compiler
 def test_gat_layer_stores_nothing_where_only_some_sizes_are_asked_for(
     tmp_path, monkeypatch, capsys
 ):
@@ -100,6 +105,7 @@ def test_gat_layer_draws_graphs_of_so_many_edges():
     assert (graph.source == graph.target).sum() == 30
 
 
+@needs_compiler
 def test_gat_layer_compares_layers_that_say_the_same(monkeypatch):
     """It stops where they do not."""
     for kind in gat.KINDS:
@@ -159,6 +165,7 @@ def forms(request, monkeypatch, tmp_path):
     return ["together", "loop", "compiled", *(["fused"] if request.param else [])]
 
 
+@needs_compiler
 def test_forms_of_the_layer_are_compared_and_stored_whole(forms, tmp_path):
     """Their outputs and gradients are compared before they are timed."""
     gat_forms.main([])
@@ -176,11 +183,13 @@ def test_forms_of_the_layer_are_compared_and_stored_whole(forms, tmp_path):
             assert all(row[what][form]["ratio"] > 0 for form in forms)
 
 
+@needs_compiler
 def test_forms_are_not_stored_where_only_some_sizes_are_asked_for(forms, tmp_path):
     gat_forms.main(["--sizes", "some"])
     assert not list(tmp_path.iterdir())
 
 
+@needs_compiler
 def test_forms_whose_outputs_differ_are_not_timed(forms, monkeypatch):
     def perturbed(*given):
         contexts, weights = whole(*given)

@@ -1,11 +1,11 @@
 """The compiled kernels compute what torch's operations do: values, gradients, and refusals."""
 
-import shutil
 import subprocess
 import sys
 
 import pytest
 import torch
+from helpers import needs_compiler
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
@@ -19,10 +19,7 @@ from gatutils import (
     use_compiled_kernels,
 )
 
-pytestmark = pytest.mark.skipif(
-    not shutil.which("c++") or sys.platform == "win32",
-    reason="the kernels need a C++ compiler, GCC or Clang",
-)
+pytestmark = needs_compiler
 
 KINDS = (GATConv, GATv2Conv)
 
