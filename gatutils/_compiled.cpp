@@ -1,5 +1,5 @@
-// Graph attention as loops over the edges: what _gat.py, _gatv2.py and _kernels.py compute by operations
-// of torch, with the same arguments and results, on a CPU and for float and double.
+// Graph attention as loops over the edges: what _gat.py, _gatv2.py and _kernels.py compute by
+// operations of torch, with the same arguments and results, on a CPU and for float and double.
 //
 // The sparsity pattern comes as in _csr.py. The entries of row i are those from indptr[i] to
 // indptr[i + 1] - 1, and `indices` has the column of each. Those of column j are `order[n]` for n
