@@ -298,7 +298,9 @@ def test_without_a_compiler_the_error_says_what_is_needed(monkeypatch, tmp_path)
     )
     monkeypatch.setenv("CXX", str(fake))
     monkeypatch.setenv("TORCH_EXTENSIONS_DIR", str(tmp_path / "extensions"))
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    ran = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True
+    )
     assert "refused: use_compiled_kernels: expected GCC (on macOS Clang), Ninja" in ran.stdout
     assert "no such header" in ran.stdout
     assert "torch.Size([2, 2])" in ran.stdout
@@ -313,7 +315,9 @@ def test_what_one_process_has_compiled_the_next_one_loads(monkeypatch):
         "print(hasattr(torch.ops.gatutils, 'gat_scores'))\n"
     )
     monkeypatch.setenv("CXX", "/nowhere")
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    ran = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True
+    )
     assert ran.stdout == "True\n"
     assert ran.stderr == ""
 
