@@ -285,9 +285,8 @@ def test_they_are_used_where_promised_and_nowhere_else(kind, monkeypatch):
 def test_without_a_compiler_the_error_says_what_is_needed(monkeypatch, tmp_path):
     """In a process of its own, as this one has them."""
     fake = tmp_path / "c++"
-    fake.write_text(
-        "#!/bin/sh\ncase $* in *--version*) exit 0;; esac\necho no such header >&2\nexit 1\n"
-    )
+    script = "#!/bin/sh\ncase $* in *--version*) exit 0;; esac\necho no such header >&2\nexit 1\n"
+    fake.write_text(script, encoding="utf-8")
     fake.chmod(0o755)
     code = (
         "import gatutils, torch\n"
