@@ -5,9 +5,9 @@
 
 Without Numba (see below) nothing is stored either.
 
-The projections and the scores of the nodes are the same in all; what differs is how the softmax
-over each node's edges and the weighted sums are computed. Besides, only *together* adds the bias in
-place, and *loop* joins the heads with a copy.
+The projections are the same in all; what differs is how the softmax over each node's edges and the
+weighted sums are computed, and in *compiled* the scores too. Besides, only *together* and
+*compiled* add the bias in place, and *loop* joins the heads with a copy.
 
 - **together**: as :class:`~gatutils.graph_attention.GATConv` does, all heads in one sparse product.
 - **loop**: the same operations for one head after the other.

@@ -162,7 +162,7 @@ def test_the_number_of_threads_changes_nothing_but_rounding(kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_gradient_of_a_is_exact_also_where_many_like_terms_add_up(kind):
-    """In single precision one sum over all edges would be off by a thousandth."""
+    """In single precision one sum over all edges would be off by a hundredth."""
     nodes, each = 2000, 700
     graph = Graph(nodes, torch.arange(nodes * each) % nodes, torch.arange(nodes * each) // each)
     query, key = torch.full((nodes, 1, 1), 0.3), torch.full((nodes, 1, 1), 0.4)
