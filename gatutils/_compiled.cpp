@@ -3,7 +3,8 @@
 //
 // The sparsity pattern comes as in _csr.py. The entries of row i are those from indptr[i] to
 // indptr[i + 1] - 1, and `indices` has the column of each. Those of column j are `order[n]` for n
-// from column_indptr[j] to column_indptr[j + 1] - 1, and `rows` has the row of each of these.
+// from column_indptr[j] to column_indptr[j + 1] - 1. `rows` has the row of each entry, and
+// `ordered_rows` that of each in this order.
 // Entries have one number per head; rows and columns have `dim` numbers per head, side by side.
 //
 // A thread computes whole rows, or whole columns, so that no two write to the same place, and a
@@ -15,6 +16,7 @@
 #include <torch/library.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <limits>
 #include <optional>
@@ -30,6 +32,7 @@ using Perhaps = std::optional<Tensor>;
 #define RESTRICT __restrict__
 #define SIMD _Pragma("omp simd")
 #define SIMD_SUM _Pragma("omp simd reduction(+ : sum)")
+#define SIMD_MAX_AND_SUM _Pragma("omp simd reduction(max : largest) reduction(+ : sum)")
 #define UNROLL _Pragma("GCC unroll 16")
 
 // How many entries ahead a state is fetched into the cache.
@@ -50,17 +53,18 @@ void expect(const Perhaps& tensor, const char* name, at::IntArrayRef sizes) {
   if (tensor) expect(*tensor, name, sizes);
 }
 
-void expect_rows(const Tensor& indptr, const Tensor& indices) {
+void expect_rows(const Tensor& indptr, const Tensor& rows, const Tensor& indices) {
   TORCH_CHECK(indptr.dim() == 1 && indptr.numel() > 0, "indptr: expected one axis");
   expect(indptr, "indptr", indptr.sizes());
   expect(indices, "indices", {indices.numel()});
+  expect(rows, "rows", {indices.numel()});
 }
 
-void expect_columns(const Tensor& indptr, const Tensor& order, const Tensor& rows,
+void expect_columns(const Tensor& indptr, const Tensor& order, const Tensor& ordered_rows,
                     int64_t columns, int64_t entries) {
   expect(indptr, "column_indptr", {columns + 1});
   expect(order, "order", {entries});
-  expect(rows, "rows", {entries});
+  expect(ordered_rows, "ordered_rows", {entries});
 }
 
 template <typename T>
@@ -71,6 +75,11 @@ const T* numbers(const Tensor& tensor) {
 template <typename T>
 const T* numbers(const Perhaps& tensor) {
   return tensor ? tensor->const_data_ptr<T>() : nullptr;
+}
+
+// A tensor whose numbers lie one after the other, of the dtype of another one.
+Perhaps contiguous(const Perhaps& tensor, const Tensor& like) {
+  return tensor ? Perhaps(tensor->to(like.scalar_type()).contiguous()) : std::nullopt;
 }
 
 // Fetches numbers into the cache that will be needed soon: they lie anywhere in memory.
@@ -98,7 +107,29 @@ void with_size(int64_t size, F function) {
 template <typename Size>
 constexpr bool kKnown = !std::is_same_v<Size, int64_t>;
 
-// Calls a function for ranges of rows; `work` is the size of what belongs to an entry.
+// Some numbers: in registers, if the compiler knows how many.
+template <typename T, typename Size>
+struct Numbers {
+  explicit Numbers(Size) {}
+  T* data() { return held; }
+  T held[Size::value];
+};
+
+template <typename T>
+struct Numbers<T, int64_t> {
+  explicit Numbers(int64_t size) : held(size) {}
+  T* data() { return held.data(); }
+  std::vector<T> held;
+};
+
+// Calls a function for ranges of entries; `work` is the size of what belongs to one.
+template <typename F>
+void for_entries(int64_t entries, int64_t work, F function) {
+  at::parallel_for(0, entries, kGrain / std::max<int64_t>(work, 1) + 1, function);
+}
+
+// Calls a function for ranges of rows. A loop over the entries of each row costs a wrong guess of
+// the processor at its end, so what can do without uses for_entries.
 template <typename F>
 void for_rows(const Tensor& indptr, int64_t entries, int64_t work, F function) {
   const int64_t rows = indptr.numel() - 1;
@@ -112,12 +143,48 @@ inline void clear(T* RESTRICT to, Size size) {
   for (int64_t d = 0; d < size; ++d) to[d] = 0;
 }
 
-template <typename T, typename Size>
-inline T dot(const T* RESTRICT one, const T* RESTRICT other, Size size) {
+// 32 bytes of numbers, with which the compiler calculates at once.
+template <typename T>
+struct Lanes {
+  typedef T Vector __attribute__((vector_size(32)));
+  static constexpr int64_t kCount = 32 / sizeof(T);
+};
+
+template <typename T>
+inline typename Lanes<T>::Vector load(const T* from) {
+  typename Lanes<T>::Vector vector;
+  std::memcpy(&vector, from, sizeof(vector));
+  return vector;
+}
+
+// sum_d term(read, d), where `read` reads one number, or as many as fit into a vector.
+template <typename T, typename Size, typename F>
+inline T sum_of(Size size, F term) {
+  constexpr int64_t kCount = Lanes<T>::kCount, kSums = 4;  // which do not wait for each other
+  if constexpr (kKnown<Size>) {
+    if constexpr (Size::value % (kSums * kCount) == 0) {
+      typename Lanes<T>::Vector sums[kSums] = {};
+      UNROLL
+      for (int64_t d = 0; d < size; d += kSums * kCount) {
+        UNROLL
+        for (int64_t k = 0; k < kSums; ++k) sums[k] += term(load<T>, d + k * kCount);
+      }
+      sums[0] = (sums[0] + sums[1]) + (sums[2] + sums[3]);
+      T sum = 0;
+      UNROLL
+      for (int64_t k = 0; k < kCount; ++k) sum += sums[0][k];
+      return sum;
+    }
+  }
   T sum = 0;
   SIMD_SUM
-  for (int64_t d = 0; d < size; ++d) sum += one[d] * other[d];
+  for (int64_t d = 0; d < size; ++d) sum += term([](const T* from) { return *from; }, d);
   return sum;
+}
+
+template <typename T, typename Size>
+inline T dot(const T* one, const T* other, Size size) {
+  return sum_of<T>(size, [=](auto read, int64_t d) { return read(one + d) * read(other + d); });
 }
 
 template <typename T, typename Size>
@@ -125,13 +192,6 @@ inline void add_scaled(T* RESTRICT to, T factor, const T* RESTRICT from, Size si
   SIMD
   for (int64_t d = 0; d < size; ++d) to[d] += factor * from[d];
 }
-
-// 32 bytes of numbers, with which the compiler calculates at once.
-template <typename T>
-struct Lanes {
-  typedef T Vector __attribute__((vector_size(32)));
-  static constexpr int64_t kCount = 32 / sizeof(T);
-};
 
 // Some entries of a row or of a column: their numbers, and where the states at their other ends
 // begin. Without `members`, entry n is the n-th.
@@ -151,14 +211,15 @@ struct Entries {
 // head, or lies in one.
 template <int64_t vectors, typename T, typename Size>
 inline void sum_part(
-    const Entries<T>& given, int64_t from, int64_t until, int64_t at, Size dim, T* to) {
+    const Entries<T>& given, int64_t from, int64_t until, int64_t at, Size dim, const T* bias,
+    T* to) {
   using Vector = typename Lanes<T>::Vector;
   constexpr int64_t kCount = Lanes<T>::kCount;
   const Entries<T> entries = given;  // a copy, which stays in registers
   const int64_t head = at / dim;
   Vector sums[vectors];
   UNROLL
-  for (int64_t k = 0; k < vectors; ++k) sums[k] = Vector{};
+  for (int64_t k = 0; k < vectors; ++k) sums[k] = bias ? load(bias + at + k * kCount) : Vector{};
   for (int64_t n = from; n < until; ++n) {
     if (n + kAhead < entries.count) {
       fetch(entries.state_of(n + kAhead) + at, std::integral_constant<int64_t, vectors * kCount>{});
@@ -167,36 +228,38 @@ inline void sum_part(
     const T *weights = entries.weights_of(n) + head, *state = entries.state_of(n) + at;
     UNROLL
     for (int64_t k = 0; k < vectors; ++k) {
-      Vector values;
-      std::memcpy(&values, state + k * kCount, sizeof(values));
-      sums[k] += weights[k * kCount / dim] * values;
+      sums[k] += weights[k * kCount / dim] * load(state + k * kCount);
     }
   }
   UNROLL
   for (int64_t k = 0; k < vectors; ++k) std::memcpy(to + at + k * kCount, &sums[k], sizeof(Vector));
 }
 
-// sum_n w_n s_n over the entries of each row, or of each column, in each head.
+// b + sum_n w_n s_n over the entries of each row, or of each column, in each head; b may be null.
+// With `add`, b is what is in the place of the sum.
 template <typename T>
-void weighted_sums(const Tensor& bounds, const Entries<T>& entries, int64_t dim, T* sums) {
+void weighted_sums(const Tensor& bounds, const Entries<T>& entries, int64_t dim, const T* b,
+                   bool add, T* sums) {
   const int64_t* first = numbers<int64_t>(bounds);
   with_size(dim, [=, &bounds](auto dim) {
     for_rows(bounds, entries.count, entries.width, [=](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
         const int64_t from = first[i], until = first[i + 1];
         T* to = sums + i * entries.width;
+        const T* bias = add ? to : b;
         if (kKnown<decltype(dim)> && dim % Lanes<T>::kCount == 0) {
           constexpr int64_t kCount = Lanes<T>::kCount;
           int64_t at = 0;
           for (; at + 8 * kCount <= entries.width; at += 8 * kCount)
-            sum_part<8>(entries, from, until, at, dim, to);
+            sum_part<8>(entries, from, until, at, dim, bias, to);
           for (; at + 2 * kCount <= entries.width; at += 2 * kCount)
-            sum_part<2>(entries, from, until, at, dim, to);
+            sum_part<2>(entries, from, until, at, dim, bias, to);
           for (; at < entries.width; at += kCount)
-            sum_part<1>(entries, from, until, at, dim, to);
+            sum_part<1>(entries, from, until, at, dim, bias, to);
           continue;
         }
-        clear(to, entries.width);
+        if (!add) clear(to, entries.width);
+        if (b) add_scaled(to, T(1), b, entries.width);
         for (int64_t n = from; n < until; ++n) {
           for (int64_t h = 0; h < entries.heads; ++h)
             add_scaled(
@@ -232,80 +295,269 @@ Tensor thread_sums(int64_t heads, int64_t width) {
   return at::zeros({at::get_num_threads(), heads, width}, at::kDouble);
 }
 
-template <typename T>
-inline T leaky_relu(T x, T slope) {
-  return std::max(x, T(0)) + slope * std::min(x, T(0));
+Tensor total(const Tensor& by_thread, at::ScalarType type) {
+  return (by_thread.size(0) == 1 ? by_thread[0] : by_thread.sum(0)).to(type);
 }
 
-// a^T s_n for each node's state s_n, in each head. The numbers of `a` are those at an offset among
-// the 2 dim numbers of each head.
-template <typename T>
-void products(const T* states, const T* vectors, int64_t a, int64_t nodes, int64_t heads,
-              int64_t dim, T* to) {
-  with_size(dim, [=](auto dim) {
-    at::parallel_for(0, nodes, kGrain / (heads * dim) + 1, [=](int64_t from, int64_t until) {
-      for (int64_t n = from; n < until; ++n)
-        for (int64_t h = 0; h < heads; ++h)
-          to[n * heads + h] =
-              dot(states + (n * heads + h) * dim, vectors + 2 * h * dim + a, dim);
-    });
-  });
+// The gradient of the bias, if there is one.
+Perhaps of_bias(const Perhaps& bias, const Tensor& of_sums) {
+  return bias ? Perhaps(of_sums.sum(0)) : std::nullopt;
 }
 
-// LeakyReLU(a_1^T q_i + a_2^T k_j + x_ij) for each entry (i, j), in each head; then all products
-// with queries and keys. Without keys the queries are the keys too, and may be more than there are
-// rows.
-std::tuple<Tensor, Tensor> gat_scores(
-    const Tensor& queries, const Perhaps& keys, const Tensor& a, const Perhaps& terms,
-    double negative_slope, const Tensor& indptr, const Tensor& indices) {
-  expect_rows(indptr, indices);
-  TORCH_CHECK(queries.dim() == 3, "queries: expected (nodes, heads, dim), got ", queries.sizes());
-  const int64_t entries = indices.numel(), rows = indptr.numel() - 1;
-  const int64_t heads = queries.size(1), dim = queries.size(2);
-  TORCH_CHECK(queries.size(0) >= rows, "queries: expected ", rows, " or more, got ",
-              queries.size(0));
-  expect(queries, "queries", queries.sizes());
-  if (keys) expect(keys, "keys", {keys->size(0), heads, dim});
-  expect(a, "a", {heads, 2 * dim});
-  expect(terms, "terms", {entries, heads});
-  const Tensor of_rows = queries.contiguous(), vectors = a.contiguous();
-  const Tensor of_columns = keys ? keys->contiguous() : of_rows;
-  const Perhaps of_entries = terms ? Perhaps(terms->contiguous()) : std::nullopt;
-  Tensor scores = at::empty({entries, heads}, queries.options());
-  Tensor halves = at::empty({(rows + of_columns.size(0)) * heads}, queries.options());
-  const int64_t *first = numbers<int64_t>(indptr), *column = numbers<int64_t>(indices);
-  AT_DISPATCH_FLOATING_TYPES(queries.scalar_type(), "gat_scores", [&] {
-    const scalar_t *vector = numbers<scalar_t>(vectors), *x = numbers<scalar_t>(of_entries);
-    const scalar_t slope = negative_slope;
-    scalar_t* q = halves.mutable_data_ptr<scalar_t>();
-    scalar_t* k = q + rows * heads;
-    scalar_t* to = scores.mutable_data_ptr<scalar_t>();
-    const int64_t nodes = of_columns.size(0);
-    products(numbers<scalar_t>(of_rows), vector, 0, rows, heads, dim, q);
-    products(numbers<scalar_t>(of_columns), vector, dim, nodes, heads, dim, k);
-    with_size(heads, [=, &indptr](auto heads) {
-      for_rows(indptr, entries, heads, [=](int64_t from, int64_t until) {
-        for (int64_t i = from; i < until; ++i) {
-          for (int64_t e = first[i]; e < first[i + 1]; ++e) {
-            fetch(k + column[std::min(e + kAhead, entries - 1)] * heads, heads);
-            const scalar_t *of_i = q + i * heads, *of_j = k + column[e] * heads;
-            scalar_t* RESTRICT score = to + e * heads;
-            SIMD
-            for (int64_t h = 0; h < heads; ++h) score[h] = of_i[h] + of_j[h];
-            if (x) add_scaled(score, scalar_t(1), x + e * heads, heads);
-            SIMD
-            for (int64_t h = 0; h < heads; ++h) score[h] = leaky_relu(score[h], slope);
+// Of numbers or vectors, for slopes from 0 to 1.
+template <typename V, typename T>
+inline V leaky_relu(V x, T slope) {
+  const V below = slope * x;
+  return x > below ? x : below;
+}
+
+// exp(e_ij), or exp(e_ij - max_k e_ik), divided by the sum over the row's entries, in each head. `to`
+// may be the scores themselves.
+void softmax(const Tensor& scores, bool subtract_maxima, const Tensor& indptr, const Tensor& rows,
+             Tensor to) {
+  const int64_t *first = numbers<int64_t>(indptr), *row = numbers<int64_t>(rows);
+  const int64_t entries = scores.size(0);
+  const Tensor of_rows = at::empty({indptr.numel() - 1, scores.size(1)}, scores.options());
+  AT_DISPATCH_FLOATING_TYPES(scores.scalar_type(), "softmax", [&] {
+    const scalar_t* s = numbers<scalar_t>(scores);
+    scalar_t *w = to.mutable_data_ptr<scalar_t>(), *of_row = of_rows.mutable_data_ptr<scalar_t>();
+    with_size(scores.size(1), [=, &indptr, &scores, &to](auto heads) {
+      if (subtract_maxima) {
+        for_rows(indptr, entries, heads, [=](int64_t from, int64_t until) {
+          for (int64_t i = from; i < until; ++i) {
+            scalar_t* largest = of_row + i * heads;
+            std::fill_n(largest, heads, -std::numeric_limits<scalar_t>::infinity());
+            for (int64_t e = first[i]; e < first[i + 1]; ++e)
+              for (int64_t h = 0; h < heads; ++h)
+                largest[h] = std::max(largest[h], s[e * heads + h]);
           }
+        });
+        for_entries(entries, heads, [=](int64_t from, int64_t until) {
+          for (int64_t e = from; e < until; ++e)
+            for (int64_t h = 0; h < heads; ++h)
+              w[e * heads + h] = s[e * heads + h] - of_row[row[e] * heads + h];
+        });
+      }
+      at::exp_outf(subtract_maxima ? to : scores, to);
+      for_rows(indptr, entries, heads, [=](int64_t from, int64_t until) {
+        Numbers<scalar_t, decltype(heads)> total(heads);
+        for (int64_t i = from; i < until; ++i) {
+          clear(total.data(), heads);
+          for (int64_t e = first[i]; e < first[i + 1]; ++e)
+            add_scaled(total.data(), scalar_t(1), w + e * heads, heads);
+          std::copy_n(total.data(), heads, of_row + i * heads);
+        }
+      });
+      // Divided, not multiplied by the inverse, so that the weight of an only entry is 1.
+      for_entries(entries, heads, [=](int64_t from, int64_t until) {
+        for (int64_t e = from; e < until; ++e) {
+          const scalar_t* RESTRICT total = of_row + row[e] * heads;
+          scalar_t* RESTRICT weight = w + e * heads;
+          SIMD
+          for (int64_t h = 0; h < heads; ++h) weight[h] /= total[h];
         }
       });
     });
   });
-  return {scores, halves};
 }
 
-// Given the gradient f_n of a^T s_n and, if there is a second, that of a_2^T s_n: the gradient of
-// s_n, which is f_n a (plus the other f_n a_2), and those of a and a_2, which are sum_n f_n s_n.
-// `a` and `a_2` are at these offsets among the 2 dim numbers of each head.
+// c_i = b + sum_j m_ij alpha_ij v_j for each row, in each head.
+template <typename T>
+void sums_of_rows(const Tensor& weights, const T* values, const Perhaps& mask, const T* bias,
+                  const Tensor& indptr, const Tensor& indices, int64_t dim, T* sums) {
+  const Tensor carried = mask ? weights * *mask : weights;
+  const int64_t heads = weights.size(1);
+  const Entries<T> entries{nullptr, numbers<int64_t>(indices), numbers<T>(carried), values,
+                           indices.numel(), heads, heads * dim};
+  weighted_sums(indptr, entries, dim, bias, false, sums);
+}
+
+// sum_i m_ij alpha_ij g_i for each column, in each head: the gradient of v_j; perhaps added to what
+// there is of it.
+template <typename T>
+void sums_of_columns(const Tensor& weights, const T* g, const Perhaps& mask,
+                     const Tensor& column_indptr, const Tensor& order, const Tensor& ordered_rows,
+                     int64_t dim, bool add, T* sums) {
+  const Tensor carried = mask ? weights * *mask : weights;
+  const int64_t heads = weights.size(1);
+  const T* none = nullptr;
+  const Entries<T> entries{numbers<int64_t>(order), numbers<int64_t>(ordered_rows),
+                           numbers<T>(carried), g, order.numel(), heads, heads * dim};
+  weighted_sums(column_indptr, entries, dim, none, add, sums);
+}
+
+// g_i^T v_j for each entry (i, j), in each head.
+template <typename T>
+void entry_dots(const T* g, const T* v, const Tensor& rows, const Tensor& indices, int64_t heads,
+                int64_t dim, T* dots) {
+  const int64_t *row = numbers<int64_t>(rows), *column = numbers<int64_t>(indices);
+  const int64_t entries = indices.numel(), width = heads * dim;
+  with_size(dim, [=](auto dim) {
+    for_entries(entries, width, [=](int64_t from, int64_t until) {
+      for (int64_t e = from; e < until; ++e) {
+        const T* next = v + column[std::min(e + kAhead, entries - 1)] * width;
+        for (int64_t h = 0; h < heads; ++h) {
+          fetch(next + h * dim, dim);
+          dots[e * heads + h] =
+              dot(g + row[e] * width + h * dim, v + column[e] * width + h * dim, dim);
+        }
+      }
+    });
+  });
+}
+
+// Given g_i^T v_j in `of_scores`, puts there the gradient of each score,
+// alpha_ij (a_ij - sum_k alpha_ik a_ik), where that of alpha_ij is a_ij = m_ij g_i^T v_j, plus
+// another one if the weights are used elsewhere too. Then it calls a function with each entry, its
+// row, the number of heads, and a place to add up numbers for the row; these it stores, if wanted.
+template <typename T, typename F>
+void softmax_backward(const T* more, const T* alpha, const T* m, const Tensor& indptr,
+                      int64_t entries, int64_t heads, T* of_scores, T* of_rows, F then) {
+  const int64_t* first = numbers<int64_t>(indptr);
+  with_size(heads, [=, &indptr](auto heads) {
+    for_rows(indptr, entries, heads, [=](int64_t from, int64_t until) {
+      Numbers<T, decltype(heads)> mean(heads), sum(heads);  // sum_k alpha_ik a_ik
+      for (int64_t i = from; i < until; ++i) {
+        clear(mean.data(), heads);
+        clear(sum.data(), heads);
+        for (int64_t e = first[i]; e < first[i + 1]; ++e) {
+          T* RESTRICT of_e = of_scores + e * heads;
+          if (m) {
+            SIMD
+            for (int64_t h = 0; h < heads; ++h) of_e[h] *= m[e * heads + h];
+          }
+          if (more) add_scaled(of_e, T(1), more + e * heads, heads);
+          SIMD
+          for (int64_t h = 0; h < heads; ++h) mean.data()[h] += alpha[e * heads + h] * of_e[h];
+        }
+        for (int64_t e = first[i]; e < first[i + 1]; ++e) {
+          T* RESTRICT of_e = of_scores + e * heads;
+          SIMD
+          for (int64_t h = 0; h < heads; ++h)
+            of_e[h] = alpha[e * heads + h] * (of_e[h] - mean.data()[h]);
+          then(i, e, heads, sum.data());
+        }
+        if (of_rows) std::copy_n(sum.data(), heads, of_rows + i * heads);
+      }
+    });
+  });
+}
+
+// alpha_ij = exp(e_ij) / sum_k exp(e_ik) and c_i = sum_j m_ij alpha_ij v_j, in each head.
+std::tuple<Tensor, Tensor> softmax_and_sums(
+    const Tensor& scores, const Tensor& values, const Perhaps& mask, bool subtract_maxima,
+    const Tensor& indptr, const Tensor& rows, const Tensor& indices) {
+  expect_rows(indptr, rows, indices);
+  TORCH_CHECK(values.dim() == 3, "values: expected (nodes, heads, dim), got ", values.sizes());
+  const int64_t heads = values.size(1), dim = values.size(2);
+  expect(values, "values", values.sizes());
+  expect(scores, "scores", {indices.numel(), heads});
+  expect(mask, "mask", {indices.numel(), heads});
+  const Tensor given = scores.contiguous(), of_columns = values.contiguous();
+  const Perhaps kept = contiguous(mask, values);
+  Tensor weights = at::empty_like(given);
+  Tensor sums = at::empty({indptr.numel() - 1, heads, dim}, values.options());
+  softmax(given, subtract_maxima, indptr, rows, weights);
+  AT_DISPATCH_FLOATING_TYPES(values.scalar_type(), "softmax_and_sums", [&] {
+    const scalar_t* none = nullptr;
+    sums_of_rows(weights, numbers<scalar_t>(of_columns), kept, none, indptr, indices, dim,
+                 sums.mutable_data_ptr<scalar_t>());
+  });
+  return {sums, weights};
+}
+
+// The gradients of the scores and of the values, given those of c_i and, if the weights are used
+// elsewhere too, of alpha_ij; see _SoftmaxAndSums.
+std::tuple<Tensor, Tensor> softmax_and_sums_backward(
+    const Tensor& of_sums, const Perhaps& of_weights, const Tensor& weights, const Tensor& values,
+    const Perhaps& mask, const Tensor& indptr, const Tensor& rows, const Tensor& indices,
+    const Tensor& column_indptr, const Tensor& order, const Tensor& ordered_rows) {
+  const int64_t entries = indices.numel(), heads = values.size(1), dim = values.size(2);
+  expect(of_sums, "gradient", {indptr.numel() - 1, heads, dim});
+  expect(of_weights, "gradient of the weights", {entries, heads});
+  expect(weights, "weights", {entries, heads});
+  expect_columns(column_indptr, order, ordered_rows, values.size(0), entries);
+  const Tensor given = of_sums.contiguous(), of_columns = values.contiguous();
+  const Tensor shares = weights.contiguous();
+  const Perhaps kept = contiguous(mask, values), used = contiguous(of_weights, values);
+  Tensor of_scores = at::empty_like(shares), of_values = at::empty_like(of_columns);
+  AT_DISPATCH_FLOATING_TYPES(values.scalar_type(), "softmax_and_sums_backward", [&] {
+    const scalar_t *g = numbers<scalar_t>(given), *v = numbers<scalar_t>(of_columns);
+    scalar_t *of_e = of_scores.mutable_data_ptr<scalar_t>(), *nowhere = nullptr;
+    entry_dots(g, v, rows, indices, heads, dim, of_e);
+    softmax_backward(numbers<scalar_t>(used), numbers<scalar_t>(shares), numbers<scalar_t>(kept),
+                     indptr, entries, heads, of_e, nowhere, [](auto...) {});
+    sums_of_columns(shares, g, kept, column_indptr, order, ordered_rows, dim, false,
+                    of_values.mutable_data_ptr<scalar_t>());
+  });
+  return {of_scores, of_values};
+}
+
+// The halves of a node's scores: a_1^T s_n, for the first `rows` nodes, and a_2^T s_n, in each head.
+// `a` has the numbers of a_1 and then those of a_2. Where one is not wanted, it goes nowhere.
+template <typename T>
+void score_halves(const T* states, const T* a, int64_t nodes, int64_t rows, int64_t heads,
+                  int64_t dim, T* of_rows, T* of_columns) {
+  with_size(dim, [=](auto dim) {
+    at::parallel_for(0, nodes, kGrain / (heads * dim) + 1, [=](int64_t from, int64_t until) {
+      for (int64_t n = from; n < until; ++n) {
+        for (int64_t h = 0; h < heads; ++h) {
+          const int64_t at = n * heads + h;
+          const T *state = states + at * dim, *vector = a + 2 * h * dim;
+          if (of_rows && n < rows) of_rows[at] = dot(state, vector, dim);
+          if (of_columns) of_columns[at] = dot(state, vector + dim, dim);
+        }
+      }
+    });
+  });
+}
+
+// LeakyReLU(q_i + k_j + x_ij) for each entry (i, j), in each head.
+template <typename T>
+void gat_scores(const T* q, const T* k, const T* x, T slope, const Tensor& rows,
+                const Tensor& indices, int64_t heads, T* scores) {
+  const int64_t *row = numbers<int64_t>(rows), *column = numbers<int64_t>(indices);
+  const int64_t entries = indices.numel();
+  with_size(heads, [=](auto heads) {
+    for_entries(entries, heads, [=](int64_t from, int64_t until) {
+      for (int64_t e = from; e < until; ++e) {
+        fetch(k + column[std::min(e + kAhead, entries - 1)] * heads, heads);
+        const T *of_i = q + row[e] * heads, *of_j = k + column[e] * heads;
+        T* RESTRICT score = scores + e * heads;
+        SIMD
+        for (int64_t h = 0; h < heads; ++h) score[h] = of_i[h] + of_j[h];
+        if (x) add_scaled(score, T(1), x + e * heads, heads);
+        SIMD
+        for (int64_t h = 0; h < heads; ++h) score[h] = leaky_relu(score[h], slope);
+      }
+    });
+  });
+}
+
+// sum_i f_ij for each column, in each head.
+template <typename T>
+void sums_of_entries(const T* f, const Tensor& column_indptr, const Tensor& order, int64_t heads,
+                     T* sums) {
+  const int64_t *first = numbers<int64_t>(column_indptr), *entry = numbers<int64_t>(order);
+  const int64_t entries = order.numel();
+  with_size(heads, [=, &column_indptr](auto heads) {
+    for_rows(column_indptr, entries, heads, [=](int64_t from, int64_t until) {
+      Numbers<T, decltype(heads)> sum(heads);
+      for (int64_t j = from; j < until; ++j) {
+        clear(sum.data(), heads);
+        for (int64_t n = first[j]; n < first[j + 1]; ++n) {
+          if (n + kAhead < entries) __builtin_prefetch(f + entry[n + kAhead] * heads);
+          add_scaled(sum.data(), T(1), f + entry[n] * heads, heads);
+        }
+        std::copy_n(sum.data(), heads, sums + j * heads);
+      }
+    });
+  });
+}
+
+// Given the gradient f_n of a^T s_n and, if there is a second, that of a_2^T s_n: adds f_n a (and
+// the other f_n a_2) to the gradient of s_n, and sum_n f_n s_n to those of a and a_2. `a` and `a_2`
+// are at these offsets among the 2 dim numbers of each head.
 template <typename T>
 void products_backward(
     const T* f, const T* f_2, const T* states, const T* vectors, int64_t a, int64_t a_2,
@@ -318,19 +570,27 @@ void products_backward(
       std::vector<T> terms(width);
       for (int64_t n = from; n < until; ++n) {
         for (int64_t h = 0; h < heads; ++h) {
-          const T factor = f[n * heads + h];
-          const T* RESTRICT state = states + (n * heads + h) * dim;
-          const T* RESTRICT vector = vectors + 2 * h * dim + a;
+          const T f_n = f[n * heads + h], f_2n = f_2 ? f_2[n * heads + h] : 0;
+          const T *RESTRICT state = states + (n * heads + h) * dim;
+          const T *RESTRICT vector = vectors + 2 * h * dim + a;
+          const T *RESTRICT vector_2 = vectors + 2 * h * dim + a_2;
           T* RESTRICT of_state = of_states + (n * heads + h) * dim;
           T* RESTRICT of_vector = terms.data() + 2 * h * dim + a;
+          if (f_2 == nullptr) {
+            SIMD
+            for (int64_t d = 0; d < dim; ++d) {
+              of_state[d] += f_n * vector[d];
+              of_vector[d] += f_n * state[d];
+            }
+            continue;
+          }
+          T* RESTRICT of_vector_2 = terms.data() + 2 * h * dim + a_2;
           SIMD
           for (int64_t d = 0; d < dim; ++d) {
-            of_state[d] = factor * vector[d];
-            of_vector[d] += factor * state[d];
+            of_state[d] += f_n * vector[d] + f_2n * vector_2[d];
+            of_vector[d] += f_n * state[d];
+            of_vector_2[d] += f_2n * state[d];
           }
-          if (f_2 == nullptr) continue;
-          add_scaled(of_state, f_2[n * heads + h], vectors + 2 * h * dim + a_2, dim);
-          add_scaled(terms.data() + 2 * h * dim + a_2, f_2[n * heads + h], state, dim);
         }
         if (n % kNodes == 0 || n + 1 == until) sum.add(terms);
       }
@@ -338,325 +598,316 @@ void products_backward(
   });
 }
 
-// The gradients of queries, keys, a and x. A score has the sign of the sum, whose gradient is added
-// up for each row and for each column. Without keys, the gradient of the queries is that of both.
-std::tuple<Tensor, Perhaps, Tensor, Tensor> gat_scores_backward(
-    const Tensor& of_scores, const Tensor& scores, const Tensor& queries, const Perhaps& keys,
-    const Tensor& a, double negative_slope, const Tensor& indptr, const Tensor& indices,
-    const Tensor& column_indptr, const Tensor& order, const Tensor& rows) {
-  const int64_t entries = indices.numel(), heads = queries.size(1), dim = queries.size(2);
-  expect(of_scores, "gradient", {entries, heads});
-  expect(scores, "scores", {entries, heads});
-  expect_columns(column_indptr, order, rows, keys ? keys->size(0) : queries.size(0), entries);
-  const Tensor given = of_scores.contiguous(), vectors = a.contiguous();
-  const Tensor of_rows = queries.contiguous(), kept = scores.contiguous();
-  const Tensor of_columns = keys ? keys->contiguous() : of_rows;
-  // In a block there are more queries than rows, and the gradient of the others is zero.
-  Tensor by_query = at::zeros({of_rows.size(0), heads}, queries.options());
-  Tensor by_key = at::empty({of_columns.size(0), heads}, queries.options());
-  Tensor of_terms = at::empty_like(given), of_queries = at::empty_like(of_rows);
-  const Tensor of_a = thread_sums(heads, 2 * dim);
-  Perhaps of_keys = keys ? Perhaps(at::empty_like(of_columns)) : std::nullopt;
-  const int64_t *first = numbers<int64_t>(indptr), *entry = numbers<int64_t>(order);
-  const int64_t* first_of_column = numbers<int64_t>(column_indptr);
-  AT_DISPATCH_FLOATING_TYPES(queries.scalar_type(), "gat_scores_backward", [&] {
-    const scalar_t *g = numbers<scalar_t>(given), *s = numbers<scalar_t>(kept);
-    const scalar_t *vector = numbers<scalar_t>(vectors), slope = negative_slope;
-    scalar_t* of_q = by_query.mutable_data_ptr<scalar_t>();
-    scalar_t* of_k = by_key.mutable_data_ptr<scalar_t>();
-    scalar_t* of_x = of_terms.mutable_data_ptr<scalar_t>();
-    with_size(heads, [=, &indptr, &column_indptr](auto heads) {
-      for_rows(indptr, entries, heads, [=](int64_t from, int64_t until) {
-        for (int64_t i = from; i < until; ++i) {
-          scalar_t* RESTRICT sum = of_q + i * heads;
-          for (int64_t e = first[i]; e < first[i + 1]; ++e) {
-            const scalar_t *of_e = g + e * heads, *score = s + e * heads;
-            scalar_t* RESTRICT to = of_x + e * heads;
-            SIMD
-            for (int64_t h = 0; h < heads; ++h) {
-              const scalar_t above = of_e[h], below = slope * above;
-              to[h] = score[h] > 0 ? above : below;
-              sum[h] += to[h];
-            }
-          }
-        }
-      });
-      for_rows(column_indptr, entries, heads, [=](int64_t from, int64_t until) {
-        for (int64_t j = from; j < until; ++j) {
-          clear(of_k + j * heads, heads);
-          for (int64_t n = first_of_column[j]; n < first_of_column[j + 1]; ++n) {
-            if (n + kAhead < entries) __builtin_prefetch(of_x + entry[n + kAhead] * heads);
-            add_scaled(of_k + j * heads, scalar_t(1), of_x + entry[n] * heads, heads);
-          }
-        }
-      });
-    });
-    const scalar_t* none = nullptr;
-    products_backward(
-        of_q, keys ? none : of_k, numbers<scalar_t>(of_rows), vector, 0, dim, of_rows.size(0),
-        heads, dim, of_queries.mutable_data_ptr<scalar_t>(), of_a);
-    if (keys)
-      products_backward(
-          of_k, none, numbers<scalar_t>(of_columns), vector, dim, dim, of_columns.size(0), heads,
-          dim, of_keys->mutable_data_ptr<scalar_t>(), of_a);
-  });
-  return {of_queries, of_keys, of_a.sum(0).to(a.scalar_type()), of_terms};
-}
-
-// The scores, from which each row's largest is subtracted.
-Tensor below_maxima(const Tensor& scores, const Tensor& indptr) {
-  const int64_t heads = scores.size(1);
-  Tensor shifted = at::empty_like(scores);
-  const int64_t* first = numbers<int64_t>(indptr);
-  AT_DISPATCH_FLOATING_TYPES(scores.scalar_type(), "below_maxima", [&] {
-    const scalar_t* s = numbers<scalar_t>(scores);
-    scalar_t* to = shifted.mutable_data_ptr<scalar_t>();
-    for_rows(indptr, scores.size(0), heads, [=](int64_t from, int64_t until) {
-      std::vector<scalar_t> largest(heads);
-      for (int64_t i = from; i < until; ++i) {
-        std::fill(largest.begin(), largest.end(), -std::numeric_limits<scalar_t>::infinity());
-        for (int64_t e = first[i]; e < first[i + 1]; ++e)
-          for (int64_t h = 0; h < heads; ++h)
-            largest[h] = std::max(largest[h], s[e * heads + h]);
-        for (int64_t e = first[i]; e < first[i + 1]; ++e)
-          for (int64_t h = 0; h < heads; ++h)
-            to[e * heads + h] = s[e * heads + h] - largest[h];
+// The largest magnitude of some numbers; NaN if one of them is NaN or infinite.
+double magnitude(const Tensor& tensor) {
+  double found = 0;
+  AT_DISPATCH_FLOATING_TYPES(tensor.scalar_type(), "magnitude", [&] {
+    const scalar_t* x = numbers<scalar_t>(tensor);
+    const auto of_some = [=](int64_t from, int64_t until, double) -> double {
+      scalar_t largest = 0, sum = 0;  // the sum is of zeros, unless a number is not finite
+      SIMD_MAX_AND_SUM
+      for (int64_t n = from; n < until; ++n) {
+        largest = std::max(largest, std::abs(x[n]));
+        sum += x[n] * scalar_t(0);
       }
-    });
+      return largest + sum;
+    };
+    found = at::parallel_reduce(
+        int64_t(0), tensor.numel(), kGrain, 0.0, of_some,
+        [](double one, double other) { return std::isnan(one) || one > other ? one : other; });
   });
-  return shifted;
+  return found;
 }
 
-// Divides the numbers of each row's entries by their sum.
-void normalise(Tensor& weights, const Tensor& indptr) {
-  const int64_t* first = numbers<int64_t>(indptr);
-  AT_DISPATCH_FLOATING_TYPES(weights.scalar_type(), "normalise", [&] {
-    scalar_t* w = weights.mutable_data_ptr<scalar_t>();
-    with_size(weights.size(1), [=, &indptr, &weights](auto heads) {
-      for_rows(indptr, weights.size(0), heads, [=](int64_t from, int64_t until) {
-        std::vector<scalar_t> total(heads);
-        for (int64_t i = from; i < until; ++i) {
-          clear(total.data(), heads);
-          for (int64_t e = first[i]; e < first[i + 1]; ++e)
-            add_scaled(total.data(), scalar_t(1), w + e * heads, heads);
-          // Divided, not multiplied by the inverse, so that the weight of an only entry is 1.
-          for (int64_t e = first[i]; e < first[i + 1]; ++e)
-            for (int64_t h = 0; h < heads; ++h) w[e * heads + h] /= total[h];
-        }
-      });
-    });
-  });
-}
-
-// alpha_ij = exp(e_ij) / sum_k exp(e_ik) and c_i = sum_j m_ij alpha_ij v_j, in each head.
-std::tuple<Tensor, Tensor> softmax_and_sums(
-    const Tensor& scores, const Tensor& values, const Perhaps& mask, bool subtract_maxima,
-    const Tensor& indptr, const Tensor& indices) {
-  expect_rows(indptr, indices);
+// GAT: the softmax and the sums for the scores LeakyReLU(a_1^T q_i + a_2^T v_j + x_ij), with a bias.
+// The values are the keys. Without queries they are the queries too, and may be more than there are
+// rows. The results are c_i + b, with the heads side by side, alpha_ij, the halves of the scores,
+// those of the rows first, and a bound on the magnitude of the scores. If a state or a score is NaN
+// or infinite, so is the bound, and nothing else has been computed.
+std::tuple<Tensor, Tensor, double, Tensor> gat(
+    const Perhaps& queries, const Tensor& values, const Tensor& a, const Perhaps& terms,
+    const Perhaps& mask, const Perhaps& bias, double negative_slope, double limit,
+    const Tensor& indptr, const Tensor& rows, const Tensor& indices) {
+  expect_rows(indptr, rows, indices);
   TORCH_CHECK(values.dim() == 3, "values: expected (nodes, heads, dim), got ", values.sizes());
-  const int64_t heads = values.size(1), dim = values.size(2);
+  const int64_t entries = indices.numel(), num_rows = indptr.numel() - 1;
+  const int64_t columns = values.size(0), heads = values.size(1), dim = values.size(2);
   expect(values, "values", values.sizes());
-  expect(scores, "scores", {indices.numel(), heads});
-  expect(mask, "mask", {indices.numel(), heads});
-  const Tensor given = scores.contiguous(), of_columns = values.contiguous();
-  Tensor weights = subtract_maxima ? below_maxima(given, indptr).exp_() : at::exp(given);
-  normalise(weights, indptr);
-  const Tensor carried = mask ? weights * mask->to(weights.scalar_type()) : weights;
-  Tensor sums = at::empty({indptr.numel() - 1, heads, dim}, values.options());
-  AT_DISPATCH_FLOATING_TYPES(values.scalar_type(), "softmax_and_sums", [&] {
-    const Entries<scalar_t> entries{
-        nullptr, numbers<int64_t>(indices), numbers<scalar_t>(carried),
-        numbers<scalar_t>(of_columns), indices.numel(), heads, heads * dim};
-    weighted_sums(indptr, entries, dim, sums.mutable_data_ptr<scalar_t>());
+  expect(queries, "queries", {num_rows, heads, dim});
+  TORCH_CHECK(queries || columns >= num_rows, "values: expected ", num_rows, " or more, got ", columns);
+  expect(a, "a", {heads, 2 * dim});
+  expect(terms, "terms", {entries, heads});
+  expect(mask, "mask", {entries, heads});
+  expect(bias, "bias", {heads * dim});
+  const Tensor of_columns = values.contiguous(), vectors = a.contiguous();
+  const Perhaps of_rows = contiguous(queries, values), of_entries = contiguous(terms, values);
+  const Perhaps kept = contiguous(mask, values), added = contiguous(bias, values);
+  const Tensor halves = at::empty({(num_rows + columns) * heads}, values.options());
+  const Tensor weights = at::empty({entries, heads}, values.options());
+  const Tensor sums = at::empty({num_rows, heads * dim}, values.options());
+  double largest = 0;
+  AT_DISPATCH_FLOATING_TYPES(values.scalar_type(), "gat", [&] {
+    const scalar_t *v = numbers<scalar_t>(of_columns), *vector = numbers<scalar_t>(vectors);
+    scalar_t *q = halves.mutable_data_ptr<scalar_t>(), *k = q + num_rows * heads, *none = nullptr;
+    if (of_rows)
+      score_halves(numbers<scalar_t>(of_rows), vector, num_rows, num_rows, heads, dim, q, none);
+    score_halves(v, vector, columns, num_rows, heads, dim, of_rows ? none : q, k);
+    largest = magnitude(halves);
+    if (!std::isfinite(largest)) return;
+    gat_scores(q, k, numbers<scalar_t>(of_entries), scalar_t(negative_slope), rows, indices,
+               heads, weights.mutable_data_ptr<scalar_t>());
+    largest = 2 * largest + (of_entries ? magnitude(*of_entries) : 0);
+    if (!(largest <= limit)) largest = magnitude(weights);
+    if (!std::isfinite(largest)) return;
+    softmax(weights, largest > limit, indptr, rows, weights);
+    sums_of_rows(weights, v, kept, numbers<scalar_t>(added), indptr, indices, dim,
+                 sums.mutable_data_ptr<scalar_t>());
   });
-  return {sums, weights};
+  return {sums, weights, largest, halves};
 }
 
-// The gradients of the scores and of the values, given those of c_i and, if the weights are used
-// elsewhere too, of alpha_ij; see _SoftmaxAndSums.
-std::tuple<Tensor, Tensor> softmax_and_sums_backward(
-    const Tensor& of_sums, const Perhaps& of_weights, const Tensor& weights, const Tensor& values,
-    const Perhaps& mask, const Tensor& indptr, const Tensor& indices,
-    const Tensor& column_indptr, const Tensor& order, const Tensor& rows) {
-  const int64_t entries = indices.numel(), heads = values.size(1), dim = values.size(2);
-  expect(of_sums, "gradient", {indptr.numel() - 1, heads, dim});
+// The gradients of bias, queries, values, a and x, given those of c_i and, if the weights are used
+// elsewhere too, of alpha_ij. Without queries, the gradient of the values is that of both.
+std::tuple<Perhaps, Perhaps, Tensor, Tensor, Tensor> gat_backward(
+    const Tensor& of_sums, const Perhaps& of_weights, const Tensor& weights, const Tensor& halves,
+    const Perhaps& queries, const Tensor& values, const Tensor& a, const Perhaps& terms,
+    const Perhaps& mask, const Perhaps& bias, double negative_slope, const Tensor& indptr,
+    const Tensor& rows, const Tensor& indices, const Tensor& column_indptr, const Tensor& order,
+    const Tensor& ordered_rows) {
+  const int64_t entries = indices.numel(), num_rows = indptr.numel() - 1;
+  const int64_t columns = values.size(0), heads = values.size(1), dim = values.size(2);
+  expect(of_sums, "gradient", {num_rows, heads * dim});
   expect(of_weights, "gradient of the weights", {entries, heads});
   expect(weights, "weights", {entries, heads});
-  expect_columns(column_indptr, order, rows, values.size(0), entries);
+  expect(halves, "halves", {(num_rows + columns) * heads});
+  expect_columns(column_indptr, order, ordered_rows, columns, entries);
   const Tensor given = of_sums.contiguous(), of_columns = values.contiguous();
-  const Tensor shares = weights.contiguous();
-  const Perhaps kept = mask ? Perhaps(mask->to(weights.scalar_type()).contiguous()) : std::nullopt;
-  const Perhaps used = of_weights ? Perhaps(of_weights->contiguous()) : std::nullopt;
-  const Tensor carried = kept ? shares * *kept : shares;
-  Tensor of_scores = at::empty_like(shares), of_values = at::empty_like(of_columns);
-  const int64_t *first = numbers<int64_t>(indptr), *column = numbers<int64_t>(indices);
-  AT_DISPATCH_FLOATING_TYPES(values.scalar_type(), "softmax_and_sums_backward", [&] {
+  const Tensor vectors = a.contiguous(), shares = weights.contiguous();
+  const Perhaps of_rows = contiguous(queries, values), of_entries = contiguous(terms, values);
+  const Perhaps kept = contiguous(mask, values), used = contiguous(of_weights, values);
+  // In a block there are more queries than rows, and the gradient of the others is zero.
+  const Tensor by_query = at::zeros({of_rows ? num_rows : columns, heads}, values.options());
+  const Tensor by_key = at::empty({columns, heads}, values.options());
+  const Tensor of_terms = at::empty_like(shares), of_values = at::empty_like(of_columns);
+  const Perhaps of_queries = of_rows ? Perhaps(at::zeros_like(*of_rows)) : std::nullopt;
+  const Tensor of_a = thread_sums(heads, 2 * dim);
+  AT_DISPATCH_FLOATING_TYPES(values.scalar_type(), "gat_backward", [&] {
     const scalar_t *g = numbers<scalar_t>(given), *v = numbers<scalar_t>(of_columns);
-    const scalar_t *alpha = numbers<scalar_t>(shares), *m = numbers<scalar_t>(kept);
-    const scalar_t* more = numbers<scalar_t>(used);
-    scalar_t* of_e = of_scores.mutable_data_ptr<scalar_t>();
-    with_size(dim, [=, &indptr](auto dim) {
-      const int64_t width = heads * dim;
-      for_rows(indptr, entries, width, [=](int64_t from, int64_t until) {
-        std::vector<scalar_t> mean(heads);  // sum_k alpha_ik times the gradient of alpha_ik
-        for (int64_t i = from; i < until; ++i) {
-          clear(mean.data(), heads);
-          for (int64_t e = first[i]; e < first[i + 1]; ++e) {
-            const scalar_t* next = v + column[std::min(e + kAhead, entries - 1)] * width;
-            for (int64_t h = 0; h < heads; ++h) {
-              fetch(next + h * dim, dim);
-              const int64_t at = e * heads + h;
-              scalar_t of_alpha =
-                  dot(g + i * width + h * dim, v + column[e] * width + h * dim, dim);
-              if (m) of_alpha *= m[at];
-              if (more) of_alpha += more[at];
-              of_e[at] = of_alpha;
-              mean[h] += alpha[at] * of_alpha;
-            }
+    const scalar_t *vector = numbers<scalar_t>(vectors), *none = nullptr;
+    const scalar_t *q = numbers<scalar_t>(halves), *k = q + num_rows * heads;
+    scalar_t* of_e = of_terms.mutable_data_ptr<scalar_t>();
+    scalar_t* of_v = of_values.mutable_data_ptr<scalar_t>();
+    scalar_t* of_q = by_query.mutable_data_ptr<scalar_t>();
+    scalar_t* of_k = by_key.mutable_data_ptr<scalar_t>();
+    const scalar_t *x = numbers<scalar_t>(of_entries), slope = negative_slope;
+    const int64_t* column = numbers<int64_t>(indices);
+    entry_dots(g, v, rows, indices, heads, dim, of_e);
+    softmax_backward(
+        numbers<scalar_t>(used), numbers<scalar_t>(shares), numbers<scalar_t>(kept), indptr,
+        entries, heads, of_e, of_q, [=](int64_t i, int64_t e, auto heads, scalar_t* RESTRICT sum) {
+          // Where the sum is negative, which is found once more, the slope enters.
+          const scalar_t *of_i = q + i * heads, *of_j = k + column[e] * heads;
+          scalar_t* RESTRICT of_z = of_e + e * heads;
+          SIMD
+          for (int64_t h = 0; h < heads; ++h) {
+            const scalar_t half = of_i[h] + of_j[h], z = x ? half + x[e * heads + h] : half;
+            const scalar_t above = of_z[h], below = slope * above;
+            of_z[h] = z > 0 ? above : below;
+            sum[h] += of_z[h];
           }
-          for (int64_t e = first[i]; e < first[i + 1]; ++e)
-            for (int64_t h = 0; h < heads; ++h)
-              of_e[e * heads + h] = alpha[e * heads + h] * (of_e[e * heads + h] - mean[h]);
-        }
-      });
-    });
-    const Entries<scalar_t> by_column{
-        numbers<int64_t>(order), numbers<int64_t>(rows), numbers<scalar_t>(carried), g,
-        entries, heads, heads * dim};
-    weighted_sums(column_indptr, by_column, dim, of_values.mutable_data_ptr<scalar_t>());
+        });
+    sums_of_entries(of_e, column_indptr, order, heads, of_k);
+    sums_of_columns(shares, g, kept, column_indptr, order, ordered_rows, dim, false, of_v);
+    products_backward(of_k, of_rows ? none : of_q, v, vector, dim, 0, columns, heads, dim, of_v,
+                      of_a);
+    if (of_rows)
+      products_backward(of_q, none, numbers<scalar_t>(of_rows), vector, 0, 0, num_rows, heads,
+                        dim, of_queries->mutable_data_ptr<scalar_t>(), of_a);
   });
-  return {of_scores, of_values};
+  return {of_bias(bias, given), of_queries, of_values, total(of_a, a.scalar_type()), of_terms};
 }
 
-// a^T LeakyReLU(q_i + k_j) for each entry (i, j), in each head.
-Tensor gatv2_scores(
-    const Tensor& queries, const Tensor& keys, const Tensor& a, double negative_slope,
-    const Tensor& indptr, const Tensor& indices) {
-  expect_rows(indptr, indices);
-  TORCH_CHECK(a.dim() == 2, "a: expected (heads, dim), got ", a.sizes());
-  const int64_t entries = indices.numel(), heads = a.size(0);
-  expect(a, "a", a.sizes());
-  expect(queries, "queries", {indptr.numel() - 1, a.numel()});
-  expect(keys, "keys", {keys.size(0), a.numel()});
-  const Tensor of_rows = queries.contiguous(), of_columns = keys.contiguous();
+// GATv2: the same for the scores a^T LeakyReLU(q_i + v_j). What is returned is c_i + b, alpha_ij,
+// and a bound on the magnitude of the scores.
+std::tuple<Tensor, Tensor, double> gatv2(
+    const Tensor& queries, const Tensor& values, const Tensor& a, const Perhaps& mask,
+    const Perhaps& bias, double negative_slope, double limit, const Tensor& indptr,
+    const Tensor& rows, const Tensor& indices) {
+  expect_rows(indptr, rows, indices);
+  TORCH_CHECK(values.dim() == 3, "values: expected (nodes, heads, dim), got ", values.sizes());
+  const int64_t entries = indices.numel(), num_rows = indptr.numel() - 1;
+  const int64_t heads = values.size(1), dim = values.size(2);
+  expect(values, "values", values.sizes());
+  expect(queries, "queries", {num_rows, heads, dim});
+  expect(a, "a", {heads, dim});
+  expect(mask, "mask", {entries, heads});
+  expect(bias, "bias", {heads * dim});
+  const Tensor of_rows = queries.contiguous(), of_columns = values.contiguous();
   const Tensor vectors = a.contiguous();
-  Tensor scores = at::empty({entries, heads}, queries.options());
-  const int64_t *first = numbers<int64_t>(indptr), *column = numbers<int64_t>(indices);
-  AT_DISPATCH_FLOATING_TYPES(queries.scalar_type(), "gatv2_scores", [&] {
-    const scalar_t *q = numbers<scalar_t>(of_rows), *k = numbers<scalar_t>(of_columns);
+  const Perhaps kept = contiguous(mask, values), added = contiguous(bias, values);
+  const Tensor weights = at::empty({entries, heads}, values.options());
+  const Tensor sums = at::empty({num_rows, heads * dim}, values.options());
+  const int64_t *row = numbers<int64_t>(rows), *column = numbers<int64_t>(indices);
+  double largest = 0;
+  AT_DISPATCH_FLOATING_TYPES(values.scalar_type(), "gatv2", [&] {
+    const scalar_t *q = numbers<scalar_t>(of_rows), *v = numbers<scalar_t>(of_columns);
     const scalar_t *vector = numbers<scalar_t>(vectors), slope = negative_slope;
-    scalar_t* to = scores.mutable_data_ptr<scalar_t>();
-    with_size(a.size(1), [=, &indptr](auto dim) {
+    scalar_t* to = weights.mutable_data_ptr<scalar_t>();
+    with_size(dim, [=](auto dim) {
       const int64_t width = heads * dim;
-      for_rows(indptr, entries, width, [=](int64_t from, int64_t until) {
-        for (int64_t i = from; i < until; ++i) {
-          for (int64_t e = first[i]; e < first[i + 1]; ++e) {
-            const scalar_t* next = k + column[std::min(e + kAhead, entries - 1)] * width;
-            for (int64_t h = 0; h < heads; ++h) {
-              fetch(next + h * dim, dim);
-              const scalar_t *of_i = q + i * width + h * dim, *of_h = vector + h * dim;
-              const scalar_t* of_j = k + column[e] * width + h * dim;
-              scalar_t sum = 0;
-              SIMD_SUM
-              for (int64_t d = 0; d < dim; ++d)
-                sum += of_h[d] * leaky_relu(of_i[d] + of_j[d], slope);
-              to[e * heads + h] = sum;
-            }
+      for_entries(entries, width, [=](int64_t from, int64_t until) {
+        for (int64_t e = from; e < until; ++e) {
+          const scalar_t* next = v + column[std::min(e + kAhead, entries - 1)] * width;
+          for (int64_t h = 0; h < heads; ++h) {
+            fetch(next + h * dim, dim);
+            const scalar_t *of_i = q + row[e] * width + h * dim, *of_h = vector + h * dim;
+            const scalar_t* of_j = v + column[e] * width + h * dim;
+            to[e * heads + h] = sum_of<scalar_t>(dim, [=](auto read, int64_t d) {
+              return read(of_h + d) * leaky_relu(read(of_i + d) + read(of_j + d), slope);
+            });
           }
         }
       });
     });
+    largest = magnitude(weights);
+    if (!std::isfinite(largest)) return;
+    softmax(weights, largest > limit, indptr, rows, weights);
+    sums_of_rows(weights, v, kept, numbers<scalar_t>(added), indptr, indices, dim,
+                 sums.mutable_data_ptr<scalar_t>());
   });
-  return scores;
+  return {sums, weights, largest};
 }
 
-// The gradients of q, k and a. With f_ij, the gradient of the score, and z_ij = q_i + k_j, that of
-// q_i is sum_j f_ij LeakyReLU'(z_ij) a, that of k_j the same sum over i, and that of a
-// sum_ij f_ij LeakyReLU(z_ij), where LeakyReLU(z) = LeakyReLU'(z) z.
-std::tuple<Tensor, Tensor, Tensor> gatv2_scores_backward(
-    const Tensor& of_scores, const Tensor& queries, const Tensor& keys, const Tensor& a,
-    double negative_slope, const Tensor& indptr, const Tensor& indices,
-    const Tensor& column_indptr, const Tensor& order, const Tensor& rows) {
-  const int64_t entries = indices.numel(), heads = a.size(0);
-  expect(of_scores, "gradient", {entries, heads});
-  expect_columns(column_indptr, order, rows, keys.size(0), entries);
-  const Tensor given = of_scores.contiguous(), vectors = a.contiguous();
-  const Tensor of_rows = queries.contiguous(), of_columns = keys.contiguous();
-  Tensor of_queries = at::empty_like(of_rows), of_keys = at::empty_like(of_columns);
-  const Tensor of_a = thread_sums(heads, a.size(1));
-  const int64_t *first = numbers<int64_t>(indptr), *column = numbers<int64_t>(indices);
-  const int64_t *first_of_column = numbers<int64_t>(column_indptr);
-  const int64_t *entry = numbers<int64_t>(order), *row = numbers<int64_t>(rows);
-  AT_DISPATCH_FLOATING_TYPES(queries.scalar_type(), "gatv2_scores_backward", [&] {
-    const scalar_t *q = numbers<scalar_t>(of_rows), *k = numbers<scalar_t>(of_columns);
-    const scalar_t *vector = numbers<scalar_t>(vectors), *f = numbers<scalar_t>(given);
-    const scalar_t slope = negative_slope;
-    scalar_t* of_q = of_queries.mutable_data_ptr<scalar_t>();
-    scalar_t* of_k = of_keys.mutable_data_ptr<scalar_t>();
-    with_size(a.size(1), [=, &indptr, &column_indptr, &of_a](auto dim) {
-      const int64_t width = heads * dim;
-      for_rows(indptr, entries, width, [=, &of_a](int64_t from, int64_t until) {
-        ThreadSum sum_of_a(of_a, width);
-        std::vector<scalar_t> of_vector(width);
-        for (int64_t i = from; i < until; ++i) {
-          clear(of_q + i * width, width);
-          for (int64_t e = first[i]; e < first[i + 1]; ++e) {
-            const scalar_t* next = k + column[std::min(e + kAhead, entries - 1)] * width;
-            for (int64_t h = 0; h < heads; ++h) {
-              fetch(next + h * dim, dim);
-              const scalar_t above = f[e * heads + h], below = slope * above;
-              const scalar_t* RESTRICT of_i = q + i * width + h * dim;
-              const scalar_t* RESTRICT of_j = k + column[e] * width + h * dim;
-              scalar_t* RESTRICT sum = of_q + i * width + h * dim;
-              scalar_t* RESTRICT weighted = of_vector.data() + h * dim;
+// With f_n, the gradients of the scores of a node's entries, and z_n, the sum of its state and of
+// the one at the entry's other end: sum_n f_n LeakyReLU'(z_n) a, and sum_n f_n LeakyReLU'(z_n) z_n is
+// added to the terms, if there are any. This is the part that fits into `vectors` registers.
+template <int64_t vectors, typename T>
+inline void gatv2_part(const Entries<T>& given, int64_t from, int64_t until, int64_t at,
+                       int64_t head, const T* state, const T* a, T slope, T* sum, T* terms) {
+  using Vector = typename Lanes<T>::Vector;
+  constexpr int64_t kCount = Lanes<T>::kCount;
+  const Entries<T> entries = given;  // a copy, which stays in registers
+  Vector own[vectors], sums[vectors] = {}, weighted[vectors] = {};
+  UNROLL
+  for (int64_t k = 0; k < vectors; ++k) own[k] = load(state + at + k * kCount);
+  for (int64_t n = from; n < until; ++n) {
+    if (n + kAhead < entries.count) {
+      fetch(entries.state_of(n + kAhead) + at, std::integral_constant<int64_t, vectors * kCount>{});
+      if (entries.members && at == 0) __builtin_prefetch(entries.weights_of(n + kAhead));
+    }
+    const T f = entries.weights_of(n)[head], *other = entries.state_of(n) + at;
+    const Vector above = Vector{} + f, below = Vector{} + slope * f;
+    UNROLL
+    for (int64_t k = 0; k < vectors; ++k) {
+      const Vector z = own[k] + load(other + k * kCount), factor = z > 0 ? above : below;
+      sums[k] += factor;
+      if (terms) weighted[k] += factor * z;
+    }
+  }
+  UNROLL
+  for (int64_t k = 0; k < vectors; ++k) {
+    const int64_t d = at + k * kCount;
+    const Vector product = sums[k] * load(a + d);
+    std::memcpy(sum + d, &product, sizeof(Vector));
+    if (!terms) continue;
+    const Vector more = load(terms + d) + weighted[k];
+    std::memcpy(terms + d, &more, sizeof(Vector));
+  }
+}
+
+// The same for all rows, or all columns: their gradients, and that of `a`, if it is wanted.
+template <typename T>
+void gatv2_sums(const Tensor& bounds, const Entries<T>& entries, int64_t dim, const T* states,
+                const T* a, T slope, T* sums, const Tensor* of_a) {
+  const int64_t *first = numbers<int64_t>(bounds), width = entries.width;
+  with_size(dim, [=, &bounds](auto dim) {
+    for_rows(bounds, entries.count, width, [=](int64_t begin, int64_t end) {
+      std::optional<ThreadSum> of_vectors;
+      if (of_a) of_vectors.emplace(*of_a, width);
+      std::vector<T> held(width);
+      T* terms = of_a ? held.data() : nullptr;
+      for (int64_t i = begin; i < end; ++i) {
+        const T* own = states + i * width;
+        T* sum = sums + i * width;
+        constexpr int64_t kPart = 4 * Lanes<T>::kCount;
+        if (kKnown<decltype(dim)> && dim % kPart == 0) {
+          for (int64_t at = 0; at < width; at += kPart)
+            gatv2_part<4>(entries, first[i], first[i + 1], at, at / dim, own, a, slope, sum, terms);
+        } else {
+          clear(sum, width);
+          for (int64_t n = first[i]; n < first[i + 1]; ++n) {
+            const int64_t soon = std::min(n + kAhead, entries.count - 1);
+            for (int64_t h = 0; h < entries.heads; ++h) {
+              fetch(entries.state_of(soon) + h * dim, dim);
+              const T above = entries.weights_of(n)[h], below = slope * above;
+              const T* RESTRICT of_i = own + h * dim;
+              const T* RESTRICT of_j = entries.state_of(n) + h * dim;
+              T* RESTRICT to = sum + h * dim;
+              T* RESTRICT weighted = held.data() + h * dim;
               SIMD
               for (int64_t d = 0; d < dim; ++d) {
-                const scalar_t z = of_i[d] + of_j[d], factor = z > 0 ? above : below;
-                sum[d] += factor;
-                weighted[d] += factor * z;
+                const T z = of_i[d] + of_j[d], factor = z > 0 ? above : below;
+                to[d] += factor;
+                if (terms) weighted[d] += factor * z;
               }
             }
           }
-          sum_of_a.add(of_vector);
-          scalar_t* RESTRICT sum = of_q + i * width;
           SIMD
-          for (int64_t d = 0; d < width; ++d) sum[d] *= vector[d];
+          for (int64_t d = 0; d < width; ++d) sum[d] *= a[d];
         }
-      });
-      for_rows(column_indptr, entries, width, [=](int64_t from, int64_t until) {
-        for (int64_t j = from; j < until; ++j) {
-          clear(of_k + j * width, width);
-          for (int64_t n = first_of_column[j]; n < first_of_column[j + 1]; ++n) {
-            const int64_t soon = std::min(n + kAhead, entries - 1);
-            const scalar_t* next = q + row[soon] * width;
-            __builtin_prefetch(f + entry[soon] * heads);
-            for (int64_t h = 0; h < heads; ++h) {
-              fetch(next + h * dim, dim);
-              const scalar_t above = f[entry[n] * heads + h], below = slope * above;
-              const scalar_t* RESTRICT of_i = q + row[n] * width + h * dim;
-              const scalar_t* RESTRICT of_j = k + j * width + h * dim;
-              scalar_t* RESTRICT sum = of_k + j * width + h * dim;
-              SIMD
-              for (int64_t d = 0; d < dim; ++d) sum[d] += of_i[d] + of_j[d] > 0 ? above : below;
-            }
-          }
-          scalar_t* RESTRICT sum = of_k + j * width;
-          SIMD
-          for (int64_t d = 0; d < width; ++d) sum[d] *= vector[d];
-        }
-      });
+        if (of_a) of_vectors->add(held);
+      }
     });
   });
-  return {of_queries, of_keys, of_a.sum(0).to(a.scalar_type())};
+}
+
+// The gradients of bias, queries, values and a. With f_ij, the gradient of the score, and z_ij = q_i + v_j,
+// that of q_i is sum_j f_ij LeakyReLU'(z_ij) a, that of v_j is the same sum over i, plus that of the
+// weighted sums, and that of a is sum_ij f_ij LeakyReLU(z_ij), where LeakyReLU(z) = LeakyReLU'(z) z.
+std::tuple<Perhaps, Tensor, Tensor, Tensor> gatv2_backward(
+    const Tensor& of_sums, const Perhaps& of_weights, const Tensor& weights, const Tensor& queries,
+    const Tensor& values, const Tensor& a, const Perhaps& mask, const Perhaps& bias,
+    double negative_slope, const Tensor& indptr, const Tensor& rows, const Tensor& indices,
+    const Tensor& column_indptr, const Tensor& order, const Tensor& ordered_rows) {
+  const int64_t entries = indices.numel(), heads = a.size(0), dim = a.size(1);
+  expect(of_sums, "gradient", {indptr.numel() - 1, heads * dim});
+  expect(of_weights, "gradient of the weights", {entries, heads});
+  expect(weights, "weights", {entries, heads});
+  expect_columns(column_indptr, order, ordered_rows, values.size(0), entries);
+  const Tensor given = of_sums.contiguous(), shares = weights.contiguous();
+  const Tensor of_rows = queries.contiguous(), of_columns = values.contiguous();
+  const Tensor vectors = a.contiguous();
+  const Perhaps kept = contiguous(mask, values), used = contiguous(of_weights, values);
+  const Tensor of_queries = at::empty_like(of_rows), of_values = at::empty_like(of_columns);
+  const Tensor of_scores = at::empty_like(shares), of_a = thread_sums(heads, dim);
+  AT_DISPATCH_FLOATING_TYPES(values.scalar_type(), "gatv2_backward", [&] {
+    const scalar_t *g = numbers<scalar_t>(given), *q = numbers<scalar_t>(of_rows);
+    const scalar_t *v = numbers<scalar_t>(of_columns), *vector = numbers<scalar_t>(vectors);
+    const scalar_t slope = negative_slope;
+    scalar_t *f = of_scores.mutable_data_ptr<scalar_t>(), *nowhere = nullptr;
+    scalar_t* of_v = of_values.mutable_data_ptr<scalar_t>();
+    entry_dots(g, v, rows, indices, heads, dim, f);
+    softmax_backward(numbers<scalar_t>(used), numbers<scalar_t>(shares), numbers<scalar_t>(kept),
+                     indptr, entries, heads, f, nowhere, [](auto...) {});
+    const Entries<scalar_t> of_row{
+        nullptr, numbers<int64_t>(indices), f, v, entries, heads, heads * dim};
+    const Entries<scalar_t> of_column{
+        numbers<int64_t>(order), numbers<int64_t>(ordered_rows), f, q, entries, heads, heads * dim};
+    gatv2_sums(indptr, of_row, dim, q, vector, slope, of_queries.mutable_data_ptr<scalar_t>(),
+               &of_a);
+    gatv2_sums(column_indptr, of_column, dim, v, vector, slope, of_v, nullptr);
+    sums_of_columns(shares, g, kept, column_indptr, order, ordered_rows, dim, true, of_v);
+  });
+  return {of_bias(bias, given), of_queries, of_values, total(of_a, a.scalar_type())};
 }
 
 }  // namespace
 
 TORCH_LIBRARY(gatutils, library) {
-  library.def("gat_scores", &gat_scores);
-  library.def("gat_scores_backward", &gat_scores_backward);
+  library.def("gat", &gat);
+  library.def("gat_backward", &gat_backward);
   library.def("softmax_and_sums", &softmax_and_sums);
   library.def("softmax_and_sums_backward", &softmax_and_sums_backward);
-  library.def("gatv2_scores", &gatv2_scores);
-  library.def("gatv2_scores_backward", &gatv2_scores_backward);
+  library.def("gatv2", &gatv2);
+  library.def("gatv2_backward", &gatv2_backward);
 }

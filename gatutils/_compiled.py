@@ -28,10 +28,10 @@ SOURCE = Path(__file__).with_suffix(".cpp")
 class Operations(NamedTuple):
     """The compiled operations; see _compiled.cpp."""
 
-    gat_scores: Callable[..., Any]
-    gat_scores_backward: Callable[..., Any]
-    gatv2_scores: Callable[..., Any]
-    gatv2_scores_backward: Callable[..., Any]
+    gat: Callable[..., Any]
+    gat_backward: Callable[..., Any]
+    gatv2: Callable[..., Any]
+    gatv2_backward: Callable[..., Any]
     softmax_and_sums: Callable[..., Any]
     softmax_and_sums_backward: Callable[..., Any]
 
@@ -46,13 +46,17 @@ def use_compiled_kernels(enabled: bool = True) -> None:
     """Let GAT and GATv2 layers run by compiled loops over the edges, which takes less time.
 
     This holds for the whole process, from the next call of a layer on, until it is called with
-    False. The numbers are the same up to rounding. Compiled are attention along edges
-    (:func:`~gatutils.graph_attention.attend_edges`), and the scores of
-    :class:`~gatutils.graph_attention.GATConv` and
-    :class:`~gatutils.graph_attention.GATv2Conv`, with their gradients, for float32 and float64 on
-    a CPU. All else is computed as before: other devices and dtypes, the scores of GATv2 with edge
-    features, gradients of gradients, the gradient of scores or values where the other needs none,
-    and what PyTorch traces (``torch.compile``, ``torch.export``).
+    False. The numbers are the same up to rounding. Compiled are, with their gradients, for float32
+    and float64 on a CPU:
+
+    - :class:`~gatutils.graph_attention.GATConv` after the projection, unless a subclass defines its
+      scores or joins its heads itself;
+    - the scores of :class:`~gatutils.graph_attention.GATv2Conv` without edge features;
+    - :func:`~gatutils.graph_attention.attend_edges`, which all others use, unless only scores or
+      only values need a gradient.
+
+    All else is computed as before, also gradients of gradients and what PyTorch traces
+    (``torch.compile``, ``torch.export``).
 
     The first call on a machine compiles them, which takes about a minute and needs Linux with GCC,
     or macOS with Clang (where they use one thread), and Ninja (``pip install
@@ -87,7 +91,7 @@ def compiled(numbers: Tensor, indptr: Tensor) -> Operations | None:
 def _load() -> Operations:
     """Load the compiled operations, after compiling them if that has not been done."""
     with _loading:  # PyTorch ends the process if a library is loaded twice
-        if not hasattr(torch.ops.gatutils, "gat_scores"):
+        if not hasattr(torch.ops.gatutils, Operations._fields[0]):
             try:
                 _find_or_compile()
             except (OSError, RuntimeError, ImportError, subprocess.SubprocessError) as error:

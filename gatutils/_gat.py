@@ -10,17 +10,8 @@ from torch import Tensor
 from torch.nn.functional import leaky_relu
 
 from gatutils._checks import expect_finite, exporting
-from gatutils._compiled import Operations, compiled
 from gatutils._csr import Pattern
-from gatutils._kernels import (
-    apply,
-    block_diagonal,
-    both_ways,
-    entry_sums,
-    full_precision,
-    gradients,
-    select_rows,
-)
+from gatutils._kernels import apply, block_diagonal, entry_sums, select_rows
 from gatutils._layers import expect_finite_states
 
 
@@ -45,15 +36,8 @@ def gat_scores(
     Raises:
         ValueError: If a query or a key is NaN or infinite, or its product with a half of ``a``.
     """
-    operations = compiled(query, pattern.indptr)
-    if operations is None:
-        of_query, of_key = score_halves(query, key, a)
-        of_query = of_query[: pattern.num_rows]
-        return pair_scores(of_query, of_key, of_entries, slope, pattern)
-    other = None if key is query else key
-    scores, halves = apply(_GATScores, operations, query, other, a, of_entries, slope, pattern)
-    _expect_finite(halves, query, key)
-    return cast(Tensor, scores)
+    of_query, of_key = score_halves(query, key, a)
+    return pair_scores(of_query[: pattern.num_rows], of_key, of_entries, slope, pattern)
 
 
 def score_halves(
@@ -147,54 +131,3 @@ class _PairScores(torch.autograd.Function):
             None,
             None,
         )
-
-
-class _GATScores(torch.autograd.Function):
-    """The scores by the compiled operations, and the halves of which they are made.
-
-    If gradients of the gradients are required (``create_graph=True``), the scores are computed
-    again by operations that autograd records.
-    """
-
-    @staticmethod
-    @full_precision
-    def forward(
-        ctx: Any,
-        operations: Operations,
-        query: Tensor,
-        key: Tensor | None,
-        a: Tensor,
-        of_entries: Tensor | None,
-        slope: float,
-        pattern: Pattern,
-    ) -> tuple[Tensor, Tensor]:
-        """Args are as in :func:`gat_scores`; without a key the query is the key too."""
-        scores, halves = operations.gat_scores(
-            query, key, a, of_entries, slope, pattern.indptr, pattern.indices
-        )
-        ctx.save_for_backward(query, key, a, of_entries, scores)
-        ctx.slope, ctx.pattern, ctx.operations = slope, pattern, operations
-        ctx.mark_non_differentiable(halves)
-        ctx.set_materialize_grads(False)
-        return scores, halves
-
-    @staticmethod
-    @full_precision
-    def backward(ctx: Any, gradient: Tensor | None, *_: None) -> Any:
-        """Return the gradients of query, key, a and the entries' terms."""
-        *inputs, scores = ctx.saved_tensors
-        query, key, a, of_entries = inputs
-        slope, pattern = ctx.slope, ctx.pattern
-        if gradient is None:
-            return (None,) * 7
-        if not torch.is_grad_enabled():
-            found = ctx.operations.gat_scores_backward(
-                gradient, scores, query, key, a, slope, *both_ways(pattern)
-            )
-            return None, *found[:3], None if of_entries is None else found[3], None, None
-
-        def formula(query: Tensor, key: Tensor | None, a: Tensor, of_entries: Tensor | None) -> Any:
-            of_query, of_key = score_halves(query, query if key is None else key, a)
-            return pair_scores(of_query[: pattern.num_rows], of_key, of_entries, slope, pattern)
-
-        return None, *gradients(formula, inputs, gradient), None, None

@@ -13,12 +13,10 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import leaky_relu
 
 from gatutils import _kernels
-from gatutils._compiled import compiled
 from gatutils._csr import Pattern
 from gatutils._kernels import (
     apply,
     block_diagonal,
-    both_ways,
     full_precision,
     fused,
     gradients,
@@ -74,15 +72,6 @@ class _GATv2Scores(torch.autograd.Function):
         pattern: Pattern,
     ) -> Tensor:
         """Args are (nodes, heads x dim) twice and (heads, dim); returns (edges, heads)."""
-        operations = compiled(queries, pattern.indptr) if edges is None else None
-        ctx.operations = operations
-        if operations is not None:
-            ctx.save_for_backward(queries, keys, a, edges, W_e, None)
-            ctx.slope, ctx.pattern = slope, pattern
-            return cast(
-                Tensor,
-                operations.gatv2_scores(queries, keys, a, slope, pattern.indptr, pattern.indices),
-            )
         # The sum of two rows of one table is one operation, several times as fast as three.
         table = torch.cat([queries, keys]) if fused(queries) else None
         ctx.save_for_backward(queries, keys, a, edges, W_e, table)
@@ -128,11 +117,6 @@ class _GATv2Scores(torch.autograd.Function):
         """Recompute the sums, a few thousand edges at a time."""
         queries, keys, a, edges, W_e, table = ctx.saved_tensors
         pattern, slope = ctx.pattern, ctx.slope
-        if ctx.operations is not None:
-            found = ctx.operations.gatv2_scores_backward(
-                gradient, queries, keys, a, slope, *both_ways(pattern)
-            )
-            return *found, None, None
         (blocks,) = block_diagonal(a.unsqueeze(1))
         of_queries, of_keys = torch.zeros_like(queries), torch.zeros_like(keys)
         of_blocks = torch.zeros_like(blocks)

@@ -23,7 +23,7 @@ from __future__ import annotations
 import functools
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, cast
 
 import torch
@@ -105,16 +105,18 @@ def apply(function: type[torch.autograd.Function], *args: Any) -> Any:
 
 
 def gradients(
-    formula: Callable[..., Tensor], inputs: list[Tensor | None], gradient: Tensor
+    formula: Callable[..., Tensor], inputs: Sequence[Tensor | None], gradient: Tensor | None
 ) -> tuple[Tensor | None, ...]:
     """Return the gradients of a formula's inputs, which can be differentiated in turn.
 
-    None for inputs that need no gradient.
+    None for inputs that need no gradient. That of the formula is None if its value is one number.
     """
     with torch.enable_grad():
         # Views, so that a tensor passed as two arguments has a gradient for each of them.
         inputs = [None if each is None else each.view_as(each) for each in inputs]
         wanted = [each for each in inputs if each is not None and each.requires_grad]
+        if not wanted:
+            return (None,) * len(inputs)
         found = iter(torch.autograd.grad(formula(*inputs), wanted, gradient, create_graph=True))
     return tuple(
         next(found) if each is not None and each.requires_grad else None for each in inputs
@@ -424,10 +426,9 @@ class _SoftmaxAndSums(torch.autograd.Function):
         if operations is None:
             weights = segment_softmax(scores, pattern, largest)
         else:
-            subtract = not overflows_never(scores.dtype, largest)
-            sums, weights = operations.softmax_and_sums(
-                scores, values, mask, subtract, pattern.indptr, pattern.indices
-            )
+            subtract = largest > safe_magnitude(scores.dtype)
+            by_row = pattern.indptr, pattern.rows, pattern.indices
+            sums, weights = operations.softmax_and_sums(scores, values, mask, subtract, *by_row)
         ctx.save_for_backward(weights, values, mask)
         ctx.pattern, ctx.operations = pattern, operations
         ctx.set_materialize_grads(False)  # the weights are seldom used elsewhere
@@ -464,8 +465,9 @@ class _SoftmaxAndSums(torch.autograd.Function):
 
 def both_ways(pattern: Pattern) -> tuple[Tensor, ...]:
     """Return a pattern's rows and columns, as the compiled operations take them."""
+    by_row = pattern.indptr, pattern.rows, pattern.indices
     by_column = pattern.head_rows(1, transposed=True)
-    return pattern.indptr, pattern.indices, by_column.indptr, pattern.order, by_column.indices
+    return *by_row, by_column.indptr, pattern.order, by_column.indices
 
 
 def segment_softmax(
@@ -480,7 +482,7 @@ def segment_softmax(
             largest score of each row need not be subtracted from the others.
     """
     with torch.no_grad():
-        if overflows_never(scores.dtype, largest):
+        if largest <= safe_magnitude(scores.dtype):
             weights = scores.exp()
         else:
             # Subtracting the largest score of each row leaves the weights unchanged and prevents
@@ -491,12 +493,13 @@ def segment_softmax(
     return weights
 
 
-def overflows_never(dtype: torch.dtype, largest: float) -> bool:
-    """Tell for which scores no sum of exponentials overflows, or is so small that a weight would.
+@functools.cache
+def safe_magnitude(dtype: torch.dtype) -> float:
+    """Return for scores up to which magnitude no sum of exponentials, and no weight, overflows.
 
-    In float16 a few thousand edges of one node suffice for that.
+    In float16 a few thousand edges of one node suffice for that, so there is no such magnitude.
     """
-    return dtype != torch.float16 and largest <= math.log(torch.finfo(dtype).max) / 4
+    return -math.inf if dtype == torch.float16 else math.log(torch.finfo(dtype).max) / 4
 
 
 def _row_maxima(numbers: Tensor, pattern: Pattern) -> Tensor:

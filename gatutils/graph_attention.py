@@ -22,9 +22,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from gatutils import _fused
 from gatutils._attend_edges import attend_edges, softmax_and_sum
 from gatutils._checks import expect, expect_int
-from gatutils._compiled import use_compiled_kernels
+from gatutils._compiled import Operations, compiled, use_compiled_kernels
 from gatutils._gat import gat_scores
 from gatutils._gatv2 import gatv2_scores
 from gatutils._kernels import dropout_mask, full_precision
@@ -214,13 +215,49 @@ class GraphAttention(nn.Module):
             query = query[: graph.num_nodes]
         if value is not key:  # keys are checked with the scores that they enter
             expect_finite_states(value)
-        scores = self.score(query, key, graph, edge_features)  # (num_edges, heads)
-        drops = None
-        if self.training and self.dropout:  # drawn head by head, on which a seed's runs depend
-            drops = dropout_mask(scores.new_empty(scores.T.shape), self.dropout).T.contiguous()
-        out, alpha = softmax_and_sum(scores, value, graph, drops)
-        joined = self.join_heads(out, in_place=True)
+        joined, alpha = self._attend(query, key, value, graph, edge_features)
         return (joined, alpha) if return_attention_weights else joined
+
+    def _attend(
+        self,
+        query: Float[Tensor, "num_queries heads dim"],
+        key: Float[Tensor, "num_sources heads dim"],
+        value: Float[Tensor, "num_sources heads dim"],
+        graph: Graph,
+        edge_features: Float[Tensor, "num_edges edge_dim"] | None,
+    ) -> tuple[Float[Tensor, "num_nodes out"], Float[Tensor, "num_edges heads"]]:
+        """Return the new states and the attention weights, by one operation if it is compiled."""
+        operations, fused = compiled(value, graph.indptr), None
+        # A subclass may have values of its own, or join the heads in its own way.
+        ours = value is key and type(self).join_heads is GraphAttention.join_heads
+        if operations is not None and ours:
+            fused = self._in_one(operations, query, key, graph, edge_features)
+        if fused is None:
+            scores = self.score(query, key, graph, edge_features)  # (num_edges, heads)
+            out, alpha = softmax_and_sum(scores, value, graph, self._drops(graph, scores))
+            return self.join_heads(out, in_place=True), alpha
+        bias, drops = self.b if self.concat else None, self._drops(graph, value)
+        out, alpha = _fused.attend(fused, graph.pattern, drops, bias)
+        return out if self.concat else self.join_heads(out.view(len(out), *value.shape[1:])), alpha
+
+    def _in_one(
+        self,
+        operations: Operations,
+        query: Float[Tensor, "num_queries heads dim"],
+        key: Float[Tensor, "num_sources heads dim"],
+        graph: Graph,
+        edge_features: Float[Tensor, "num_edges edge_dim"] | None,
+    ) -> _fused.Attention | None:
+        """Return how the compiled operations compute this layer, if they do."""
+        return None
+
+    def _drops(self, graph: Graph, like: Tensor) -> Float[Tensor, "num_edges heads"] | None:
+        """Return what dropout multiplies the weights by, of the dtype of another tensor."""
+        if not (self.training and self.dropout):
+            return None
+        # Drawn head by head, on which a seed's runs depend.
+        shape = self.heads, graph.source.shape[0]
+        return dropout_mask(like.new_empty(shape), self.dropout).T.contiguous()
 
     def dense(
         self,
@@ -369,11 +406,37 @@ class GATConv(GraphAttention):
 
         With edge features the sum has the third part :math:`a_e^\top W_e x_{ij}`.
         """
-        of_edges = None
-        if edge_features is not None and self.W_e is not None and self.a_e is not None:
-            vectors = (self.a_e.unsqueeze(1) @ self.W_e).squeeze(1)  # (heads, edge_dim)
-            of_edges = edge_features.to(vectors.dtype) @ vectors.T
+        of_edges = self._of_edges(edge_features)
         return gat_scores(query, key, self.a, of_edges, self.negative_slope, graph.pattern)
+
+    @full_precision
+    def _of_edges(
+        self, edge_features: Float[Tensor, "num_edges edge_dim"] | None
+    ) -> Float[Tensor, "num_edges heads"] | None:
+        r"""Return :math:`a_e^\top W_e x_{ij}` for each edge."""
+        if edge_features is None or self.W_e is None or self.a_e is None:
+            return None
+        vectors = (self.a_e.unsqueeze(1) @ self.W_e).squeeze(1)  # (heads, edge_dim)
+        return edge_features.to(vectors.dtype) @ vectors.T
+
+    def _in_one(
+        self,
+        operations: Operations,
+        query: Tensor,
+        key: Tensor,
+        graph: Graph,
+        edge_features: Tensor | None,
+    ) -> _fused.Attention | None:
+        if type(self).score is not GATConv.score:
+            return None
+        other, of_edges = None if query is key else query, self._of_edges(edge_features)
+        slope, pattern = self.negative_slope, graph.pattern
+
+        def scores(query: Tensor | None, key: Tensor, a: Tensor, of_edges: Tensor | None) -> Tensor:
+            return gat_scores(key if query is None else query, key, a, of_edges, slope, pattern)
+
+        inputs = other, key, self.a, of_edges
+        return _fused.Attention(operations.gat, operations.gat_backward, inputs, scores, slope)
 
 
 class GATv2Conv(GraphAttention):
@@ -427,6 +490,25 @@ class GATv2Conv(GraphAttention):
             return gatv2_scores(queries, keys, self.a, slope, pattern)
         edges, W_e = edge_features.to(self.W_e.dtype), self.W_e.flatten(0, 1)
         return gatv2_scores(queries, keys, self.a, slope, pattern, edges, W_e)
+
+    def _in_one(
+        self,
+        operations: Operations,
+        query: Tensor,
+        key: Tensor,
+        graph: Graph,
+        edge_features: Tensor | None,
+    ) -> _fused.Attention | None:
+        if type(self).score is not GATv2Conv.score or edge_features is not None:
+            return None
+        slope, pattern = self.negative_slope, graph.pattern
+
+        def scores(query: Tensor, key: Tensor, a: Tensor) -> Tensor:
+            return gatv2_scores(query.flatten(1), key.flatten(1), a, slope, pattern)
+
+        query = query if len(query) == pattern.num_rows else query[: pattern.num_rows]
+        inputs = query, key, self.a
+        return _fused.Attention(operations.gatv2, operations.gatv2_backward, inputs, scores, slope)
 
 
 def _glorot(*shape: int) -> Tensor:

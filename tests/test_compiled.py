@@ -5,7 +5,7 @@ import sys
 
 import pytest
 import torch
-from helpers import needs_compiler
+from helpers import needs_compiler, not_none
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
@@ -162,43 +162,66 @@ def test_the_number_of_threads_changes_nothing_but_rounding(kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_gradient_of_a_is_exact_also_where_many_like_terms_add_up(kind):
-    """In single precision one sum over all edges would be off by a hundredth."""
-    nodes, each = 2000, 700
-    graph = Graph(nodes, torch.arange(nodes * each) % nodes, torch.arange(nodes * each) // each)
-    query, key = torch.full((nodes, 1, 1), 0.3), torch.full((nodes, 1, 1), 0.4)
+    """Each node attends to two sources of its own; all nodes have the same term."""
+    nodes = 300_000
+    graph = Graph(
+        nodes, torch.arange(2 * nodes), torch.arange(2 * nodes) // 2, num_sources=2 * nodes
+    )
+    states = torch.tensor([[0.3], [-0.4]]).repeat(nodes, 1), torch.full((nodes, 1), 0.2)
     layer = kind(1, 1)
 
     def gradient():
-        scores = layer.score(query, key, graph)
-        return torch.autograd.grad(scores.sum(), layer.a)[0]
+        _, weights = layer(states, graph, return_attention_weights=True)
+        return torch.autograd.grad(weights[::2].sum(), layer.a)[0]
 
-    if kind is GATConv:
-        above = float(layer.a.detach() @ torch.tensor([0.3, 0.4])) > 0
-        term = torch.tensor([[0.3, 0.4]]) * (1 if above else layer.negative_slope)
-    else:
-        term = torch.tensor([[0.7]])
-    exact = nodes * each * term
-    torch.testing.assert_close(gradient(), exact, rtol=1e-5, atol=0)
+    found = gradient()
+    use_compiled_kernels(False)
+    layer, states = layer.double(), (states[0].double(), states[1].double())
+    exact = gradient()
+    torch.testing.assert_close(found.double(), exact, rtol=0, atol=1e-5 * float(exact.abs().max()))
 
 
 def test_sizes_that_do_not_fit_are_refused_instead_of_read():
     pattern, operations = random_graph(0, 50, 200).pattern, _compiled._load()
-    rows = pattern.indptr, pattern.indices
+    rows = pattern.indptr, pattern.rows, pattern.indices
     scores, values = torch.randn(200, 2), torch.randn(50, 2, 4)
     for wrong in ((scores[:9], values), (scores, values[:, :1])):
         with pytest.raises(RuntimeError, match="scores: expected shape"):
             operations.softmax_and_sums(*wrong, None, False, *rows)
-    for query, a, name in (
-        (values[:9], torch.randn(2, 8), "queries"),
-        (values, torch.randn(2, 9), "a"),
-        (values, torch.randn(1, 8), "a"),
+    right = {
+        "queries": values,
+        "values": values,
+        "a": torch.randn(2, 8),
+        "terms": scores,
+        "mask": scores,
+        "bias": torch.randn(8),
+    }
+    operations.gat(*right.values(), 0.2, 20.0, *rows)
+    for name, bad in (
+        ("queries", values[:9]),
+        ("values", values[:, :, 0]),
+        ("a", torch.randn(2, 9)),
+        ("a", torch.randn(1, 8)),
+        ("terms", scores[:9]),
+        ("mask", scores[:, :1]),
+        ("bias", torch.randn(4)),
     ):
         with pytest.raises(RuntimeError, match=f"{name}: expected"):
-            operations.gat_scores(query, None, a, None, 0.2, *rows)
-    wide = torch.randn(50, 8)
-    for query, key, name in ((wide[:9], wide, "queries"), (wide, wide[:, :7], "keys")):
-        with pytest.raises(RuntimeError, match=f"{name}: expected"):
-            operations.gatv2_scores(query, key, torch.randn(2, 4), 0.2, *rows)
+            operations.gat(*(right | {name: bad}).values(), 0.2, 20.0, *rows)
+    with pytest.raises(RuntimeError, match="values: expected 50 or more"):
+        operations.gat(None, values[:9], *list(right.values())[2:], 0.2, 20.0, *rows)
+    del right["terms"]
+    right["a"] = torch.randn(2, 4)
+    operations.gatv2(*right.values(), 0.2, 20.0, *rows)
+    for name, bad in (
+        ("queries", values[:9]),
+        ("values", values[:, :1]),
+        ("a", torch.randn(2, 5)),
+        ("mask", scores[:9]),
+        ("bias", torch.randn(4)),
+    ):
+        with pytest.raises(RuntimeError, match="expected"):
+            operations.gatv2(*(right | {name: bad}).values(), 0.2, 20.0, *rows)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -216,6 +239,75 @@ def test_a_step_ends_as_it_began_if_they_are_switched_in_between(kind):
     assert all(not each.requires_grad for each in step(True, False))
     for first, then in ((True, False), (False, True)):
         torch.testing.assert_close(step(first, then), whole, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_any_part_alone_may_need_a_gradient(kind):
+    """Also one through which the gradient is differentiated again."""
+    graph = random_graph(0, 9, 30)
+    layer, states = kind(3, 4, 2, edge_dim=2), torch.randn(9, 3)
+    features = torch.randn(graph.num_edges, 2)
+    parts = {"states": states, "features": features, **dict(layer.named_parameters())}
+    for wanted in parts:
+        for name, part in parts.items():
+            part.requires_grad_(name == wanted)
+
+        def run(part=parts[wanted]):
+            new, weights = layer(
+                states, graph, edge_features=features, return_attention_weights=True
+            )
+            loss = new.square().sum() + (weights.square().sum() if weights.requires_grad else 0)
+            (once,) = torch.autograd.grad(loss, part, retain_graph=True)
+            (recorded,) = torch.autograd.grad(loss, part, create_graph=True)
+            assert_near(once, recorded)
+            (twice,) = torch.autograd.grad(recorded.square().sum(), part)
+            return [once, twice]
+
+        assert_equal(run)
+
+
+def assert_near(one, other):
+    torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_a_layer_with_parts_of_its_own_is_computed_by_them(monkeypatch):
+    class OwnScore(GATConv):
+        def score(self, query, key, graph, edge_features=None):
+            return super().score(query, key, graph, edge_features).neg()
+
+    class OwnHeads(GATConv):
+        def join_heads(self, out, *, in_place=False):
+            return super().join_heads(out, in_place=in_place).neg()
+
+    class OwnValues(GATConv):
+        def project(self, states):
+            projected = super().project(states)[0]
+            return projected, projected, 2 * projected
+
+    graph, states = random_graph(0, 5, 12), torch.randn(5, 3)
+    for kind in (OwnScore, OwnHeads, OwnValues):
+        layer = kind(3, 4, 2)
+        with monkeypatch.context() as during:
+            seen = calls(during)
+            found = layer(states, graph, return_attention_weights=True)
+        use_compiled_kernels(False)
+        assert seen == ["softmax_and_sums"]
+        assert_near(found, layer(states, graph, return_attention_weights=True))
+        use_compiled_kernels()
+
+
+def test_edges_whose_part_of_the_score_overflows_are_refused():
+    graph = random_graph(0, 5, 12)
+    layer = GATConv(3, 4, 2, edge_dim=1)
+    features = torch.zeros(12, 1)
+    features[7] = 3e38
+    with torch.no_grad():
+        not_none(layer.a_e).fill_(9.0)
+        not_none(layer.W_e).fill_(9.0)
+    for enabled in (True, False):
+        use_compiled_kernels(enabled)
+        with pytest.raises(ValueError, match="scores: expected finite numbers"):
+            layer(torch.randn(5, 3), graph, edge_features=features)
 
 
 def test_a_layer_with_its_own_score_refuses_nan_too():
@@ -260,7 +352,7 @@ def calls(monkeypatch):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_they_are_used_where_promised_and_nowhere_else(kind, monkeypatch):
-    graph, name = random_graph(0, 5, 12), kind.__name__[:-4].lower()
+    graph = random_graph(0, 5, 12)
     seen = calls(monkeypatch)
 
     def used(dtype=torch.float32, **more):
@@ -270,14 +362,16 @@ def test_they_are_used_where_promised_and_nowhere_else(kind, monkeypatch):
         layer(torch.randn(5, 3, dtype=dtype), graph, **features).sum().backward()
         return seen
 
-    forward = [f"{name}_scores", "softmax_and_sums"]
-    both_ways = [*forward, "softmax_and_sums_backward", f"{name}_scores_backward"]
+    both_ways = [kind.__name__[:-4].lower()]
+    both_ways.append(f"{both_ways[0]}_backward")
     assert used() == used(torch.float64) == both_ways
     assert used(torch.bfloat16) == []
     with monkeypatch.context() as during:
         during.setattr(torch.compiler, "is_compiling", lambda: True)
         assert used() == []
-    assert used(edge_dim=2) == (both_ways if kind is GATConv else both_ways[1:3])
+    assert used(edge_dim=2) == (
+        both_ways if kind is GATConv else ["softmax_and_sums", "softmax_and_sums_backward"]
+    )
     use_compiled_kernels(False)
     assert used() == []
 
@@ -311,7 +405,7 @@ def test_what_one_process_has_compiled_the_next_one_loads(monkeypatch):
     code = (
         "import gatutils, torch\n"
         "gatutils.use_compiled_kernels()\n"
-        "print(hasattr(torch.ops.gatutils, 'gat_scores'))\n"
+        "print(hasattr(torch.ops.gatutils, 'gat'))\n"
     )
     monkeypatch.setenv("CXX", "/nowhere")
     ran = subprocess.run(
