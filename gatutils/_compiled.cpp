@@ -1,11 +1,11 @@
 // Graph attention as loops over the edges: what _gat.py, _gatv2.py and _kernels.py compute by
-// operations of torch, with the same arguments and results, on a CPU and for float and double.
+// operations of torch, on a CPU, for float and double. _fused.py and _kernels.py call it.
 //
 // The sparsity pattern comes as in _csr.py. The entries of row i are those from indptr[i] to
-// indptr[i + 1] - 1, and `indices` has the column of each. Those of column j are `order[n]` for n
-// from column_indptr[j] to column_indptr[j + 1] - 1. `rows` has the row of each entry, and
-// `ordered_rows` that of each in this order.
-// Entries have one number per head; rows and columns have `dim` numbers per head, side by side.
+// indptr[i + 1] - 1; `rows` has the row of each, and `indices` its column. Those of column j are
+// `order[n]` for n from column_indptr[j] to column_indptr[j + 1] - 1, and `ordered_rows` has the
+// rows in this order. Entries have one number per head; rows and columns have `dim` numbers per
+// head, side by side.
 //
 // A thread computes whole rows, or whole columns, so that no two write to the same place, and a
 // result does not depend on how many there are. Only the gradient of `a` does, up to rounding: each
@@ -109,15 +109,15 @@ constexpr bool kKnown = !std::is_same_v<Size, int64_t>;
 
 // Some numbers: in registers, if the compiler knows how many.
 template <typename T, typename Size>
-struct Numbers {
-  explicit Numbers(Size) {}
+struct Held {
+  explicit Held(Size) {}
   T* data() { return held; }
   T held[Size::value];
 };
 
 template <typename T>
-struct Numbers<T, int64_t> {
-  explicit Numbers(int64_t size) : held(size) {}
+struct Held<T, int64_t> {
+  explicit Held(int64_t size) : held(size) {}
   T* data() { return held.data(); }
   std::vector<T> held;
 };
@@ -128,8 +128,8 @@ void for_entries(int64_t entries, int64_t work, F function) {
   at::parallel_for(0, entries, kGrain / std::max<int64_t>(work, 1) + 1, function);
 }
 
-// Calls a function for ranges of rows. A loop over the entries of each row costs a wrong guess of
-// the processor at its end, so what can do without uses for_entries.
+// Calls a function for ranges of rows. The end of a loop over the entries of a row is a branch that
+// the processor often mispredicts, so what can do without such a loop uses for_entries.
 template <typename F>
 void for_rows(const Tensor& indptr, int64_t entries, int64_t work, F function) {
   const int64_t rows = indptr.numel() - 1;
@@ -304,15 +304,15 @@ Perhaps of_bias(const Perhaps& bias, const Tensor& of_sums) {
   return bias ? Perhaps(of_sums.sum(0)) : std::nullopt;
 }
 
-// Of numbers or vectors, for slopes from 0 to 1.
+// Of a number or a vector.
 template <typename V, typename T>
 inline V leaky_relu(V x, T slope) {
   const V below = slope * x;
-  return x > below ? x : below;
+  return x > 0 ? x : below;
 }
 
-// exp(e_ij), or exp(e_ij - max_k e_ik), divided by the sum over the row's entries, in each head. `to`
-// may be the scores themselves.
+// exp(e_ij), or exp(e_ij - max_k e_ik), divided by the sum over the row's entries, in each head.
+// `to` may be the scores themselves.
 void softmax(const Tensor& scores, bool subtract_maxima, const Tensor& indptr, const Tensor& rows,
              Tensor to) {
   const int64_t *first = numbers<int64_t>(indptr), *row = numbers<int64_t>(rows);
@@ -340,7 +340,7 @@ void softmax(const Tensor& scores, bool subtract_maxima, const Tensor& indptr, c
       }
       at::exp_outf(subtract_maxima ? to : scores, to);
       for_rows(indptr, entries, heads, [=](int64_t from, int64_t until) {
-        Numbers<scalar_t, decltype(heads)> total(heads);
+        Held<scalar_t, decltype(heads)> total(heads);
         for (int64_t i = from; i < until; ++i) {
           clear(total.data(), heads);
           for (int64_t e = first[i]; e < first[i + 1]; ++e)
@@ -406,17 +406,17 @@ void entry_dots(const T* g, const T* v, const Tensor& rows, const Tensor& indice
   });
 }
 
-// Given g_i^T v_j in `of_scores`, puts there the gradient of each score,
-// alpha_ij (a_ij - sum_k alpha_ik a_ik), where that of alpha_ij is a_ij = m_ij g_i^T v_j, plus
-// another one if the weights are used elsewhere too. Then it calls a function with each entry, its
-// row, the number of heads, and a place to add up numbers for the row; these it stores, if wanted.
+// Replaces g_i^T v_j by the gradient of each score, alpha_ij (a_ij - sum_k alpha_ik a_ik), where
+// that of alpha_ij is a_ij = m_ij g_i^T v_j, plus another one if the weights are used elsewhere
+// too. Then `then(i, entry, heads, sum)` may change the gradient, and add to the sum of the row,
+// which is stored if `of_rows` is not null.
 template <typename T, typename F>
 void softmax_backward(const T* more, const T* alpha, const T* m, const Tensor& indptr,
                       int64_t entries, int64_t heads, T* of_scores, T* of_rows, F then) {
   const int64_t* first = numbers<int64_t>(indptr);
   with_size(heads, [=, &indptr](auto heads) {
     for_rows(indptr, entries, heads, [=](int64_t from, int64_t until) {
-      Numbers<T, decltype(heads)> mean(heads), sum(heads);  // sum_k alpha_ik a_ik
+      Held<T, decltype(heads)> mean(heads), sum(heads);  // the mean is sum_k alpha_ik a_ik
       for (int64_t i = from; i < until; ++i) {
         clear(mean.data(), heads);
         clear(sum.data(), heads);
@@ -493,8 +493,8 @@ std::tuple<Tensor, Tensor> softmax_and_sums_backward(
   return {of_scores, of_values};
 }
 
-// The halves of a node's scores: a_1^T s_n, for the first `rows` nodes, and a_2^T s_n, in each head.
-// `a` has the numbers of a_1 and then those of a_2. Where one is not wanted, it goes nowhere.
+// The halves of a node's scores: a_1^T s_n, for the first `rows` nodes, and a_2^T s_n, in each
+// head. `a` has the numbers of a_1 and then those of a_2. Where one is not wanted, it goes nowhere.
 template <typename T>
 void score_halves(const T* states, const T* a, int64_t nodes, int64_t rows, int64_t heads,
                   int64_t dim, T* of_rows, T* of_columns) {
@@ -542,7 +542,7 @@ void sums_of_entries(const T* f, const Tensor& column_indptr, const Tensor& orde
   const int64_t entries = order.numel();
   with_size(heads, [=, &column_indptr](auto heads) {
     for_rows(column_indptr, entries, heads, [=](int64_t from, int64_t until) {
-      Numbers<T, decltype(heads)> sum(heads);
+      Held<T, decltype(heads)> sum(heads);
       for (int64_t j = from; j < until; ++j) {
         clear(sum.data(), heads);
         for (int64_t n = first[j]; n < first[j + 1]; ++n) {
@@ -571,9 +571,9 @@ void products_backward(
       for (int64_t n = from; n < until; ++n) {
         for (int64_t h = 0; h < heads; ++h) {
           const T f_n = f[n * heads + h], f_2n = f_2 ? f_2[n * heads + h] : 0;
-          const T *RESTRICT state = states + (n * heads + h) * dim;
-          const T *RESTRICT vector = vectors + 2 * h * dim + a;
-          const T *RESTRICT vector_2 = vectors + 2 * h * dim + a_2;
+          const T* RESTRICT state = states + (n * heads + h) * dim;
+          const T* RESTRICT vector = vectors + 2 * h * dim + a;
+          const T* RESTRICT vector_2 = vectors + 2 * h * dim + a_2;
           T* RESTRICT of_state = of_states + (n * heads + h) * dim;
           T* RESTRICT of_vector = terms.data() + 2 * h * dim + a;
           if (f_2 == nullptr) {
@@ -619,11 +619,11 @@ double magnitude(const Tensor& tensor) {
   return found;
 }
 
-// GAT: the softmax and the sums for the scores LeakyReLU(a_1^T q_i + a_2^T v_j + x_ij), with a bias.
-// The values are the keys. Without queries they are the queries too, and may be more than there are
-// rows. The results are c_i + b, with the heads side by side, alpha_ij, the halves of the scores,
-// those of the rows first, and a bound on the magnitude of the scores. If a state or a score is NaN
-// or infinite, so is the bound, and nothing else has been computed.
+// GAT: the softmax and the sums for the scores LeakyReLU(a_1^T q_i + a_2^T v_j + x_ij), with a
+// bias. The values are the keys. Without queries they are the queries too, and may be more than
+// there are rows. The results are c_i + b, with the heads side by side, alpha_ij, the halves of the
+// scores, those of the rows first, and a bound on the magnitude of the scores. If a state or a
+// score is NaN or infinite, so is the bound, and nothing else has been computed.
 std::tuple<Tensor, Tensor, double, Tensor> gat(
     const Perhaps& queries, const Tensor& values, const Tensor& a, const Perhaps& terms,
     const Perhaps& mask, const Perhaps& bias, double negative_slope, double limit,
@@ -634,7 +634,8 @@ std::tuple<Tensor, Tensor, double, Tensor> gat(
   const int64_t columns = values.size(0), heads = values.size(1), dim = values.size(2);
   expect(values, "values", values.sizes());
   expect(queries, "queries", {num_rows, heads, dim});
-  TORCH_CHECK(queries || columns >= num_rows, "values: expected ", num_rows, " or more, got ", columns);
+  TORCH_CHECK(queries || columns >= num_rows, "values: expected ", num_rows, " or more, got ",
+              columns);
   expect(a, "a", {heads, 2 * dim});
   expect(terms, "terms", {entries, heads});
   expect(mask, "mask", {entries, heads});
@@ -779,14 +780,15 @@ std::tuple<Tensor, Tensor, double> gatv2(
 }
 
 // With f_n, the gradients of the scores of a node's entries, and z_n, the sum of its state and of
-// the one at the entry's other end: sum_n f_n LeakyReLU'(z_n) a, and sum_n f_n LeakyReLU'(z_n) z_n is
-// added to the terms, if there are any. This is the part that fits into `vectors` registers.
-template <int64_t vectors, typename T>
-inline void gatv2_part(const Entries<T>& given, int64_t from, int64_t until, int64_t at,
-                       int64_t head, const T* state, const T* a, T slope, T* sum, T* terms) {
+// the one at the entry's other end: sum_n f_n LeakyReLU'(z_n) a, and sum_n f_n LeakyReLU'(z_n) z_n
+// is added to the terms, if there are any. This is the part that fits into `vectors` registers.
+template <int64_t vectors, typename T, typename Size>
+inline void gatv2_part(const Entries<T>& given, int64_t from, int64_t until, int64_t at, Size dim,
+                       const T* state, const T* a, T slope, T* sum, T* terms) {
   using Vector = typename Lanes<T>::Vector;
   constexpr int64_t kCount = Lanes<T>::kCount;
   const Entries<T> entries = given;  // a copy, which stays in registers
+  const int64_t head = at / dim;
   Vector own[vectors], sums[vectors] = {}, weighted[vectors] = {};
   UNROLL
   for (int64_t k = 0; k < vectors; ++k) own[k] = load(state + at + k * kCount);
@@ -795,10 +797,10 @@ inline void gatv2_part(const Entries<T>& given, int64_t from, int64_t until, int
       fetch(entries.state_of(n + kAhead) + at, std::integral_constant<int64_t, vectors * kCount>{});
       if (entries.members && at == 0) __builtin_prefetch(entries.weights_of(n + kAhead));
     }
-    const T f = entries.weights_of(n)[head], *other = entries.state_of(n) + at;
-    const Vector above = Vector{} + f, below = Vector{} + slope * f;
+    const T *f = entries.weights_of(n) + head, *other = entries.state_of(n) + at;
     UNROLL
     for (int64_t k = 0; k < vectors; ++k) {
+      const Vector above = Vector{} + f[k * kCount / dim], below = slope * above;
       const Vector z = own[k] + load(other + k * kCount), factor = z > 0 ? above : below;
       sums[k] += factor;
       if (terms) weighted[k] += factor * z;
@@ -829,30 +831,27 @@ void gatv2_sums(const Tensor& bounds, const Entries<T>& entries, int64_t dim, co
       for (int64_t i = begin; i < end; ++i) {
         const T* own = states + i * width;
         T* sum = sums + i * width;
-        constexpr int64_t kPart = 4 * Lanes<T>::kCount;
-        if (kKnown<decltype(dim)> && dim % kPart == 0) {
-          for (int64_t at = 0; at < width; at += kPart)
-            gatv2_part<4>(entries, first[i], first[i + 1], at, at / dim, own, a, slope, sum, terms);
+        constexpr int64_t kCount = Lanes<T>::kCount, kPart = 4 * kCount;
+        if (kKnown<decltype(dim)> && dim % kCount == 0) {
+          int64_t at = 0;
+          for (; at + kPart <= width; at += kPart)
+            gatv2_part<4>(entries, first[i], first[i + 1], at, dim, own, a, slope, sum, terms);
+          for (; at < width; at += kCount)
+            gatv2_part<1>(entries, first[i], first[i + 1], at, dim, own, a, slope, sum, terms);
         } else {
           clear(sum, width);
           for (int64_t n = first[i]; n < first[i + 1]; ++n) {
-            const int64_t soon = std::min(n + kAhead, entries.count - 1);
             for (int64_t h = 0; h < entries.heads; ++h) {
-              fetch(entries.state_of(soon) + h * dim, dim);
               const T above = entries.weights_of(n)[h], below = slope * above;
-              const T* RESTRICT of_i = own + h * dim;
-              const T* RESTRICT of_j = entries.state_of(n) + h * dim;
-              T* RESTRICT to = sum + h * dim;
-              T* RESTRICT weighted = held.data() + h * dim;
-              SIMD
+              const T* of_i = own + h * dim;
+              const T* of_j = entries.state_of(n) + h * dim;
               for (int64_t d = 0; d < dim; ++d) {
                 const T z = of_i[d] + of_j[d], factor = z > 0 ? above : below;
-                to[d] += factor;
-                if (terms) weighted[d] += factor * z;
+                sum[h * dim + d] += factor;
+                if (terms) terms[h * dim + d] += factor * z;
               }
             }
           }
-          SIMD
           for (int64_t d = 0; d < width; ++d) sum[d] *= a[d];
         }
         if (of_a) of_vectors->add(held);
@@ -861,9 +860,10 @@ void gatv2_sums(const Tensor& bounds, const Entries<T>& entries, int64_t dim, co
   });
 }
 
-// The gradients of bias, queries, values and a. With f_ij, the gradient of the score, and z_ij = q_i + v_j,
-// that of q_i is sum_j f_ij LeakyReLU'(z_ij) a, that of v_j is the same sum over i, plus that of the
-// weighted sums, and that of a is sum_ij f_ij LeakyReLU(z_ij), where LeakyReLU(z) = LeakyReLU'(z) z.
+// The gradients of bias, queries, values and a. With f_ij, the gradient of the score, and z_ij =
+// q_i + v_j, that of q_i is sum_j f_ij LeakyReLU'(z_ij) a, that of v_j is the same sum over i, plus
+// that of the weighted sums, and that of a is sum_ij f_ij LeakyReLU(z_ij), where LeakyReLU(z) =
+// LeakyReLU'(z) z.
 std::tuple<Perhaps, Tensor, Tensor, Tensor> gatv2_backward(
     const Tensor& of_sums, const Perhaps& of_weights, const Tensor& weights, const Tensor& queries,
     const Tensor& values, const Tensor& a, const Perhaps& mask, const Perhaps& bias,

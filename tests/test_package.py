@@ -32,6 +32,7 @@ LIBRARY = [
     "sparse",
     "_layers",
     "_gat",
+    "_fused",
     "_aggregate",
     "storage",
     "tables",
