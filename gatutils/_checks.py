@@ -1,7 +1,7 @@
 """Input validation, with messages that name the argument, what was expected and what was given."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -89,20 +89,21 @@ def expect_tensor(
         TypeError: If it is not a tensor of that kind.
         ValueError: If its number of axes is wrong.
     """
-    wanted = f"an {kind} tensor" if kind == "int" else f"a {kind} tensor"
-    if not isinstance(value, Tensor):
-        raise TypeError(f"{name}: expected {wanted}, got {type(value).__name__}")
-    of_kind = {
-        "float": value.is_floating_point(),
-        "int": value.dtype in (torch.int32, torch.int64),
-        "bool": value.dtype == torch.bool,
-    }[kind]
-    if not of_kind:
-        raise TypeError(f"{name}: expected {wanted}, got {value.dtype}")
-    if ndim is not None:
-        right = value.ndim == ndim if exact else value.ndim >= ndim
+    # Sentences are made only where they are needed: layers check their input in every call.
+    if not (isinstance(value, Tensor) and _KINDS[kind](value)):
+        wanted = f"an {kind} tensor" if kind == "int" else f"a {kind} tensor"
+        got = value.dtype if isinstance(value, Tensor) else type(value).__name__
+        raise TypeError(f"{name}: expected {wanted}, got {got}")
+    if ndim is not None and not (value.ndim == ndim if exact else value.ndim >= ndim):
         wanted = f"{ndim} axes" if exact else f"at least {ndim} axes"
-        expect(right, name, wanted, f"shape {tuple(value.shape)}")
+        expect(False, name, wanted, f"shape {tuple(value.shape)}")
+
+
+_KINDS: dict[str, Callable[[Tensor], bool]] = {
+    "float": Tensor.is_floating_point,
+    "int": lambda value: value.dtype in (torch.int32, torch.int64),
+    "bool": lambda value: value.dtype == torch.bool,
+}
 
 
 @runtime_checkable
@@ -153,6 +154,8 @@ def expect_same_dtype(value: _Numbers, name: str, other: _Numbers, other_name: s
     Raises:
         TypeError: If the dtypes differ.
     """
+    if value.dtype == other.dtype and value.device == other.device:
+        return
     if autocast_dtype(value) != autocast_dtype(other):
         raise TypeError(f"{name}: expected {other.dtype} like {other_name}, got {value.dtype}")
 

@@ -304,11 +304,15 @@ Perhaps of_bias(const Perhaps& bias, const Tensor& of_sums) {
   return bias ? Perhaps(of_sums.sum(0)) : std::nullopt;
 }
 
-// Of a number or a vector.
-template <typename V, typename T>
-inline V leaky_relu(V x, T slope) {
-  const V below = slope * x;
-  return x > 0 ? x : below;
+// Without a branch, which for numbers of either sign would be mispredicted at every other one.
+template <typename T>
+inline T leaky_relu(T x, T slope) {
+  return std::max(x, T(0)) + slope * std::min(x, T(0));
+}
+
+template <typename T>
+inline typename Lanes<T>::Vector leaky_relu(typename Lanes<T>::Vector x, T slope) {
+  return x > 0 ? x : slope * x;
 }
 
 // exp(e_ij), or exp(e_ij - max_k e_ik), divided by the sum over the row's entries, in each head.
@@ -709,11 +713,12 @@ std::tuple<Perhaps, Perhaps, Tensor, Tensor, Tensor> gat_backward(
           // Where the sum is negative, which is found once more, the slope enters.
           const scalar_t *of_i = q + i * heads, *of_j = k + column[e] * heads;
           scalar_t* RESTRICT of_z = of_e + e * heads;
+          // Of one head they are looked up, as a branch would be mispredicted.
+          const scalar_t derivatives[2] = {slope, 1};
           SIMD
           for (int64_t h = 0; h < heads; ++h) {
             const scalar_t half = of_i[h] + of_j[h], z = x ? half + x[e * heads + h] : half;
-            const scalar_t above = of_z[h], below = slope * above;
-            of_z[h] = z > 0 ? above : below;
+            of_z[h] *= heads == 1 ? derivatives[z > 0] : (z > 0 ? scalar_t(1) : slope);
             sum[h] += of_z[h];
           }
         });

@@ -26,22 +26,21 @@ class Attention(NamedTuple):
     """How a layer attends, its keys being its values.
 
     Attributes:
-        operation: The compiled operation: scores, softmax and sums of the inputs.
-        backward: The one that computes the gradients of the inputs.
-        inputs: What the scores are computed from; the second are the keys, (columns, heads, dim).
-        scores: The scores of the inputs, (entries, heads), by operations that autograd records.
+        operation: The compiled operation: scores, softmax and sums of some inputs.
+        backward: The one that computes the gradients of these.
+        scores: Their scores, (entries, heads), by operations that autograd records.
         slope: Slope of the LeakyReLU for negative inputs.
     """
 
     operation: Callable[..., Any]
     backward: Callable[..., Any]
-    inputs: tuple[Tensor | None, ...]
     scores: Callable[..., Tensor]
     slope: float
 
 
 def attend(
     attention: Attention,
+    inputs: tuple[Tensor | None, ...],
     pattern: Pattern,
     mask: Float[Tensor, "entries heads"] | None,
     bias: Float[Tensor, " width"] | None,
@@ -50,6 +49,7 @@ def attend(
 
     Args:
         attention: How the layer attends.
+        inputs: What the scores are computed from; the second are the keys, (columns, heads, dim).
         pattern: The positions of the entries.
         mask: The factors by which dropout multiplies the weights; None for ones.
         bias: One number for each of a row's sums; None for zeros.
@@ -60,8 +60,7 @@ def attend(
     Raises:
         ValueError: If a state or a score is NaN or infinite.
     """
-    inputs = attention.inputs
-    sums, weights = apply(_Attend, attention._replace(inputs=()), pattern, mask, bias, *inputs)
+    sums, weights = apply(_Attend, attention, pattern, mask, bias, *inputs)
     return sums, weights
 
 

@@ -50,7 +50,8 @@ def expect_rows(states: States, name: str, rows: int, per: str, sparse: bool = F
     """Raise unless there are so many rows; a CSRMatrix is accepted only with ``sparse``."""
     if not (sparse and isinstance(states, CSRMatrix)):
         expect_tensor(states, name, "float", ndim=2, exact=True)
-    expect(len(states) == rows, name, f"{rows} rows, one per {per}", len(states))
+    if states.shape[0] != rows:
+        expect(False, name, f"{rows} rows, one per {per}", len(states))
 
 
 def sources_and_targets(
@@ -71,8 +72,9 @@ def sources_and_targets(
         expect_rows(states[0], "states[0]", graph.num_sources, "source", sparse)
         expect_rows(states[1], "states[1]", graph.num_nodes, "target", sparse)
         return *states, graph
-    wanted = f"a pair, as the graph is bipartite (num_sources is {graph.num_sources})"
-    expect(not graph.is_bipartite, "states", wanted, type(states).__name__)
+    if graph.is_bipartite:
+        wanted = f"a pair, as the graph is bipartite (num_sources is {graph.num_sources})"
+        expect(False, "states", wanted, type(states).__name__)
     expect_rows(states, "states", graph.num_nodes, "node", sparse)
     return states, states, graph
 
@@ -90,7 +92,8 @@ def expect_sources(
 def expect_width(states: States, weight: Tensor) -> None:
     """Raise unless the states have the width and dtype that weights (..., in) require."""
     width = weight.shape[-1]
-    expect(states.shape[1] == width, "states", f"width {width}", states.shape[1])
+    if states.shape[1] != width:
+        expect(False, "states", f"width {width}", states.shape[1])
     expect_same_dtype(states, "states", weight, "the weights")
 
 

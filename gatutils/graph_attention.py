@@ -237,7 +237,7 @@ class GraphAttention(nn.Module):
             out, alpha = softmax_and_sum(scores, value, graph, self._drops(graph, scores))
             return self.join_heads(out, in_place=True), alpha
         bias, drops = self.b if self.concat else None, self._drops(graph, value)
-        out, alpha = _fused.attend(fused, graph.pattern, drops, bias)
+        out, alpha = _fused.attend(*fused, graph.pattern, drops, bias)
         return out if self.concat else self.join_heads(out.view(len(out), *value.shape[1:])), alpha
 
     def _in_one(
@@ -247,8 +247,8 @@ class GraphAttention(nn.Module):
         key: Float[Tensor, "num_sources heads dim"],
         graph: Graph,
         edge_features: Float[Tensor, "num_edges edge_dim"] | None,
-    ) -> _fused.Attention | None:
-        """Return how the compiled operations compute this layer, if they do."""
+    ) -> tuple[_fused.Attention, tuple[Tensor | None, ...]] | None:
+        """Return how compiled operations compute this layer, and from what; None if none does."""
         return None
 
     def _drops(self, graph: Graph, like: Tensor) -> Float[Tensor, "num_edges heads"] | None:
@@ -338,10 +338,10 @@ class GraphAttention(nn.Module):
         expect_width(source, self.W)
         if target is not source:
             expect_width(target, self.W)
-        given = "None" if edge_features is None else "a tensor"
-        if self.edge_dim is None:
-            expect(edge_features is None, "edge_features", "None, as edge_dim is None", given)
+        if self.edge_dim is None and edge_features is None:
             return
+        given = "None" if edge_features is None else "a tensor"
+        expect(self.edge_dim is not None, "edge_features", "None, as edge_dim is None", given)
         wanted = f"one row of edge_dim = {self.edge_dim} numbers per edge"
         expect(edge_features is not None, "edge_features", wanted, given)
         if edge_features is not None:
@@ -426,17 +426,18 @@ class GATConv(GraphAttention):
         key: Tensor,
         graph: Graph,
         edge_features: Tensor | None,
-    ) -> _fused.Attention | None:
+    ) -> tuple[_fused.Attention, tuple[Tensor | None, ...]] | None:
         if type(self).score is not GATConv.score:
             return None
-        other, of_edges = None if query is key else query, self._of_edges(edge_features)
+        other = None if query is key else query
+        of_edges = None if edge_features is None else self._of_edges(edge_features)
         slope, pattern = self.negative_slope, graph.pattern
 
         def scores(query: Tensor | None, key: Tensor, a: Tensor, of_edges: Tensor | None) -> Tensor:
             return gat_scores(key if query is None else query, key, a, of_edges, slope, pattern)
 
-        inputs = other, key, self.a, of_edges
-        return _fused.Attention(operations.gat, operations.gat_backward, inputs, scores, slope)
+        layer = _fused.Attention(operations.gat, operations.gat_backward, scores, slope)
+        return layer, (other, key, self.a, of_edges)
 
 
 class GATv2Conv(GraphAttention):
@@ -498,7 +499,7 @@ class GATv2Conv(GraphAttention):
         key: Tensor,
         graph: Graph,
         edge_features: Tensor | None,
-    ) -> _fused.Attention | None:
+    ) -> tuple[_fused.Attention, tuple[Tensor | None, ...]] | None:
         if type(self).score is not GATv2Conv.score or edge_features is not None:
             return None
         slope, pattern = self.negative_slope, graph.pattern
@@ -507,8 +508,8 @@ class GATv2Conv(GraphAttention):
             return gatv2_scores(query.flatten(1), key.flatten(1), a, slope, pattern)
 
         query = query if len(query) == pattern.num_rows else query[: pattern.num_rows]
-        inputs = query, key, self.a
-        return _fused.Attention(operations.gatv2, operations.gatv2_backward, inputs, scores, slope)
+        layer = _fused.Attention(operations.gatv2, operations.gatv2_backward, scores, slope)
+        return layer, (query, key, self.a)
 
 
 def _glorot(*shape: int) -> Tensor:
