@@ -6,12 +6,12 @@
 Without Numba (see below) nothing is stored either.
 
 The projections are the same in all; what differs is how the softmax over each node's edges and the
-weighted sums are computed, and in *compiled* the scores too. Besides, only *together* and
-*compiled* add the bias in place, and *loop* joins the heads with a copy.
+weighted sums are computed, and in *compiled* the scores too. Besides, *together* adds the bias in
+place, *compiled* begins each sum with it, and *loop* joins the heads with a copy.
 
 - **together**: as :class:`~gatutils.graph_attention.GATConv` does, all heads in one sparse product.
 - **loop**: the same operations for one head after the other.
-- **compiled**: as *together*, but with the layer's compiled kernels.
+- **compiled**: scores, softmax, sums and bias as one operation, the layer's compiled kernel.
 - **fused**: a kernel compiled by Numba that iterates over the edges of each node and head, and
   keeps nothing per edge: the backward pass recomputes scores and exponentials. It takes part if
   Numba is installed (``pip install --target FOLDER numba``, with FOLDER on PYTHONPATH).

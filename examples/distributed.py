@@ -20,9 +20,11 @@ of its own and exits with 1.
 """
 
 import argparse
+import gc
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable
 from contextlib import nullcontext
 from datetime import timedelta
@@ -223,12 +225,17 @@ def run(args: argparse.Namespace) -> None:
         raise Stop(stop) from error
     try:
         train(args)
-    except RuntimeError as error:
-        if "gloo" not in str(error).lower():
+    except BaseException as error:
+        traceback.clear_frames(error.__traceback__)  # they hold the model
+        if not (isinstance(error, RuntimeError) and "gloo" in str(error).lower()):
             raise
         stop = f"{where}: another process was lost: start again, from the last checkpoint"
         raise Stop(stop) from error
     finally:
+        # The model first, which is in a cycle of references. Were it the last to hold the group, it
+        # would wait for the group's threads with the interpreter locked, and one of these may be
+        # waiting for the interpreter: then both would wait for ever.
+        gc.collect()
         dist.destroy_process_group()
 
 

@@ -42,11 +42,12 @@ constexpr int64_t kAhead = 16;
 constexpr int64_t kGrain = 32768;
 
 // Raises unless a tensor lies on the CPU and its sizes are those: otherwise a loop would read
-// beyond its end.
+// beyond its end. Integers must lie one after the other, too.
 void expect(const Tensor& tensor, const char* name, at::IntArrayRef sizes) {
   TORCH_CHECK(tensor.device().is_cpu(), name, ": expected a tensor on the CPU, got ",
               tensor.device());
   TORCH_CHECK(tensor.sizes() == sizes, name, ": expected shape ", sizes, ", got ", tensor.sizes());
+  TORCH_CHECK(tensor.is_floating_point() || tensor.is_contiguous(), name, ": expected contiguous");
 }
 
 void expect(const Perhaps& tensor, const char* name, at::IntArrayRef sizes) {
@@ -122,7 +123,7 @@ struct Held<T, int64_t> {
   std::vector<T> held;
 };
 
-// Calls a function for ranges of entries; `work` is the size of what belongs to one.
+// Calls a function for ranges of entries, or of nodes; `work` is the size of what belongs to one.
 template <typename F>
 void for_entries(int64_t entries, int64_t work, F function) {
   at::parallel_for(0, entries, kGrain / std::max<int64_t>(work, 1) + 1, function);
@@ -275,8 +276,9 @@ void weighted_sums(const Tensor& bounds, const Entries<T>& entries, int64_t dim,
 class ThreadSum {
  public:
   ThreadSum(const Tensor& by_thread, int64_t width)
-      : to_(by_thread.mutable_data_ptr<double>() + at::get_thread_num() * width), width_(width) {
+      : to_(by_thread.mutable_data_ptr<double>()), width_(width) {
     TORCH_CHECK(at::get_thread_num() < by_thread.size(0), "more threads than PyTorch has");
+    to_ += at::get_thread_num() * width;
   }
 
   // Adds some terms' sum, and clears it.
@@ -299,9 +301,9 @@ Tensor total(const Tensor& by_thread, at::ScalarType type) {
   return (by_thread.size(0) == 1 ? by_thread[0] : by_thread.sum(0)).to(type);
 }
 
-// The gradient of the bias, if there is one.
-Perhaps of_bias(const Perhaps& bias, const Tensor& of_sums) {
-  return bias ? Perhaps(of_sums.sum(0)) : std::nullopt;
+// The gradient of the bias, if it is wanted.
+Perhaps of_bias(bool wanted, const Tensor& of_sums) {
+  return wanted ? Perhaps(of_sums.sum(0)) : std::nullopt;
 }
 
 // Without a branch, which for numbers of either sign would be mispredicted at every other one.
@@ -435,7 +437,7 @@ void softmax_backward(const T* more, const T* alpha, const T* m, const Tensor& i
           for (int64_t h = 0; h < heads; ++h) mean.data()[h] += alpha[e * heads + h] * of_e[h];
         }
         for (int64_t e = first[i]; e < first[i + 1]; ++e) {
-          T* RESTRICT of_e = of_scores + e * heads;
+          T* of_e = of_scores + e * heads;
           SIMD
           for (int64_t h = 0; h < heads; ++h)
             of_e[h] = alpha[e * heads + h] * (of_e[h] - mean.data()[h]);
@@ -480,6 +482,8 @@ std::tuple<Tensor, Tensor> softmax_and_sums_backward(
   expect(of_sums, "gradient", {indptr.numel() - 1, heads, dim});
   expect(of_weights, "gradient of the weights", {entries, heads});
   expect(weights, "weights", {entries, heads});
+  expect(mask, "mask", {entries, heads});
+  expect_rows(indptr, rows, indices);
   expect_columns(column_indptr, order, ordered_rows, values.size(0), entries);
   const Tensor given = of_sums.contiguous(), of_columns = values.contiguous();
   const Tensor shares = weights.contiguous();
@@ -503,7 +507,7 @@ template <typename T>
 void score_halves(const T* states, const T* a, int64_t nodes, int64_t rows, int64_t heads,
                   int64_t dim, T* of_rows, T* of_columns) {
   with_size(dim, [=](auto dim) {
-    at::parallel_for(0, nodes, kGrain / (heads * dim) + 1, [=](int64_t from, int64_t until) {
+    for_entries(nodes, heads * dim, [=](int64_t from, int64_t until) {
       for (int64_t n = from; n < until; ++n) {
         for (int64_t h = 0; h < heads; ++h) {
           const int64_t at = n * heads + h;
@@ -569,7 +573,7 @@ void products_backward(
   constexpr int64_t kNodes = 256;  // whose terms are added up before they enter the sums
   with_size(dim, [=, &of_vectors](auto dim) {
     const int64_t width = 2 * heads * dim;
-    at::parallel_for(0, nodes, kGrain / width + 1, [=, &of_vectors](int64_t from, int64_t until) {
+    for_entries(nodes, width, [=, &of_vectors](int64_t from, int64_t until) {
       ThreadSum sum(of_vectors, width);
       std::vector<T> terms(width);
       for (int64_t n = from; n < until; ++n) {
@@ -662,6 +666,7 @@ std::tuple<Tensor, Tensor, double, Tensor> gat(
     gat_scores(q, k, numbers<scalar_t>(of_entries), scalar_t(negative_slope), rows, indices,
                heads, weights.mutable_data_ptr<scalar_t>());
     largest = 2 * largest + (of_entries ? magnitude(*of_entries) : 0);
+    largest *= std::max(1.0, std::abs(negative_slope));
     if (!(largest <= limit)) largest = magnitude(weights);
     if (!std::isfinite(largest)) return;
     softmax(weights, largest > limit, indptr, rows, weights);
@@ -676,7 +681,7 @@ std::tuple<Tensor, Tensor, double, Tensor> gat(
 std::tuple<Perhaps, Perhaps, Tensor, Tensor, Tensor> gat_backward(
     const Tensor& of_sums, const Perhaps& of_weights, const Tensor& weights, const Tensor& halves,
     const Perhaps& queries, const Tensor& values, const Tensor& a, const Perhaps& terms,
-    const Perhaps& mask, const Perhaps& bias, double negative_slope, const Tensor& indptr,
+    const Perhaps& mask, bool with_bias, double negative_slope, const Tensor& indptr,
     const Tensor& rows, const Tensor& indices, const Tensor& column_indptr, const Tensor& order,
     const Tensor& ordered_rows) {
   const int64_t entries = indices.numel(), num_rows = indptr.numel() - 1;
@@ -685,6 +690,11 @@ std::tuple<Perhaps, Perhaps, Tensor, Tensor, Tensor> gat_backward(
   expect(of_weights, "gradient of the weights", {entries, heads});
   expect(weights, "weights", {entries, heads});
   expect(halves, "halves", {(num_rows + columns) * heads});
+  expect(a, "a", {heads, 2 * dim});
+  expect(queries, "queries", {num_rows, heads, dim});
+  expect(terms, "terms", {entries, heads});
+  expect(mask, "mask", {entries, heads});
+  expect_rows(indptr, rows, indices);
   expect_columns(column_indptr, order, ordered_rows, columns, entries);
   const Tensor given = of_sums.contiguous(), of_columns = values.contiguous();
   const Tensor vectors = a.contiguous(), shares = weights.contiguous();
@@ -730,7 +740,7 @@ std::tuple<Perhaps, Perhaps, Tensor, Tensor, Tensor> gat_backward(
       products_backward(of_q, none, numbers<scalar_t>(of_rows), vector, 0, 0, num_rows, heads,
                         dim, of_queries->mutable_data_ptr<scalar_t>(), of_a);
   });
-  return {of_bias(bias, given), of_queries, of_values, total(of_a, a.scalar_type()), of_terms};
+  return {of_bias(with_bias, given), of_queries, of_values, total(of_a, a.scalar_type()), of_terms};
 }
 
 // GATv2: the same for the scores a^T LeakyReLU(q_i + v_j). What is returned is c_i + b, alpha_ij,
@@ -871,13 +881,17 @@ void gatv2_sums(const Tensor& bounds, const Entries<T>& entries, int64_t dim, co
 // LeakyReLU'(z) z.
 std::tuple<Perhaps, Tensor, Tensor, Tensor> gatv2_backward(
     const Tensor& of_sums, const Perhaps& of_weights, const Tensor& weights, const Tensor& queries,
-    const Tensor& values, const Tensor& a, const Perhaps& mask, const Perhaps& bias,
+    const Tensor& values, const Tensor& a, const Perhaps& mask, bool with_bias,
     double negative_slope, const Tensor& indptr, const Tensor& rows, const Tensor& indices,
     const Tensor& column_indptr, const Tensor& order, const Tensor& ordered_rows) {
   const int64_t entries = indices.numel(), heads = a.size(0), dim = a.size(1);
   expect(of_sums, "gradient", {indptr.numel() - 1, heads * dim});
   expect(of_weights, "gradient of the weights", {entries, heads});
   expect(weights, "weights", {entries, heads});
+  expect(queries, "queries", {indptr.numel() - 1, heads, dim});
+  expect(values, "values", {values.size(0), heads, dim});
+  expect(mask, "mask", {entries, heads});
+  expect_rows(indptr, rows, indices);
   expect_columns(column_indptr, order, ordered_rows, values.size(0), entries);
   const Tensor given = of_sums.contiguous(), shares = weights.contiguous();
   const Tensor of_rows = queries.contiguous(), of_columns = values.contiguous();
@@ -903,7 +917,7 @@ std::tuple<Perhaps, Tensor, Tensor, Tensor> gatv2_backward(
     gatv2_sums(column_indptr, of_column, dim, v, vector, slope, of_v, nullptr);
     sums_of_columns(shares, g, kept, column_indptr, order, ordered_rows, dim, true, of_v);
   });
-  return {of_bias(bias, given), of_queries, of_values, total(of_a, a.scalar_type())};
+  return {of_bias(with_bias, given), of_queries, of_values, total(of_a, a.scalar_type())};
 }
 
 }  // namespace

@@ -49,11 +49,11 @@ def use_compiled_kernels(enabled: bool = True) -> None:
     False. The numbers are the same up to rounding. Compiled are, with their gradients, for float32
     and float64 on a CPU:
 
-    - :class:`~gatutils.graph_attention.GATConv` after the projection, unless a subclass defines its
-      scores or joins its heads itself;
-    - the scores of :class:`~gatutils.graph_attention.GATv2Conv` without edge features;
-    - :func:`~gatutils.graph_attention.attend_edges`, which all others use, unless only scores or
-      only values need a gradient.
+    - all that :class:`~gatutils.graph_attention.GATConv` and, without edge features,
+      :class:`~gatutils.graph_attention.GATv2Conv` compute after the projection, unless a subclass
+      has scores or values of its own, or joins the heads in its own way;
+    - :func:`~gatutils.graph_attention.attend_edges`, of which all other layers of this kind consist
+      after their scores, unless only scores or only values need a gradient.
 
     All else is computed as before, also gradients of gradients and what PyTorch traces
     (``torch.compile``, ``torch.export``).

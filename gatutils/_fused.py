@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar, cast
 
 import torch
 from jaxtyping import Float
@@ -64,6 +64,23 @@ def attend(
     return sums, weights
 
 
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def standard(method: Method) -> Method:
+    """Mark a method of a layer as one that the compiled operations compute too.
+
+    They must not be used for a layer in which another one takes its place.
+    """
+    cast(Any, method).standard = True
+    return method
+
+
+def is_standard(method: Callable[..., Any]) -> bool:
+    """Tell whether a method is marked so."""
+    return bool(getattr(method, "standard", False))
+
+
 class _Attend(torch.autograd.Function):
     """See :func:`attend`.
 
@@ -89,7 +106,7 @@ class _Attend(torch.autograd.Function):
         if not math.isfinite(largest):
             expect_finite(attention.scores(*inputs), "scores")  # finds it, and names it
             expect(False, "scores", "finite numbers", "NaN or infinity")
-        ctx.save_for_backward(mask, bias, weights, *kept, *inputs)
+        ctx.save_for_backward(mask, weights, *kept, *inputs)
         ctx.attention, ctx.pattern, ctx.kept = attention, pattern, len(kept)
         ctx.set_materialize_grads(False)  # the weights are seldom used elsewhere
         if not any(each.requires_grad for each in inputs if each is not None):
@@ -99,19 +116,23 @@ class _Attend(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor | None, of_weights: Tensor | None) -> Any:
         """Return the gradients of the bias and of the inputs."""
-        mask, bias, weights, *rest = ctx.saved_tensors
+        mask, weights, *rest = ctx.saved_tensors
         kept, inputs = rest[: ctx.kept], rest[ctx.kept :]
         attention, pattern = ctx.attention, ctx.pattern
+        with_bias = ctx.needs_input_grad[3] and gradient is not None
+        nothing = (None,) * len(inputs)
         if gradient is None and of_weights is None:
-            return (None,) * (4 + len(inputs))
-        if torch.is_grad_enabled():
-            of_bias = None if bias is None or gradient is None else gradient.sum(dim=0)
+            return None, None, None, None, *nothing
+        if torch.is_grad_enabled() or not any(ctx.needs_input_grad[4:]):
+            of_bias = gradient.sum(dim=0) if with_bias and gradient is not None else None
+            if not any(ctx.needs_input_grad[4:]):
+                return None, None, None, of_bias, *nothing
             of_inputs = _recorded(attention, pattern, mask, inputs, gradient, of_weights)
             return None, None, None, of_bias, *of_inputs
         if gradient is None:
             key = inputs[1]
             gradient = key.new_zeros(pattern.num_rows, key.shape[1] * key.shape[2])
-        given = gradient, of_weights, weights, *kept, *inputs, mask, bias, attention.slope
+        given = gradient, of_weights, weights, *kept, *inputs, mask, with_bias, attention.slope
         of_bias, *rest = attention.backward(*given, *both_ways(pattern))
         of_inputs = tuple(None if x is None else of_x for x, of_x in zip(inputs, rest, strict=True))
         return None, None, None, of_bias, *of_inputs

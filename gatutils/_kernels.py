@@ -493,7 +493,6 @@ def segment_softmax(
     return weights
 
 
-@functools.cache
 def safe_magnitude(dtype: torch.dtype) -> float:
     """Return for scores up to which magnitude no sum of exponentials, and no weight, overflows.
 

@@ -7,12 +7,15 @@ Every layer here reads like its formula::
     out, alpha = softmax_and_sum(scores, value, graph)  # (num_nodes, heads, dim); as scores
     return self.join_heads(out)
 
-``softmax_and_sum`` is :func:`attend_edges` without some of its checks. ``torch.compile`` works with
-graph breaks; ``fullgraph=True`` raises, because the check for NaN and infinity branches on the
-numbers. ``torch.export`` works without ``strict``, for a module that holds the graph: the edges are
-part of the exported program, which raises ``RuntimeError`` where the layer would raise
-``ValueError`` for NaN or infinity. A layer that adds self-loops must have been called once with the
-graph before it is exported.
+``softmax_and_sum`` is :func:`attend_edges` without some of its checks. With compiled kernels
+(:func:`use_compiled_kernels`) the last three lines are one operation, whose result is the same up
+to rounding.
+
+``torch.compile`` works with graph breaks; ``fullgraph=True`` raises, because the check for NaN and
+infinity branches on the numbers. ``torch.export`` works without ``strict``, for a module that holds
+the graph: the edges are part of the exported program, which raises ``RuntimeError`` where the layer
+would raise ``ValueError`` for NaN or infinity. A layer that adds self-loops must have been called
+once with the graph before it is exported.
 """
 
 import math
@@ -228,9 +231,7 @@ class GraphAttention(nn.Module):
     ) -> tuple[Float[Tensor, "num_nodes out"], Float[Tensor, "num_edges heads"]]:
         """Return the new states and the attention weights, by one operation if it is compiled."""
         operations, fused = compiled(value, graph.indptr), None
-        # A subclass may have values of its own, or join the heads in its own way.
-        ours = value is key and type(self).join_heads is GraphAttention.join_heads
-        if operations is not None and ours:
+        if operations is not None and value is key and self._is_standard(key, graph):
             fused = self._in_one(operations, query, key, graph, edge_features)
         if fused is None:
             scores = self.score(query, key, graph, edge_features)  # (num_edges, heads)
@@ -239,6 +240,11 @@ class GraphAttention(nn.Module):
         bias, drops = self.b if self.concat else None, self._drops(graph, value)
         out, alpha = _fused.attend(*fused, graph.pattern, drops, bias)
         return out if self.concat else self.join_heads(out.view(len(out), *value.shape[1:])), alpha
+
+    def _is_standard(self, key: Tensor, graph: Graph) -> bool:
+        """Tell whether scores, keys and joined heads are what this class, not a subclass, makes."""
+        own = _fused.is_standard(self.score) and _fused.is_standard(self.join_heads)
+        return own and len(key) == graph.num_sources
 
     def _in_one(
         self,
@@ -252,11 +258,11 @@ class GraphAttention(nn.Module):
         return None
 
     def _drops(self, graph: Graph, like: Tensor) -> Float[Tensor, "num_edges heads"] | None:
-        """Return what dropout multiplies the weights by, of the dtype of another tensor."""
+        """Return what dropout multiplies the weights by, for scores, or values, like these."""
         if not (self.training and self.dropout):
             return None
         # Drawn head by head, on which a seed's runs depend.
-        shape = self.heads, graph.source.shape[0]
+        shape = like.shape[1], graph.source.shape[0]
         return dropout_mask(like.new_empty(shape), self.dropout).T.contiguous()
 
     def dense(
@@ -305,6 +311,7 @@ class GraphAttention(nn.Module):
             out = nn.functional.dropout(alpha, self.dropout) @ by_head
         return self.join_heads(out.transpose(0, 1)), alpha
 
+    @_fused.standard
     def join_heads(
         self, out: Float[Tensor, "num_nodes heads dim"], *, in_place: bool = False
     ) -> Float[Tensor, "num_nodes out"]:
@@ -398,6 +405,7 @@ class GATConv(GraphAttention):
         projected = self._map(states, self.W, check=type(self).score is not GATConv.score)
         return projected, projected, projected
 
+    @_fused.standard
     @full_precision
     def score(
         self, query: Tensor, key: Tensor, graph: Graph, edge_features: Tensor | None = None
@@ -427,8 +435,6 @@ class GATConv(GraphAttention):
         graph: Graph,
         edge_features: Tensor | None,
     ) -> tuple[_fused.Attention, tuple[Tensor | None, ...]] | None:
-        if type(self).score is not GATConv.score:
-            return None
         other = None if query is key else query
         of_edges = None if edge_features is None else self._of_edges(edge_features)
         slope, pattern = self.negative_slope, graph.pattern
@@ -473,6 +479,7 @@ class GATv2Conv(GraphAttention):
         query, key = self._map(states, self.W, self.b_W), self._map(states, self.U, self.b_U)
         return query, key, key
 
+    @_fused.standard
     @full_precision
     def score(
         self, query: Tensor, key: Tensor, graph: Graph, edge_features: Tensor | None = None
@@ -500,7 +507,7 @@ class GATv2Conv(GraphAttention):
         graph: Graph,
         edge_features: Tensor | None,
     ) -> tuple[_fused.Attention, tuple[Tensor | None, ...]] | None:
-        if type(self).score is not GATv2Conv.score or edge_features is not None:
+        if edge_features is not None:
             return None
         slope, pattern = self.negative_slope, graph.pattern
 

@@ -284,9 +284,11 @@ def test_a_layer_with_parts_of_its_own_is_computed_by_them(monkeypatch):
             projected = super().project(states)[0]
             return projected, projected, 2 * projected
 
+    patched = GATv2Conv(3, 4, 2)
+    even = torch.zeros(12, 2)
+    monkeypatch.setattr(patched, "score", lambda *_: even)
     graph, states = random_graph(0, 5, 12), torch.randn(5, 3)
-    for kind in (OwnScore, OwnHeads, OwnValues):
-        layer = kind(3, 4, 2)
+    for layer in (OwnScore(3, 4, 2), OwnHeads(3, 4, 2), OwnValues(3, 4, 2), patched):
         with monkeypatch.context() as during:
             seen = calls(during)
             found = layer(states, graph, return_attention_weights=True)
@@ -294,6 +296,88 @@ def test_a_layer_with_parts_of_its_own_is_computed_by_them(monkeypatch):
         assert seen == ["softmax_and_sums"]
         assert_near(found, layer(states, graph, return_attention_weights=True))
         use_compiled_kernels()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_layer_whose_keys_are_too_few_is_refused(kind, monkeypatch):
+    """As without the kernels: the operation would read beyond the keys."""
+    layer, graph = kind(3, 4), random_graph(0, 40, 90)
+    project = layer.project
+
+    def half(states):
+        query, key, _ = project(states)
+        few = key[: len(key) // 2]
+        return (few if query is key else query), few, few
+
+    monkeypatch.setattr(layer, "project", half)
+    seen = calls(monkeypatch)
+    with torch.no_grad(), pytest.raises((ValueError, RuntimeError, IndexError)):
+        layer(torch.randn(40, 3), graph)
+    assert seen == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("concat", [True, False])
+@pytest.mark.parametrize("slope", [0.0, 0.2, 1.0])
+def test_every_setting(kind, bias, concat, slope):
+    graph = random_graph(0, 9, 40)
+    layer = kind(3, 8, 3, bias=bias, concat=concat, negative_slope=slope, add_self_loops=True)
+    if layer.b is not None:
+        torch.nn.init.normal_(layer.b)
+    states = torch.randn(9, 3, requires_grad=True)
+    parts = [states, *layer.parameters()]
+    gradient = torch.randn(1).expand_as(layer(states, graph))  # not contiguous
+
+    def run():
+        new = layer(states, graph)
+        return [new, *torch.autograd.grad(new, parts, gradient)]
+
+    assert_equal(run)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_slope_beyond_the_usual_ones_does_not_make_weights_nan(kind):
+    graph = Graph.from_edges([(1, 0)], num_nodes=2)
+    layer = kind(1, 1, bias=False)
+    layer.negative_slope = 5.0
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.fill_(1.0)
+    _, weights = layer(torch.full((2, 1), -11.0), graph, return_attention_weights=True)
+    assert weights.tolist() == [[1.0]]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("sources", "nodes"), [(0, 0), (4, 0), (0, 4), (4, 4)])
+def test_graphs_without_edges_or_without_nodes(kind, sources, nodes):
+    none = torch.zeros(0, dtype=torch.long)
+    graph, layer = Graph(nodes, none, none, num_sources=sources), kind(3, 8, 2)
+    states = torch.randn(sources, 3), torch.randn(nodes, 3)
+    assert_equal(lambda: derivatives(layer, states, graph))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_under_autocast(kind):
+    graph, layer, states = random_graph(0, 9, 40), kind(3, 8, 2), torch.randn(9, 3)
+
+    def run():
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            new, weights = layer(states, graph, return_attention_weights=True)
+        loss = new.square().sum() + weights.square().sum()
+        return [new, weights, *torch.autograd.grad(loss, list(layer.parameters()))]
+
+    assert_equal(run)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_bias_may_be_changed_before_the_backward_pass(kind):
+    """As without the kernels: its number is in no gradient."""
+    layer = kind(3, 4, 2)
+    new = layer(torch.randn(5, 3), random_graph(0, 5, 12))
+    with torch.no_grad():
+        not_none(layer.b).add_(1)
+    new.sum().backward()
 
 
 def test_edges_whose_part_of_the_score_overflows_are_refused():

@@ -3,6 +3,7 @@
 One process is this one, wherever that is enough: to start another takes longer than to train.
 """
 
+import gc
 import os
 import shutil
 import socket
@@ -13,6 +14,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from helpers import ROOT, load_script
+from torch.nn.parallel import DistributedDataParallel
 
 from gatutils.interop import from_pyg
 from gatutils.storage import load_nodes
@@ -314,6 +316,23 @@ def test_a_full_disk_loses_nothing(folder, tmp_path, alone, capsys, monkeypatch)
     assert_sentence(capsys, "No space left on device", "make room")
     assert state(tmp_path / "a.pt")["step"] == 4
     assert files(tmp_path) == ["a.pt"]
+
+
+def test_the_model_is_gone_before_its_group(folder, tmp_path, alone, monkeypatch):
+    """Otherwise the one may wait for the other for ever; see the end of the script's ``run``."""
+    destroy, living = distributed.dist.destroy_process_group, []
+
+    def look():
+        models = [each for each in gc.get_objects() if type(each) is DistributedDataParallel]
+        living.append(len(models))
+        del models
+        destroy()
+
+    monkeypatch.setattr(distributed.dist, "destroy_process_group", look)
+    (tmp_path / "file").touch()
+    assert train(folder, tmp_path / "a.pt") == 0
+    assert train(folder, tmp_path / "file" / "a.pt") == 2  # when the model has been made
+    assert living == [0, 0]
 
 
 def test_without_pytorch_geometric_it_names_the_other_layers(

@@ -257,6 +257,17 @@ def test_every_symbol_has_a_meaning_and_a_chapter():
         assert 1 <= int(row[4]) <= 12, row
 
 
+def test_what_a_symbol_is_in_the_code_exists():
+    sources = [path.read_text(encoding="utf-8") for path in (ROOT / "gatutils").rglob("*.py")]
+    named = re.findall(r"`([A-Z]\w+)\.(\w+)`", "|".join(row[3] for row in symbols()))
+    assert len(named) >= 8
+    for owner, name in named:
+        body = re.compile(rf"^class {owner}\b.*?(?=^\S|\Z)", re.M | re.S)
+        bodies = [found for text in sources for found in body.findall(text)]
+        wanted = re.compile(rf"self\.{name}\b|def {name}\b|^    {name}:", re.M)
+        assert any(map(wanted.search, bodies)), f"{owner}.{name}"
+
+
 def test_torchs_gates_are_as_the_notation_says():
     # z keeps the old state; r acts after the matrix product. Were either the other way round,
     # the result would differ: the last two lines see that.
