@@ -226,15 +226,15 @@ def run(args: argparse.Namespace) -> None:
     try:
         train(args)
     except BaseException as error:
-        traceback.clear_frames(error.__traceback__)  # they hold the model
+        traceback.clear_frames(error.__traceback__)  # the frames hold the model
         if not (isinstance(error, RuntimeError) and "gloo" in str(error).lower()):
             raise
         stop = f"{where}: another process was lost: start again, from the last checkpoint"
         raise Stop(stop) from error
     finally:
-        # The model first, which is in a cycle of references. Were it the last to hold the group, it
-        # would wait for the group's threads with the interpreter locked, and one of these may be
-        # waiting for the interpreter: then both would wait for ever.
+        # Free the model first; it is part of a reference cycle. If it held the last reference to
+        # the group, freeing it later would wait for the group's threads while holding the GIL, and
+        # one of them may be waiting for the GIL: a deadlock.
         gc.collect()
         dist.destroy_process_group()
 

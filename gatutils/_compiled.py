@@ -43,26 +43,28 @@ _loading = threading.Lock()
 
 
 def use_compiled_kernels(enabled: bool = True) -> None:
-    """Let GAT and GATv2 layers run by compiled loops over the edges, which takes less time.
+    """Run GAT and GATv2 layers with loops compiled from C++, which are usually faster.
 
-    This holds for the whole process, from the next call of a layer on, until it is called with
-    False. The numbers are the same up to rounding. Compiled are, with their gradients, for float32
-    and float64 on a CPU:
+    This holds for the whole process, from the next call of a layer until the function is called
+    with False. The results are the same up to rounding. For float32 and float64 on a CPU, the
+    following are compiled, each with its gradients:
 
-    - all that :class:`~gatutils.graph_attention.GATConv` and, without edge features,
-      :class:`~gatutils.graph_attention.GATv2Conv` compute after the projection, unless a subclass
-      has scores or values of its own, or joins the heads in its own way;
-    - :func:`~gatutils.graph_attention.attend_edges`, of which all other layers of this kind consist
-      after their scores, unless only scores or only values need a gradient.
+    - the scores, softmax and weighted sums of :class:`~gatutils.graph_attention.GATConv` and,
+      without edge features, of :class:`~gatutils.graph_attention.GATv2Conv`, and the bias if the
+      heads are concatenated, as one operation; not for a subclass that replaces ``score`` or
+      ``join_heads``, or whose values are not its keys;
+    - :func:`~gatutils.graph_attention.attend_edges`, which all other layers derived from
+      :class:`~gatutils.graph_attention.GraphAttention` use once they have their scores. Its
+      gradients are compiled only if both scores and values need one.
 
-    All else is computed as before, also gradients of gradients and what PyTorch traces
-    (``torch.compile``, ``torch.export``).
+    Everything else is computed as before, including gradients of gradients and whatever PyTorch
+    traces (``torch.compile``, ``torch.export``).
 
-    The first call on a machine compiles them, which takes about a minute and needs Linux with GCC,
-    or macOS with Clang (where they use one thread), and Ninja (``pip install
-    "gatutils[compiled]"``). The result is kept in PyTorch's folder of extensions
-    (``TORCH_EXTENSIONS_DIR`` says where), for this build of PyTorch and the instructions of this
-    processor; later calls load it. Processes that start together compile it each for itself.
+    The first call on a machine compiles the loops, which takes about a minute and needs Ninja
+    (``pip install "gatutils[compiled]"``) and either Linux with GCC or macOS with Clang; on macOS
+    they run on one thread. The result is kept in PyTorch's extensions folder (set by
+    ``TORCH_EXTENSIONS_DIR``), for this build of PyTorch and the instruction set of this processor;
+    later calls load it. Processes that start at the same time each compile their own copy.
 
     Args:
         enabled: Whether to use them.

@@ -1,4 +1,4 @@
-"""Scores, softmax and weighted sums of a layer as one compiled operation with its own gradient."""
+"""A layer's scores, softmax, sums and bias as one compiled operation with its own gradient."""
 
 from __future__ import annotations
 

@@ -8,8 +8,9 @@ Every layer here reads like its formula::
     return self.join_heads(out)
 
 ``softmax_and_sum`` is :func:`attend_edges` without some of its checks. With compiled kernels
-(:func:`use_compiled_kernels`) the last three lines are one operation, whose result is the same up
-to rounding.
+(:func:`~gatutils.graph_attention.use_compiled_kernels`), :class:`GATConv` and, without edge
+features, :class:`GATv2Conv` run the last three lines as one operation (averaging the heads stays
+separate). The results are the same up to rounding.
 
 ``torch.compile`` works with graph breaks; ``fullgraph=True`` raises, because the check for NaN and
 infinity branches on the numbers. ``torch.export`` works without ``strict``, for a module that holds
@@ -402,7 +403,7 @@ class GATConv(GraphAttention):
     def project(self, states: States) -> tuple[Tensor, Tensor, Tensor]:
         """Return :math:`W h` three times: query, key and value are the same projection."""
         # Our score finds NaN and infinity in its halves, which are far fewer numbers.
-        projected = self._map(states, self.W, check=type(self).score is not GATConv.score)
+        projected = self._map(states, self.W, check=not _fused.is_standard(self.score))
         return projected, projected, projected
 
     @_fused.standard

@@ -394,17 +394,20 @@ def test_edges_whose_part_of_the_score_overflows_are_refused():
             layer(torch.randn(5, 3), graph, edge_features=features)
 
 
-def test_a_layer_with_its_own_score_refuses_nan_too():
+def test_a_layer_with_its_own_score_refuses_nan_too(monkeypatch):
     class Even(GATConv):
         def score(self, query, key, graph, edge_features=None):
             return query.new_zeros(graph.num_edges, self.heads)
 
+    patched = GATConv(2, 3)
+    monkeypatch.setattr(patched, "score", lambda *_: torch.zeros(9, 1))
     states = torch.randn(4, 2)
     states[1, 1] = float("nan")
-    for enabled in (True, False):
-        use_compiled_kernels(enabled)
-        with pytest.raises(ValueError, match="states: expected finite numbers"):
-            Even(2, 3)(states, random_graph(0, 4, 9))
+    for layer in (Even(2, 3), patched):
+        for enabled in (True, False):
+            use_compiled_kernels(enabled)
+            with pytest.raises(ValueError, match="states: expected finite numbers"):
+                layer(states, random_graph(0, 4, 9))
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -319,7 +319,7 @@ def test_a_full_disk_loses_nothing(folder, tmp_path, alone, capsys, monkeypatch)
 
 
 def test_the_model_is_gone_before_its_group(folder, tmp_path, alone, monkeypatch):
-    """Otherwise the one may wait for the other for ever; see the end of the script's ``run``."""
+    """Otherwise a deadlock is possible; see the end of the script's ``run``."""
     destroy, living = distributed.dist.destroy_process_group, []
 
     def look():
