@@ -18,6 +18,7 @@ from gatutils import (
     attend_edges,
     use_compiled_kernels,
 )
+from gatutils._kernels import both_ways
 
 pytestmark = needs_compiler
 
@@ -215,13 +216,42 @@ def test_sizes_that_do_not_fit_are_refused_instead_of_read():
     operations.gatv2(*right.values(), 0.2, 20.0, *rows)
     for name, bad in (
         ("queries", values[:9]),
-        ("values", values[:, :1]),
+        ("values", values[:, :, 0]),
         ("a", torch.randn(2, 5)),
         ("mask", scores[:9]),
         ("bias", torch.randn(4)),
     ):
-        with pytest.raises(RuntimeError, match="expected"):
+        with pytest.raises(RuntimeError, match=f"{name}: expected"):
             operations.gatv2(*(right | {name: bad}).values(), 0.2, 20.0, *rows)
+
+
+@pytest.mark.parametrize("name", ["gat", "gatv2"])
+def test_sizes_of_a_backward_pass_that_do_not_fit_are_refused_too(name):
+    pattern, operations = random_graph(0, 50, 200).pattern, _compiled._load()
+    values, weights = torch.randn(50, 2, 4), torch.randn(200, 2)
+    right: dict[str, torch.Tensor] = {
+        "gradient": torch.randn(50, 8),
+        "gradient of the weights": weights,
+        "weights": weights,
+        "halves": torch.randn(200),
+        "queries": values,
+        "values": values,
+        "a": torch.randn(2, 8 if name == "gat" else 4),
+        "terms": weights,
+        "mask": weights,
+    }
+    if name == "gatv2":
+        del right["halves"], right["terms"]
+    *first, column_indptr, order, rows = both_ways(pattern)
+    more = False, 0.2, *first, column_indptr, order, rows
+    backward = getattr(operations, f"{name}_backward")
+    backward(*right.values(), *more)
+    for each in right.keys() - {"values", "a"}:  # from which the others' sizes are taken
+        with pytest.raises(RuntimeError, match=f"^{each}: expected shape"):
+            backward(*(right | {each: right[each][:9]}).values(), *more)
+    short = False, 0.2, *first, column_indptr[:9], order, rows
+    with pytest.raises(RuntimeError, match="column_indptr: expected shape"):
+        backward(*right.values(), *short)
 
 
 @pytest.mark.parametrize("kind", KINDS)
