@@ -95,7 +95,8 @@ def _load() -> Operations:
     with _loading:  # PyTorch ends the process if a library is loaded twice
         if not hasattr(torch.ops.gatutils, Operations._fields[0]):
             try:
-                _find_or_compile()
+                with _same_path():
+                    _find_or_compile()
             except (OSError, RuntimeError, ImportError, subprocess.SubprocessError) as error:
                 raise RuntimeError(
                     "use_compiled_kernels: expected GCC (on macOS Clang), Ninja, which "
@@ -146,6 +147,19 @@ def _compile(library: Path, flags: list[str]) -> None:
             os.replace(built, library)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _same_path() -> Iterator[None]:
+    """Take back what setuptools, which PyTorch imports to compile, adds to ``sys.path``.
+
+    These are packages of its own, in versions that may differ from those that are installed.
+    """
+    before = list(sys.path)
+    try:
+        yield
+    finally:
+        sys.path[:] = before
 
 
 @contextlib.contextmanager

@@ -520,9 +520,10 @@ def test_without_a_compiler_the_error_says_what_is_needed(monkeypatch, tmp_path)
 def test_what_one_process_has_compiled_the_next_one_loads(monkeypatch):
     """Without a compiler, which it does not need."""
     code = (
-        "import gatutils, torch\n"
+        "import gatutils, sys, torch\n"
+        "before = list(sys.path)\n"
         "gatutils.use_compiled_kernels()\n"
-        "print(hasattr(torch.ops.gatutils, 'gat'))\n"
+        "print(hasattr(torch.ops.gatutils, 'gat') and sys.path == before)\n"
     )
     monkeypatch.setenv("CXX", "/nowhere")
     ran = subprocess.run(
